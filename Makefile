@@ -1,0 +1,41 @@
+# Every target sets up its own environment in the checkout; python3 (3.11 or newer), make and git are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint bench stress pulls interop udev clean
+
+demo: .venv/ready
+	$(BIN)/qhal demo
+
+test: .venv/ready
+	$(BIN)/pytest -n 2
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/ready
+	$(BIN)/python -m benchmarks
+
+stress: .venv/ready
+	$(BIN)/python -m pytest tests/transport/test_nobody_gets_anothers_answer.py --queries 10000 --timeout 3600
+
+pulls: .venv/ready
+	$(BIN)/python -m pytest tests/cli/test_pulls.py --seeds 50 --timeout 7200
+
+interop: .venv-interop/ready
+	.venv-interop/bin/python -m tests.interop
+
+udev: .venv/ready
+	$(BIN)/qhal udev > udev/70-qhal.rules
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "qhal needs Python 3.11 or newer"'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-interop .venv-tm .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,105 @@
+"""Variable optical attenuators."""
+
+from abc import abstractmethod
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.kind import Kind, check_range, now
+from qhal.devices.status import Quality, Status
+from qhal.errors import DeviceError
+
+
+class AttenuatorCapabilities(Capabilities):
+    """Limits of an attenuator. ``min_attenuation_db`` is its insertion loss.
+
+    ``transparent_while_homing``: homing may open the path; ``dark_without_power``: None when unknown;
+    ``measured``: read-back is a measurement, not the set point.
+    """
+
+    min_attenuation_db: float
+    max_attenuation_db: float
+    resolution_db: float
+    transparent_while_homing: bool
+    dark_without_power: bool | None
+    measured: bool
+
+
+class AttenuatorStatus(Status):
+    """``attenuation_db`` is None while the position is unknown (before homing)."""
+
+    attenuation_db: float | None
+
+
+class Attenuator(Kind):
+    """A variable attenuator; its attenuation is the total loss, insertion loss included."""
+
+    @property
+    def capabilities(self) -> AttenuatorCapabilities:
+        """Limits read at opening."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, AttenuatorCapabilities)
+        return found
+
+    def set_attenuation_db(self, attenuation_db: float) -> float:
+        """Set the total loss and return what the unit then reports, dB.
+
+        Raises OutOfRange beyond its limits (nothing is sent), DeviceError when the unit ends elsewhere.
+        """
+        limits = self.capabilities
+        wanted = check_range(
+            self.device,
+            "attenuation",
+            attenuation_db,
+            limits.min_attenuation_db,
+            limits.max_attenuation_db,
+            "dB",
+        )
+        with self.device.changing("set_attenuation_db", wanted):
+            self._write_attenuation_db(wanted)
+            achieved = self._read_attenuation_db()
+            if abs(achieved - wanted) > limits.resolution_db:
+                raise DeviceError(
+                    f"{self.device.name}: attenuation is {achieved} dB after setting {wanted} dB"
+                )
+            self.device.note_settings(attenuation_db=achieved)
+        return achieved
+
+    def read_attenuation_db(self) -> float:
+        """Return the total loss, dB. Raises DeviceError while the position is unknown."""
+        return self._read_attenuation_db()
+
+    def home(self) -> None:
+        """Find the reference position again.
+
+        The path may become transparent meanwhile: see ``capabilities.transparent_while_homing``.
+        """
+        with self.device.changing("home"):
+            self._home()
+            self.device.note_settings(attenuation_db=self._read_attenuation_db())
+
+    def make_safe(self) -> None:
+        """Set the highest attenuation."""
+        with self.device.changing("make_safe"):
+            self._write_attenuation_db(self.capabilities.max_attenuation_db)
+            self.device.note_settings(attenuation_db=self._read_attenuation_db())
+
+    def status(self) -> AttenuatorStatus:
+        """Return one snapshot."""
+        with self.device.reading():
+            try:
+                return AttenuatorStatus(time=now(), attenuation_db=self._read_attenuation_db())
+            except DeviceError as error:
+                return AttenuatorStatus(
+                    time=now(), quality=Quality.FAULTED, problems=(str(error),), attenuation_db=None
+                )
+
+    @abstractmethod
+    def _write_attenuation_db(self, attenuation_db: float) -> None:
+        """Send the set point and wait until the unit says that it is there."""
+
+    @abstractmethod
+    def _read_attenuation_db(self) -> float:
+        """Ask for the attenuation."""
+
+    @abstractmethod
+    def _home(self) -> None:
+        """Home and wait for the end of it."""

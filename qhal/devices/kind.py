@@ -1,0 +1,58 @@
+"""What all kinds of device have in common, and the checks that their public methods share."""
+
+import math
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+
+from qhal.devices.device import Device
+from qhal.devices.status import Status
+from qhal.errors import OutOfRange, Unsupported
+
+
+class Kind(ABC):
+    """A role that a device plays. Public methods check and lock; ``_hooks`` are the driver's."""
+
+    @property
+    @abstractmethod
+    def device(self) -> Device:
+        """The device that plays the role."""
+
+    @abstractmethod
+    def status(self) -> Status:
+        """Return one coherent snapshot."""
+
+    @abstractmethod
+    def make_safe(self) -> None:
+        """Bring the device into the state that cannot harm anything behind it."""
+
+
+class Facet:
+    """A further role of a device: an object of its own that shares the device's ports."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    @property
+    def device(self) -> Device:
+        """The device that plays the role."""
+        return self._device
+
+
+def now() -> datetime:
+    """Return the time of a reading, UTC."""
+    return datetime.now(UTC)
+
+
+def check_range(device: Device, name: str, value: float, low: float, high: float, unit: str) -> float:
+    """Return the value as a float. Raises OutOfRange, naming device, quantity and limits."""
+    number = float(value)
+    if math.isnan(number) or not low <= number <= high:
+        raise OutOfRange(f"{device.name}: {name} {value} is not between {low:g} and {high:g} {unit}")
+    return number
+
+
+def check_channel(device: Device, channel: int, channels: int, what: str = "channel") -> int:
+    """Return the channel. Raises Unsupported unless it is one of 1..channels."""
+    if isinstance(channel, bool) or not isinstance(channel, int) or not 1 <= channel <= channels:
+        raise Unsupported(f"{device.name}: {what} {channel!r}; there are 1 to {channels}")
+    return channel

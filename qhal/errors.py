@@ -1,0 +1,73 @@
+"""The one tree of exceptions; every leaf is also the built-in error a caller would expect.
+
+::
+
+    QhalError
+    |-- ConfigurationError   (ValueError)           a file, an address or an option is wrong
+    |-- OutOfRange           (ValueError)           an argument is beyond the device's limits
+    |-- Unsupported          (NotImplementedError)  this unit cannot do that
+    |-- ReplyTimeout         (TimeoutError)         no complete reply before the deadline
+    |-- Disconnected         (ConnectionError)      the link is gone or cannot be opened
+    |-- ProtocolError        (RuntimeError)         bytes came that the protocol does not allow
+    |-- WrongDevice          (ConnectionError)      another device answers at this address
+    |-- DeviceError          (RuntimeError)         the device refused or reported a fault
+    |-- Busy                 (RuntimeError)         something else holds what is needed now
+    `-- OpenFailed           (ConnectionError)      several devices of a node failed to open
+
+Errors of the libraries below (pyserial, PyVISA, libzmq, sockets) are translated where the
+bytes leave the process, in :mod:`qhal.transport`, and kept as ``__cause__``.
+"""
+
+from collections.abc import Mapping
+
+
+class QhalError(Exception):
+    """Any failure that qhal reports. Never raised itself."""
+
+
+class ConfigurationError(QhalError, ValueError):
+    """A node file, scenario file, address or option is wrong. Nothing was opened or sent."""
+
+
+class OutOfRange(QhalError, ValueError):
+    """An argument is beyond what the device or the node file allows. Nothing was sent."""
+
+
+class Unsupported(QhalError, NotImplementedError):
+    """The unit has no such function or channel. Nothing was sent."""
+
+
+class ReplyTimeout(QhalError, TimeoutError):
+    """No complete reply came before the deadline. The port is tainted until it has proved itself."""
+
+
+class Disconnected(QhalError, ConnectionError):
+    """The link is gone or cannot be opened; the next call tries to open it again."""
+
+
+class ProtocolError(QhalError, RuntimeError):
+    """Bytes came that the protocol does not allow here. The port is tainted."""
+
+
+class WrongDevice(QhalError, ConnectionError):
+    """What answers at the address is not the device that the node file or the driver expects."""
+
+
+class DeviceError(QhalError, RuntimeError):
+    """The device understood and refused, or reported a fault of its own."""
+
+
+class Busy(QhalError, RuntimeError):
+    """A stream, an owner or an interlock holds what this call needs."""
+
+
+class OpenFailed(QhalError, ConnectionError):
+    """Some devices of a node could not be opened; all are reported together.
+
+    ``failures`` maps the device's name to its error. Devices that did open were closed again.
+    """
+
+    def __init__(self, node: str, failures: Mapping[str, QhalError]) -> None:
+        self.failures = dict(failures)
+        lines = [f"{name}: {type(error).__name__}: {error}" for name, error in failures.items()]
+        super().__init__(f"node {node!r}: {len(lines)} device(s) did not open\n  " + "\n  ".join(lines))

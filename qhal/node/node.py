@@ -1,0 +1,165 @@
+"""A node: the devices of a rack, opened together and asked for by kind."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from qhal.clock import Clock, WallClock
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.device import Device
+from qhal.devices.kind import Kind
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.power_meter import PowerMeter
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import ConfigurationError, OpenFailed, QhalError
+from qhal.node.open import make_device
+from qhal.node.schema import NodeFile, load_node_file
+
+FacetType = TypeVar("FacetType")
+
+_OPENERS = 16
+
+
+class Node:
+    """The devices of one node file.
+
+    Use it as a context manager. Closing leaves the hardware as it was set, unless the node file says
+    ``safe_on_exit``.
+    """
+
+    def __init__(self, file: NodeFile) -> None:
+        self.file = file
+        self.name = file.node.name
+        self.clock = _make_clock(file)
+        self.devices: dict[str, Device] = {
+            name: make_device(
+                table.driver,
+                table.address,
+                name=name,
+                links=table.links,
+                clock=self.clock,
+                expected={str(key): value for key, value in table.expect.items()},
+                options=table.options,
+            )
+            for name, table in file.devices.items()
+        }
+
+    def open(self) -> Self:
+        """Open all devices, several at a time. Raises OpenFailed with every failure; then none stays open."""
+        with ThreadPoolExecutor(_OPENERS, thread_name_prefix="qhal-open") as pool:
+            attempts = {name: pool.submit(device.open) for name, device in self.devices.items()}
+        failures: dict[str, QhalError] = {}
+        for name, attempt in attempts.items():
+            error = attempt.exception()
+            if isinstance(error, QhalError):
+                failures[name] = error
+            elif error is not None:
+                self._close_devices()
+                raise error
+        if failures:
+            self._close_devices()
+            raise OpenFailed(self.name, failures)
+        return self
+
+    def close(self) -> None:
+        """Close all devices, made safe before if the node file says so."""
+        try:
+            if self.file.node.safe_on_exit:
+                self.make_safe()
+        finally:
+            self._close_devices()
+
+    def make_safe(self) -> None:
+        """Make every open device safe; a device that fails does not keep the others from it.
+
+        Raises ExceptionGroup with what failed.
+        """
+        failures: list[Exception] = []
+        for device in self.devices.values():
+            if device.is_open and isinstance(device, Kind):
+                try:
+                    device.make_safe()
+                except QhalError as error:
+                    failures.append(error)
+        if failures:
+            raise ExceptionGroup(f"node {self.name!r}: not everything could be made safe", failures)
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def device(self, name: str) -> Device:
+        """Return a device. Raises ConfigurationError for an unknown name."""
+        if name not in self.devices:
+            raise ConfigurationError(
+                f"node {self.name!r}: no device {name!r}; there are {', '.join(self.devices)}"
+            )
+        return self.devices[name]
+
+    def facet(self, name: str, kind: type[FacetType]) -> FacetType:
+        """Return a device in the role of a kind. Raises ConfigurationError, Unsupported."""
+        return self.device(name).facet(kind)
+
+    def attenuator(self, name: str) -> Attenuator:
+        """Return a device as an attenuator."""
+        return self.facet(name, Attenuator)
+
+    def optical_switch(self, name: str) -> OpticalSwitch:
+        """Return a device as an optical switch."""
+        return self.facet(name, OpticalSwitch)
+
+    def power_meter(self, name: str) -> PowerMeter:
+        """Return a device as a power meter."""
+        return self.facet(name, PowerMeter)
+
+    def polarization_controller(self, name: str) -> PolarizationController:
+        """Return a device as a polarization controller."""
+        return self.facet(name, PolarizationController)
+
+    def source(self, name: str) -> Source:
+        """Return a device as a light source."""
+        return self.facet(name, Source)
+
+    def pattern_generator(self, name: str) -> PatternGenerator:
+        """Return a device as a pattern generator."""
+        return self.facet(name, PatternGenerator)
+
+    def detector(self, name: str) -> Detector:
+        """Return a device as single-photon detectors."""
+        return self.facet(name, Detector)
+
+    def time_tagger(self, name: str) -> TimeTagger:
+        """Return a device as a time tagger."""
+        return self.facet(name, TimeTagger)
+
+    def _close_devices(self) -> None:
+        for device in self.devices.values():
+            device.close()
+
+
+def _make_clock(file: NodeFile) -> Clock:
+    if file.clock.mode == "stepped":
+        from qhal.transport.control import SteppedClock
+
+        return SteppedClock(file.clock.address or "")
+    return WallClock(file.clock.speed)
+
+
+def open_node(path: str | Path) -> Node:
+    """Open a node file and all its devices; use the result in a ``with`` block.
+
+    Raises ConfigurationError before anything is opened, OpenFailed with all failures together.
+    """
+    return Node(load_node_file(path)).open()

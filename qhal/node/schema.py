@@ -1,0 +1,143 @@
+"""The node file: what stands in a rack, where it is, how light and clocks go between.
+
+The models are the schema. An unknown key is an error; an error names file, table and key. Imports only
+pydantic and :mod:`qhal.errors`, so that simulators can write node files with it.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from qhal.errors import ConfigurationError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
+
+
+IdentityField = Literal["manufacturer", "model", "serial_number", "firmware", "shape"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeTable(_Table):
+    """``[node]``: the rack itself. ``safe_on_exit``: make every device safe when the node is closed."""
+
+    name: Name
+    safe_on_exit: bool = False
+
+
+class ClockTable(_Table):
+    """``[clock]``: by which clock devices are waited for; anything but the wall needs a simulator."""
+
+    mode: Literal["wall", "stepped"] = "wall"
+    speed: float = Field(default=1.0, gt=0)
+    address: str | None = None
+
+    @model_validator(mode="after")
+    def _stepped_needs_address(self) -> Self:
+        if (self.mode == "stepped") != (self.address is not None):
+            raise ValueError("address is the control link of a simulator: needed with mode 'stepped' only")
+        return self
+
+
+class DeviceTable(_Table):
+    """``[devices.NAME]``: driver, address of the main link, further links, options, expected identity."""
+
+    driver: Name
+    address: str
+    links: dict[Name, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)
+    expect: dict[IdentityField, str] = Field(default_factory=dict)
+
+
+class PathElement(_Table):
+    """One element of an optical path: a device (with ports), or a passive part with its loss.
+
+    A switch is named with ``ingress`` and ``egress``. ``tolerance_db`` is the loss's uncertainty (k = 1).
+    """
+
+    name: str = ""
+    device: Name | None = None
+    ingress: int | None = Field(default=None, ge=1)
+    egress: int | None = Field(default=None, ge=1)
+    loss_db: float | None = Field(default=None, ge=0, le=200)
+    tolerance_db: float = Field(default=0.0, ge=0)
+    length_km: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _is_something(self) -> Self:
+        if self.device is None and self.loss_db is None:
+            raise ValueError("an element is a device, or has a loss_db")
+        if (self.ingress is None) != (self.egress is None):
+            raise ValueError("ingress and egress go together")
+        return self
+
+
+class PathTable(_Table):
+    """``[paths.NAME]``: the elements that light passes, in order."""
+
+    elements: tuple[PathElement, ...] = Field(min_length=1)
+
+
+class NodeFile(_Table):
+    """A whole node file. ``clock_tree`` maps a device to what its clock is locked to."""
+
+    node: NodeTable
+    clock: ClockTable = ClockTable()
+    devices: dict[Name, DeviceTable] = Field(min_length=1)
+    paths: dict[Name, PathTable] = Field(default_factory=dict)
+    clock_tree: dict[Name, Name | Literal["internal"]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for path, table in self.paths.items():
+            for place, element in enumerate(table.elements, 1):
+                if element.device is not None and element.device not in self.devices:
+                    raise ValueError(f"paths.{path}, element {place}: no device {element.device!r}")
+        for device, source in self.clock_tree.items():
+            for name in (device, source):
+                if name != "internal" and name not in self.devices:
+                    raise ValueError(f"clock_tree.{device}: no device {name!r}")
+        self._refuse_clock_loops()
+        return self
+
+    def _refuse_clock_loops(self) -> None:
+        for start in self.clock_tree:
+            seen, name = {start}, self.clock_tree[start]
+            while name in self.clock_tree:
+                if name in seen:
+                    raise ValueError(f"clock_tree.{start}: {name!r} is locked to itself in the end")
+                seen.add(name)
+                name = self.clock_tree[name]
+
+
+def load_node_file(path: str | Path) -> NodeFile:
+    """Read and check a node file. Raises ConfigurationError naming file, table and key."""
+    path = Path(path)
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    return parse_node(content, str(path))
+
+
+def parse_node(content: dict[str, Any], source: str) -> NodeFile:
+    """Check the content of a node file. Raises ConfigurationError naming source, table and key."""
+    try:
+        return NodeFile.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {explain(error)}") from error
+
+
+def explain(error: ValidationError) -> str:
+    """Return what pydantic found wrong, one ``table.key: reason`` after the other."""
+    reasons = []
+    for found in error.errors():
+        where = ".".join(str(part) for part in found["loc"]) or "file"
+        reasons.append(f"{where}: {found['msg'].removeprefix('Value error, ')}")
+    return "; ".join(reasons)

@@ -1,0 +1,122 @@
+"""Time tags as arrays that carry their gaps.
+
+A rate or an error rate is a count divided by the time in which the counter could count, so a
+batch always says which span it covers and what is missing in it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Loss(StrEnum):
+    """How well the number of tags lost in a gap is known."""
+
+    EXACT = "exact"
+    AT_LEAST = "at least"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span ``[start_ps, stop_ps)`` in which tags were lost.
+
+    ``channels`` is empty when all channels are affected. ``missed`` counts the tags lost, to the
+    grade that ``loss`` says (0 when unknown).
+    """
+
+    start_ps: int
+    stop_ps: int
+    missed: int = 0
+    loss: Loss = Loss.UNKNOWN
+    channels: tuple[int, ...] = ()
+
+    def concerns(self, channel: int) -> bool:
+        """Tell whether tags of this channel were lost."""
+        return not self.channels or channel in self.channels
+
+
+@dataclass(frozen=True, slots=True)
+class TagBatch:
+    """A piece of a tag stream.
+
+    ``times_ps``: int64, ascending, picoseconds of the tagger's clock since the start of its epoch.
+    ``channels``: uint8, same length, 1..N as the instrument numbers its inputs.
+    ``start_ps``, ``stop_ps``: the span covered; tags lie in ``[start_ps, stop_ps)``.
+    ``epoch``: times of different epochs have no common origin.
+    ``gaps``: what is missing inside the span.
+    """
+
+    times_ps: NDArray[np.int64]
+    channels: NDArray[np.uint8]
+    start_ps: int
+    stop_ps: int
+    epoch: int = 0
+    gaps: tuple[Gap, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.times_ps)
+
+    @property
+    def missed(self) -> int:
+        """Tags known to be lost; with a gap of unknown size this is a lower bound."""
+        return sum(gap.missed for gap in self.gaps)
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing in the span."""
+        return not self.gaps
+
+    def live_time_s(self, channel: int | None = None) -> float:
+        """Return the time in which tags of a channel (of all channels by default) were recorded."""
+        spans = [
+            (max(gap.start_ps, self.start_ps), min(gap.stop_ps, self.stop_ps))
+            for gap in self.gaps
+            if channel is None or gap.concerns(channel)
+        ]
+        return (self.stop_ps - self.start_ps - _union_length(spans)) * 1e-12
+
+    def counts(self) -> dict[int, int]:
+        """Return the number of tags of each channel that has any."""
+        histogram = np.bincount(self.channels)
+        return {int(channel): int(histogram[channel]) for channel in np.flatnonzero(histogram)}
+
+    def rates_hz(self) -> dict[int, float]:
+        """Return tags per second of live time for each channel that has any."""
+        return {channel: count / self.live_time_s(channel) for channel, count in self.counts().items()}
+
+    @classmethod
+    def concatenate(cls, batches: Iterable[Self]) -> Self:
+        """Join adjacent batches of one epoch. Raises ValueError when they do not follow each other."""
+        parts: Sequence[Self] = tuple(batches)
+        if not parts:
+            raise ValueError("no batches to join")
+        for before, after in zip(parts, parts[1:], strict=False):
+            if before.epoch != after.epoch or before.stop_ps != after.start_ps:
+                raise ValueError(
+                    f"batch ending at {before.stop_ps} ps of epoch {before.epoch} is followed by one "
+                    f"starting at {after.start_ps} ps of epoch {after.epoch}"
+                )
+        return cls(
+            np.concatenate([part.times_ps for part in parts]),
+            np.concatenate([part.channels for part in parts]),
+            parts[0].start_ps,
+            parts[-1].stop_ps,
+            parts[0].epoch,
+            tuple(gap for part in parts for gap in part.gaps),
+        )
+
+
+def _union_length(spans: Sequence[tuple[int, int]]) -> int:
+    covered, reach = 0, None
+    for start, stop in sorted(spans):
+        if reach is not None:
+            start = max(start, reach)
+        if stop > start:
+            covered += stop - start
+            reach = stop
+    return covered

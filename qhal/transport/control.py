@@ -1,0 +1,65 @@
+"""The control link of a simulator process: its clock, its faults, its truth.
+
+One JSON object a line each way: ``{"do": "step", "seconds": 0.5}`` is answered by ``{"now_s": 12.5}``, a
+failure by ``{"error": "..."}``. Only the clock of a node file, tests and the demonstration speak it.
+"""
+
+import json
+import time
+from typing import Any
+
+from qhal.errors import ConfigurationError, DeviceError, ProtocolError
+from qhal.transport.frames import line
+from qhal.transport.open import make_link
+from qhal.transport.port import Port, PortState
+
+_LINE = line(b"\n")
+_STEP_TIMEOUT_S = 120.0
+
+
+class SimulatorControl:
+    """A client of a simulator's control link; thread-safe."""
+
+    def __init__(self, address: str) -> None:
+        self._port = Port(make_link(address), "simulator", timeout_s=_STEP_TIMEOUT_S, late_s=0.0)
+        self._port.recover = self._open
+
+    def request(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Ask for one thing and return the answer. Raises DeviceError when the simulator refuses."""
+        request = json.dumps({"do": do, **arguments}).encode() + b"\n"
+        reply = self._port.exchange(request, _LINE)
+        try:
+            answer = json.loads(reply)
+        except ValueError as error:
+            raise ProtocolError(f"simulator: {reply[:80]!r} is not JSON") from error
+        if "error" in answer:
+            raise DeviceError(f"simulator: {do}: {answer['error']}")
+        return dict(answer)
+
+    def close(self) -> None:
+        """Close the link."""
+        self._port.link.close()
+        self._port.state = PortState.CLOSED
+
+    def _open(self) -> None:
+        self._port.link.close()
+        self._port.link.open(time.monotonic() + 5.0)
+        self._port.state = PortState.READY
+
+
+class SteppedClock:
+    """Device time that stands still until somebody waits: sleeping moves the simulated world."""
+
+    def __init__(self, address: str) -> None:
+        if not address:
+            raise ConfigurationError("a stepped clock needs the address of a simulator's control link")
+        self.control = SimulatorControl(address)
+
+    def now_s(self) -> float:
+        """Return the world time."""
+        return float(self.control.request("now")["now_s"])
+
+    def sleep_s(self, duration_s: float) -> None:
+        """Move the world by this much; its output is written when this returns."""
+        if duration_s > 0:
+            self.control.request("step", seconds=duration_s)

@@ -1,0 +1,192 @@
+"""What a link is: the two small protocols above which everything else is the same.
+
+A ``ByteLink`` carries an endless row of bytes (serial line, TCP socket, VISA SOCKET and ASRL); a
+``MessageLink`` carries whole messages (ZeroMQ, VISA INSTR). Both offer the same three verbs, so that
+one frame reader (:mod:`qhal.transport.frames`) serves a SCPI instrument over either. All deadlines
+are ``time.monotonic()`` seconds. Every failure leaves as a :mod:`qhal.errors` exception.
+"""
+
+import time
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from qhal.errors import Disconnected, ProtocolError, ReplyTimeout
+
+MAX_FRAME_BYTES = 1 << 20
+"""A reply without its terminator is given up at this size."""
+
+
+class Link(Protocol):
+    """One end of a wire. Not thread-safe: a :class:`qhal.transport.port.Port` locks it."""
+
+    address: str
+    reopen_discards: bool
+    """Whether closing and opening makes sure that a reply still under way never arrives."""
+
+    def open(self, deadline: float) -> None:
+        """Open; does nothing when open. Raises Disconnected, ReplyTimeout, ConfigurationError."""
+        ...
+
+    def close(self) -> None:
+        """Close; does nothing when closed. Never raises for a link that is already gone."""
+        ...
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Write all bytes (one message). Raises Disconnected, ReplyTimeout."""
+        ...
+
+    def read_until(self, end: bytes, deadline: float) -> bytes:
+        """Return the bytes before the next ``end``, which is consumed too."""
+        ...
+
+    def read_exactly(self, count: int, deadline: float) -> bytes:
+        """Return the next ``count`` bytes."""
+        ...
+
+    def read_message(self, deadline: float) -> bytes:
+        """Return the next message (on a byte link: what has arrived, at least one byte)."""
+        ...
+
+    def pending(self) -> bool:
+        """Tell without waiting whether bytes, or the end of the link, are there to be read."""
+        ...
+
+    def discard(self) -> bytes:
+        """Return and forget all that has arrived. Raises Disconnected at the end of the link."""
+        ...
+
+
+class ByteLink(ABC):
+    """The buffer shared by all byte links; a transport adds how to send and to receive a chunk."""
+
+    reopen_discards = False
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._buffer = b""
+
+    @abstractmethod
+    def open(self, deadline: float) -> None:
+        """Open; does nothing when open."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close; does nothing when closed."""
+
+    @abstractmethod
+    def write(self, data: bytes, deadline: float) -> None:
+        """Write all bytes."""
+
+    @abstractmethod
+    def _receive(self, deadline: float) -> bytes:
+        """Return the next chunk, at least one byte. Raises ReplyTimeout, Disconnected."""
+
+    @abstractmethod
+    def _readable(self) -> bool:
+        """Tell without waiting whether the operating system has bytes, or the end, for us."""
+
+    def read_until(self, end: bytes, deadline: float) -> bytes:
+        """Return the bytes before the next ``end``, which is consumed too."""
+        position = self._buffer.find(end)
+        while position < 0:
+            size = len(self._buffer)
+            if size > MAX_FRAME_BYTES:
+                raise ProtocolError(f"{size} bytes without the terminator {end!r}")
+            self._buffer += self._receive(deadline)
+            position = self._buffer.find(end, max(0, size - len(end) + 1))
+        frame, self._buffer = self._buffer[:position], self._buffer[position + len(end) :]
+        return frame
+
+    def read_exactly(self, count: int, deadline: float) -> bytes:
+        """Return the next ``count`` bytes."""
+        while len(self._buffer) < count:
+            self._buffer += self._receive(deadline)
+        frame, self._buffer = self._buffer[:count], self._buffer[count:]
+        return frame
+
+    def read_message(self, deadline: float) -> bytes:
+        """Return what has arrived, at least one byte."""
+        data, self._buffer = self._buffer, b""
+        return data or self._receive(deadline)
+
+    def pending(self) -> bool:
+        """Tell without waiting whether bytes, or the end of the link, are there to be read."""
+        return bool(self._buffer) or self._readable()
+
+    def discard(self) -> bytes:
+        """Return and forget all that has arrived."""
+        data, self._buffer = self._buffer, b""
+        while self._readable():
+            data += self._receive(time.monotonic() + 1.0)
+        return data
+
+
+class MessageLink(ABC):
+    """Read verbs of links that carry whole messages; the end of a message ends a frame too."""
+
+    reopen_discards = True
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._rest = b""
+
+    @abstractmethod
+    def open(self, deadline: float) -> None:
+        """Open; does nothing when open."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close; does nothing when closed."""
+
+    @abstractmethod
+    def write(self, data: bytes, deadline: float) -> None:
+        """Send one message."""
+
+    @abstractmethod
+    def _receive(self, deadline: float) -> bytes:
+        """Return the next message. Raises ReplyTimeout, Disconnected."""
+
+    @abstractmethod
+    def _readable(self) -> bool:
+        """Tell without waiting whether a message, or the end of the link, is there to be read."""
+
+    def read_until(self, end: bytes, deadline: float) -> bytes:
+        """Return the bytes before the next ``end`` or, without one, up to the end of the message."""
+        frame, _, self._rest = self.read_message(deadline).partition(end)
+        return frame
+
+    def read_exactly(self, count: int, deadline: float) -> bytes:
+        """Return the next ``count`` bytes."""
+        while len(self._rest) < count:
+            self._rest += self._receive(deadline)
+        frame, self._rest = self._rest[:count], self._rest[count:]
+        return frame
+
+    def read_message(self, deadline: float) -> bytes:
+        """Return the next message, or what is left of the one that was read in part."""
+        data, self._rest = self._rest, b""
+        return data or self._receive(deadline)
+
+    def pending(self) -> bool:
+        """Tell without waiting whether a message, or the end of the link, is there to be read."""
+        return bool(self._rest) or self._readable()
+
+    def discard(self) -> bytes:
+        """Return and forget all that has arrived."""
+        data, self._rest = self._rest, b""
+        while self._readable():
+            data += self._receive(time.monotonic() + 1.0)
+        return data
+
+
+def left_s(deadline: float) -> float:
+    """Return the seconds left until a deadline. Raises ReplyTimeout when none are."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise ReplyTimeout("deadline passed")
+    return left
+
+
+def lost(address: str, what: str) -> Disconnected:
+    """Return the error for a link that ended."""
+    return Disconnected(f"{address}: {what}")

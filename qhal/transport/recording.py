@@ -1,0 +1,145 @@
+r"""Record an exchange to a text file, and replay it without the device.
+
+A trace is one line an event: ``<seconds> > <bytes>`` written, ``<seconds> < <bytes>`` read, the bytes as a
+Python literal, so that traces can be read and compared. A replayed link answers only what was recorded:
+a write that differs from the trace raises and names both.
+"""
+
+import ast
+import time
+from pathlib import Path
+from typing import TextIO
+
+from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
+from qhal.transport.link import ByteLink, Link
+
+
+class RecordedLink:
+    """Any link, with everything that crosses it written to a trace file."""
+
+    def __init__(self, link: Link, trace: str | Path) -> None:
+        self.address, self.reopen_discards = link.address, link.reopen_discards
+        self._link, self._path = link, Path(trace)
+        self._file: TextIO | None = None
+        self._started = time.monotonic()
+
+    def open(self, deadline: float) -> None:
+        """Open the link and the trace file, which is appended to."""
+        self._link.open(deadline)
+        if self._file is None:
+            try:
+                self._file = self._path.open("a", encoding="ascii")
+            except OSError as error:
+                self._link.close()
+                raise ConfigurationError(f"trace file {self._path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close both."""
+        self._link.close()
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Write and record."""
+        self._note(">", data)
+        self._link.write(data, deadline)
+
+    def read_until(self, end: bytes, deadline: float) -> bytes:
+        """Read and record, with the terminator."""
+        frame = self._link.read_until(end, deadline)
+        self._note("<", frame + end)
+        return frame
+
+    def read_exactly(self, count: int, deadline: float) -> bytes:
+        """Read and record."""
+        return self._note("<", self._link.read_exactly(count, deadline))
+
+    def read_message(self, deadline: float) -> bytes:
+        """Read and record."""
+        return self._note("<", self._link.read_message(deadline))
+
+    def pending(self) -> bool:
+        """Tell whether something is there to be read."""
+        return self._link.pending()
+
+    def discard(self) -> bytes:
+        """Discard and record."""
+        data = self._link.discard()
+        return self._note("<", data) if data else data
+
+    def _note(self, direction: str, data: bytes) -> bytes:
+        if self._file is not None:
+            self._file.write(f"{time.monotonic() - self._started:.6f} {direction} {data!r}\n")
+            self._file.flush()
+        return data
+
+
+class ReplayedLink(ByteLink):
+    """A recorded exchange in place of the device."""
+
+    def __init__(self, trace: str | Path) -> None:
+        super().__init__(f"replay:{trace}")
+        self._path = Path(trace)
+        self._events: list[tuple[str, bytes]] = []
+        self._next = 0
+
+    def open(self, deadline: float) -> None:
+        """Read the trace. Raises ConfigurationError when it is absent or no trace."""
+        del deadline
+        if self._events:
+            return
+        try:
+            lines = self._path.read_text(encoding="ascii").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"trace file {self._path}: {error}") from error
+        for number, text in enumerate(lines, 1):
+            self._events.append(self._parsed(number, text))
+        self._next = 0
+
+    def close(self) -> None:
+        """Forget the place; opening again starts the trace anew."""
+        self._events, self._buffer = [], b""
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Check the bytes against the trace. Raises ProtocolError when they were not recorded here."""
+        del deadline
+        while data:
+            direction, expected = self._event()
+            if direction != ">" or not (data.startswith(expected) or expected.startswith(data)):
+                raise ProtocolError(
+                    f"{self._path}: event {self._next + 1} is {direction} {expected!r}, not > {data!r}"
+                )
+            if len(data) < len(expected):
+                self._events[self._next] = (">", expected[len(data) :])
+                return
+            data = data[len(expected) :]
+            self._next += 1
+
+    def _receive(self, deadline: float) -> bytes:
+        del deadline
+        direction, data = self._event()
+        if direction != "<":
+            raise ReplyTimeout(f"{self._path}: the recording has no reply here")
+        self._next += 1
+        return data
+
+    def _readable(self) -> bool:
+        return False
+
+    def _event(self) -> tuple[str, bytes]:
+        if not self._events:
+            raise Disconnected(f"{self.address}: not open")
+        if self._next >= len(self._events):
+            raise ProtocolError(f"{self._path}: the recording ends after {len(self._events)} events")
+        return self._events[self._next]
+
+    def _parsed(self, number: int, text: str) -> tuple[str, bytes]:
+        try:
+            _, direction, literal = text.split(" ", 2)
+            data = ast.literal_eval(literal)
+        except (ValueError, SyntaxError) as error:
+            raise ConfigurationError(f"trace file {self._path}, line {number}: {error}") from error
+        if direction not in "<>" or not isinstance(data, bytes):
+            raise ConfigurationError(f"trace file {self._path}, line {number}: not '<seconds> > b...'")
+        return direction, data

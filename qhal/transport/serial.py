@@ -1,0 +1,142 @@
+"""Serial lines and ptys: ``serial:///dev/ttyUSB0?baudrate=9600``.
+
+pyserial opens and configures the line; bytes are then moved on its descriptor in whole chunks, because
+its ``read_until`` costs one system call and one ``select`` a byte.
+"""
+
+import contextlib
+import os
+import select
+import termios
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
+from qhal.transport.address import Address
+from qhal.transport.link import ByteLink, lost
+
+if TYPE_CHECKING:
+    from serial import Serial
+
+_CHUNK_BYTES = 1 << 16
+_PARITIES = {"none": "N", "even": "E", "odd": "O"}
+
+
+@dataclass(frozen=True, slots=True)
+class SerialSettings:
+    """How a device wants its line; an address option of the same name overrides a field.
+
+    ``dtr`` and ``rts`` are the levels set at opening (None: left to the operating system).
+    """
+
+    baudrate: int = 9600
+    parity: str = "none"
+    stopbits: int = 1
+    rtscts: bool = False
+    dtr: bool | None = None
+    rts: bool | None = None
+
+
+class SerialLink(ByteLink):
+    """A serial line held for this process alone."""
+
+    def __init__(self, address: Address, settings: SerialSettings) -> None:
+        super().__init__(str(address))
+        if not address.path:
+            raise ConfigurationError(f"{address}: a serial address is serial:///dev/NAME")
+        self._path = address.path
+        self._settings = settings
+        self._baudrate = address.take_int("baudrate", settings.baudrate)
+        self._stopbits = address.take_int("stopbits", settings.stopbits)
+        parity = address.take("parity") or settings.parity
+        if parity not in _PARITIES:
+            raise ConfigurationError(f"{address}: parity={parity}, allowed are {', '.join(_PARITIES)}")
+        self._parity = _PARITIES[parity]
+        address.refuse_other_options()
+        self._serial: Serial | None = None
+        self._descriptor = -1
+        self._poll = select.poll()
+
+    def open(self, deadline: float) -> None:
+        """Open and lock the line. Raises Disconnected when it is absent or held by another process."""
+        if self._serial is not None:
+            return
+        import serial
+
+        line = serial.Serial()
+        line.port, line.baudrate, line.stopbits = self._path, self._baudrate, self._stopbits
+        line.parity, line.rtscts, line.timeout = self._parity, self._settings.rtscts, 0
+        line.exclusive = True
+        if self._settings.dtr is not None:
+            line.dtr = self._settings.dtr
+        if self._settings.rts is not None:
+            line.rts = self._settings.rts
+        try:
+            line.open()
+        except ValueError as error:
+            raise ConfigurationError(f"{self.address}: {error}") from error
+        except (OSError, termios.error) as error:
+            raise Disconnected(f"{self.address}: {error}") from error
+        self._serial, self._descriptor, self._buffer = line, line.fileno(), b""
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
+
+    def close(self) -> None:
+        """Close the line."""
+        if self._serial is not None:
+            with contextlib.suppress(OSError, termios.error):
+                self._serial.close()
+        self._serial, self._descriptor, self._buffer = None, -1, b""
+
+    @property
+    def baudrate(self) -> int:
+        """The speed of the line in baud; setting it acts at once when open."""
+        return self._baudrate
+
+    @baudrate.setter
+    def baudrate(self, baudrate: int) -> None:
+        self._baudrate = baudrate
+        if self._serial is not None:
+            try:
+                self._serial.baudrate = baudrate
+            except (OSError, termios.error) as error:
+                raise Disconnected(f"{self.address}: {error}") from error
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Write all bytes to the line's output queue."""
+        if self._descriptor < 0:
+            raise lost(self.address, "not open")
+        while True:
+            try:
+                written = os.write(self._descriptor, data)
+            except BlockingIOError:
+                written = 0
+            except OSError as error:
+                raise lost(self.address, error.strerror or str(error)) from error
+            if written == len(data):
+                return
+            data = data[written:]
+            left_ms = (deadline - time.monotonic()) * 1e3
+            writable = left_ms > 0 and select.select([], [self._descriptor], [], left_ms * 1e-3)[1]
+            if not writable:
+                raise ReplyTimeout(f"the line takes no more bytes ({len(data)} left)")
+
+    def _receive(self, deadline: float) -> bytes:
+        if self._descriptor < 0:
+            raise lost(self.address, "not open")
+        left_ms = (deadline - time.monotonic()) * 1e3
+        if left_ms <= 0 or not self._poll.poll(left_ms):
+            raise ReplyTimeout("no reply")
+        try:
+            data = os.read(self._descriptor, _CHUNK_BYTES)
+        except BlockingIOError as error:
+            raise ReplyTimeout("no reply") from error
+        except OSError as error:
+            raise lost(self.address, error.strerror or str(error)) from error
+        if not data:
+            raise lost(self.address, "the line hung up")
+        return data
+
+    def _readable(self) -> bool:
+        return bool(self._poll.poll(0))

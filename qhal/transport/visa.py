@@ -1,0 +1,233 @@
+"""VISA: ``visa:TCPIP::10.0.0.5::5025::SOCKET?backend=@py``, or the bare resource name.
+
+SOCKET and ASRL resources are byte links, INSTR and RAW resources message links. Two habits of
+PyVISA-py are worked around: it "opens" a connection that was refused, and it shows a closed one as a
+time-out for ever; where its socket can be reached it is asked. The resource manager of a backend is one
+object per process and is never closed: closing it would end every session.
+"""
+
+import contextlib
+import select
+import socket
+import termios
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
+from qhal.transport.address import Address
+from qhal.transport.link import ByteLink, MessageLink, left_s, lost
+
+if TYPE_CHECKING:
+    from pyvisa.resources import MessageBasedResource
+
+_CHUNK_BYTES = 20 * 1024
+
+
+class _Session:
+    """One open VISA resource: errors translated, time limits set only when they change."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = str(address)
+        self._name = address.path
+        self._backend = address.take("backend") or "@py"
+        self._baudrate = address.take_int("baudrate", 0)
+        address.refuse_other_options()
+        self._resource: MessageBasedResource | None = None
+        self._limit_ms = 0.0
+        self._termination: int | None = None
+        self._poll: select.poll | None = None
+        self._socket: socket.socket | None = None
+        self._unread: Callable[[], bytes] = bytes
+        self._quiet = contextlib.ExitStack()
+
+    def open(self, deadline: float) -> None:
+        if self._resource is not None:
+            return
+        import pyvisa
+
+        try:
+            manager = pyvisa.ResourceManager(self._backend)
+            resource: Any = manager.open_resource(self._name, open_timeout=int(left_s(deadline) * 1e3) + 1)
+        except ReplyTimeout:
+            raise
+        except ValueError as error:
+            raise ConfigurationError(f"{self.address}: {error}") from error
+        except Exception as error:  # pyvisa raises four families of error for one fact
+            raise Disconnected(f"{self.address}: {error}") from error
+        self._resource, self._limit_ms, self._termination = resource, 0.0, None
+        full = pyvisa.constants.StatusCode.success_max_count_read
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(resource.ignore_warning(full))  # a full chunk is no event
+        try:
+            if self._baudrate:
+                resource.baud_rate = self._baudrate
+            self._watch(resource)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._resource is not None:
+            with contextlib.suppress(Exception), self._quiet:
+                self._resource.close()
+        self._resource, self._socket, self._poll, self._unread = None, None, None, bytes
+
+    def write(self, data: bytes, deadline: float) -> None:
+        resource = self._ready(deadline)
+        try:
+            resource.visalib.write(resource.session, data)
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def read(self, count: int, deadline: float, termination: int | None) -> tuple[bytes, bool]:
+        """Return up to ``count`` bytes, ended early by the byte ``termination``, and whether more follow."""
+        resource = self._ready(deadline)
+        from pyvisa.constants import StatusCode
+
+        try:
+            if termination != self._termination:
+                resource.read_termination = None if termination is None else chr(termination)
+                self._termination = termination
+            data, status = resource.visalib.read(resource.session, count)
+        except Exception as error:
+            raise self._translated(error) from error
+        if not data and self._hung_up():
+            raise lost(self.address, "the peer closed the connection")
+        return data, status == StatusCode.success_max_count_read
+
+    def readable(self) -> bool:
+        """Tell whether bytes or the end are there; False where the backend does not let us look."""
+        return bool(self._unread()) or (self._poll is not None and bool(self._poll.poll(0)))
+
+    def refuse_closed(self) -> None:
+        """Raise Disconnected when the peer has closed and left nothing to read."""
+        if not self._unread() and self._hung_up():
+            raise lost(self.address, "the peer closed the connection")
+
+    def _ready(self, deadline: float) -> "MessageBasedResource":
+        if self._resource is None:
+            raise lost(self.address, "not open")
+        left_ms = (deadline - time.monotonic()) * 1e3
+        if left_ms <= 0:
+            raise ReplyTimeout("deadline passed")
+        if not 0.9 * self._limit_ms <= left_ms <= self._limit_ms:
+            self._resource.timeout = self._limit_ms = left_ms + 1.0
+        return self._resource
+
+    def _watch(self, resource: Any) -> None:
+        """Reach for PyVISA-py's own socket or serial port; other backends keep theirs to themselves."""
+        interface = None
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
+            session = resource.visalib.sessions[resource.session]
+            interface = session.interface
+            self._unread = lambda: getattr(session, "_pending_buffer", b"")
+        if interface is None or not hasattr(interface, "fileno"):
+            return
+        if isinstance(interface, socket.socket):
+            self._socket = interface
+            try:
+                interface.getpeername()
+            except OSError as error:
+                raise Disconnected(f"{self.address}: connection refused") from error
+        self._poll = select.poll()
+        self._poll.register(interface.fileno(), select.POLLIN)
+
+    def _hung_up(self) -> bool:
+        if self._socket is None:
+            return False
+        try:
+            return self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    def _translated(self, error: Exception) -> QhalError:
+        import pyvisa
+
+        if isinstance(error, QhalError):
+            return error
+        timed_out = isinstance(error, TimeoutError) or (
+            isinstance(error, pyvisa.VisaIOError)
+            and error.error_code == pyvisa.constants.StatusCode.error_timeout
+        )
+        if timed_out and not self._hung_up():
+            return ReplyTimeout("no reply")
+        if timed_out:
+            return lost(self.address, "the peer closed the connection")
+        if isinstance(error, (pyvisa.VisaIOError, pyvisa.InvalidSession, OSError, termios.error)):
+            return lost(self.address, str(error))
+        raise error
+
+
+class VisaByteLink(ByteLink):
+    """A VISA SOCKET or ASRL resource."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(str(address))
+        self.reopen_discards = "SOCKET" in address.path.upper()
+        self._session = _Session(address)
+
+    def open(self, deadline: float) -> None:
+        """Open the resource and make sure that it is really connected."""
+        self._session.open(deadline)
+
+    def close(self) -> None:
+        """Close the resource, not its manager."""
+        self._session.close()
+        self._buffer = b""
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Write all bytes."""
+        self._session.write(data, deadline)
+
+    def read_until(self, end: bytes, deadline: float) -> bytes:
+        """Return the bytes before the next ``end``, which is consumed too."""
+        if end not in self._buffer:
+            self._buffer += self._session.read(_CHUNK_BYTES, deadline, end[-1])[0]
+        return super().read_until(end, deadline)
+
+    def read_exactly(self, count: int, deadline: float) -> bytes:
+        """Return the next ``count`` bytes, read by count because data may hold any terminator."""
+        while len(self._buffer) < count:
+            self._buffer += self._session.read(count - len(self._buffer), deadline, None)[0]
+        return super().read_exactly(count, deadline)
+
+    def _receive(self, deadline: float) -> bytes:
+        self._session.refuse_closed()
+        return self._session.read(1, deadline, None)[0]
+
+    def _readable(self) -> bool:
+        return self._session.readable()
+
+
+class VisaMessageLink(MessageLink):
+    """A VISA INSTR or RAW resource (VXI-11, HiSLIP, GPIB, USBTMC)."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__(str(address))
+        self._session = _Session(address)
+
+    def open(self, deadline: float) -> None:
+        """Open the resource."""
+        self._session.open(deadline)
+
+    def close(self) -> None:
+        """Close the resource, not its manager."""
+        self._session.close()
+        self._rest = b""
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Send one message."""
+        self._session.write(data, deadline)
+
+    def _receive(self, deadline: float) -> bytes:
+        message, more = self._session.read(_CHUNK_BYTES, deadline, None)
+        while more:
+            chunk, more = self._session.read(_CHUNK_BYTES, deadline, None)
+            message += chunk
+        return message
+
+    def _readable(self) -> bool:
+        return False

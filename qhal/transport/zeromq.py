@@ -1,0 +1,154 @@
+"""ZeroMQ: ``zmq+tcp://host:port``.
+
+libzmq connects to a dead host without a word, so opening probes the TCP port first. It is told not to
+reconnect behind our back, and a monitor watches the connection: once that was lost the link is lost, and
+the device is identified again before anything else is said.
+"""
+
+import contextlib
+import select
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
+from qhal.transport.address import Address
+from qhal.transport.link import MessageLink, left_s, lost
+
+if TYPE_CHECKING:
+    import zmq
+
+_PATTERNS = ("req", "pair")
+
+
+class ZmqLink(MessageLink):
+    """A ZeroMQ socket connected to an instrument: REQ for commands, PAIR for a stream."""
+
+    def __init__(self, address: Address, pattern: str = "req") -> None:
+        super().__init__(str(address))
+        if not address.host or address.port is None:
+            raise ConfigurationError(f"{address}: a ZeroMQ address is zmq+tcp://host:port")
+        if pattern not in _PATTERNS:
+            raise ConfigurationError(f"{address}: pattern {pattern!r}, allowed are {', '.join(_PATTERNS)}")
+        address.refuse_other_options()
+        self._pattern = pattern
+        self._endpoint = (address.host, address.port)
+        self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._poll = select.poll()
+        self._ended = False
+        self._limits_ms = {"send": -1, "receive": -1}
+
+    def open(self, deadline: float) -> None:
+        """Connect and wait for the ZeroMQ handshake. Raises Disconnected, ReplyTimeout."""
+        if self._socket is not None:
+            return
+        import zmq
+
+        host, port = self._endpoint
+        try:
+            socket.create_connection((host, port), timeout=left_s(deadline)).close()
+        except TimeoutError as error:
+            raise ReplyTimeout(f"{self.address}: no connection in time") from error
+        except OSError as error:
+            raise Disconnected(f"{self.address}: {error.strerror or error}") from error
+        link: zmq.Socket[bytes] = zmq.Context.instance().socket(
+            zmq.REQ if self._pattern == "req" else zmq.PAIR
+        )
+        link.linger = 0
+        link.rcvhwm = 0
+        link.tcp_keepalive = 1
+        link.reconnect_ivl = -1
+        events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        self._socket, self._rest = link, b""
+        self._monitor = link.get_monitor_socket(events)
+        try:
+            link.connect(f"tcp://{host}:{port}")
+            while self._next_event(deadline) != zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                pass
+        except BaseException:
+            self.close()
+            raise
+        self._poll = select.poll()
+        self._ended = False
+        self._poll.register(self._monitor.fileno(), select.POLLIN)
+        self._limits_ms = {"send": -1, "receive": -1}
+
+    def close(self) -> None:
+        """Close the socket at once, dropping what was not sent."""
+        if self._socket is not None:
+            with contextlib.suppress(Exception):
+                self._socket.disable_monitor()
+            if self._monitor is not None:
+                self._monitor.close(linger=0)
+            self._socket.close(linger=0)
+        self._socket, self._monitor, self._rest = None, None, b""
+
+    def write(self, data: bytes, deadline: float) -> None:
+        """Send one message of one frame."""
+        import zmq
+
+        link = self._connected()
+        self._limit("send", deadline)
+        try:
+            link.send(data)
+        except zmq.Again as error:
+            raise self._silent("the peer takes no message") from error
+        except zmq.ZMQError as error:
+            raise lost(self.address, str(error)) from error
+
+    def _receive(self, deadline: float) -> bytes:
+        import zmq
+
+        link = self._connected()
+        if not self._ended:
+            self._limit("receive", deadline)
+        try:
+            return link.recv(zmq.NOBLOCK if self._ended else 0)
+        except zmq.Again as error:
+            raise self._silent("no reply") from error
+        except zmq.ZMQError as error:
+            raise lost(self.address, str(error)) from error
+
+    def _readable(self) -> bool:
+        import zmq
+
+        if self._hung_up():
+            return True
+        return self._pattern != "req" and bool(self._connected().poll(0, zmq.POLLIN))
+
+    def _connected(self) -> "zmq.Socket[bytes]":
+        if self._socket is None:
+            raise lost(self.address, "not open")
+        return self._socket
+
+    def _limit(self, direction: str, deadline: float) -> None:
+        left_ms = int((deadline - time.monotonic()) * 1e3 + 0.999)
+        if left_ms <= 0:
+            raise ReplyTimeout("deadline passed")
+        if not 0.9 * self._limits_ms[direction] <= left_ms <= self._limits_ms[direction]:
+            link = self._connected()
+            if direction == "send":
+                link.sndtimeo = left_ms
+            else:
+                link.rcvtimeo = left_ms
+            self._limits_ms[direction] = left_ms
+
+    def _silent(self, what: str) -> Exception:
+        return lost(self.address, "the peer closed the connection") if self._hung_up() else ReplyTimeout(what)
+
+    def _hung_up(self) -> bool:
+        """Tell whether the monitor saw the connection end; everything it has to say is read."""
+        import zmq
+
+        if self._monitor is not None and self._poll.poll(0):
+            while self._monitor.poll(0):
+                self._ended |= self._next_event(time.monotonic() + 1.0) == zmq.EVENT_DISCONNECTED
+        return self._ended
+
+    def _next_event(self, deadline: float) -> int:
+        from zmq.utils.monitor import recv_monitor_message
+
+        if self._monitor is None or not self._monitor.poll(int(left_s(deadline) * 1e3) + 1):
+            raise ReplyTimeout(f"{self.address}: no ZeroMQ handshake in time")
+        return int(recv_monitor_message(self._monitor)["event"])

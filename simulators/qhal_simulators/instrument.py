@@ -1,0 +1,116 @@
+"""A simulated instrument: bytes in, bytes out, time passes; no socket and no thread.
+
+A server (:mod:`qhal_simulators.servers`) carries the bytes; the instrument's port
+(:mod:`qhal_simulators.physics.ports`) carries what it does to the light.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from qhal_simulators.clock import SimulationClock
+from qhal_simulators.physics.ports import Port
+
+Send = Callable[[bytes], None]
+"""Give bytes (one message) to the far side; never blocks: what does not fit is dropped and counted."""
+
+
+class Wire(StrEnum):
+    """What a link of an instrument is carried by."""
+
+    PTY = "pty"
+    TCP = "tcp"
+    ZMQ_REP = "zmq-rep"
+    ZMQ_PAIR = "zmq-pair"
+
+
+class Connection(Protocol):
+    """The instrument's end of one client's connection. A pty has one for ever; ZeroMQ REP one for all."""
+
+    def receive(self, data: bytes) -> None:
+        """Take bytes as they come (ZeroMQ: one message)."""
+        ...
+
+    def closed(self) -> None:
+        """The client is gone."""
+        ...
+
+
+class PairEndpoint(Protocol):
+    """A bound ZeroMQ PAIR socket on which an instrument pushes."""
+
+    def send(self, data: bytes) -> bool:
+        """Push one message; False when it had to be dropped."""
+        ...
+
+    def close(self) -> None:
+        """Unbind."""
+        ...
+
+
+class Options(BaseModel):
+    """What a dossier leaves open, as options of the simulator; every field has a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Instrument(ABC):
+    """One simulated unit.
+
+    ``wires`` names its links. ``bind_pair`` is set by the server: it binds a PAIR socket at a TCP port.
+    """
+
+    wires: ClassVar[Mapping[str, Wire]]
+    port_type: ClassVar[type[Port]]
+    options_model: ClassVar[type[Options]] = Options
+
+    def __init__(
+        self, clock: SimulationClock, port: Port | None = None, options: Options | None = None
+    ) -> None:
+        self.clock = clock
+        self.port = port if port is not None else self.port_type()
+        self.options = options or self.options_model()
+        self.bind_pair: Callable[[int], PairEndpoint] = _no_pair
+        self.power_on()
+
+    @abstractmethod
+    def power_on(self) -> None:
+        """Take the state after power-up; called again for every power cycle."""
+
+    @abstractmethod
+    def connect(self, link: str, send: Send) -> Connection:
+        """Return the instrument's end of a new connection on a link."""
+
+
+class LineConnection(ABC):
+    """A connection on which a client sends text lines; CR, LF and CR LF all end one, empty lines are none."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+        self._buffer = b""
+
+    def receive(self, data: bytes) -> None:
+        """Split into lines."""
+        self._buffer += data
+        while True:
+            ends = [i for i in (self._buffer.find(b"\r"), self._buffer.find(b"\n")) if i >= 0]
+            if not ends:
+                return
+            line, self._buffer = self._buffer[: min(ends)], self._buffer[min(ends) + 1 :]
+            if line.strip():
+                self.line(line)
+
+    def closed(self) -> None:
+        """Forget an unfinished line."""
+        self._buffer = b""
+
+    @abstractmethod
+    def line(self, line: bytes) -> None:
+        """Take one line without its end."""
+
+
+def _no_pair(tcp_port: int) -> PairEndpoint:
+    raise RuntimeError(f"no server to bind a PAIR socket at port {tcp_port}")

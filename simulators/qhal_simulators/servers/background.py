@@ -1,0 +1,91 @@
+"""A simulation in a thread of this process, for tests and notebooks: real ptys and sockets."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from qhal_simulators.clock import SimulationClock
+from qhal_simulators.instrument import Instrument
+from qhal_simulators.physics.ports import Port
+from qhal_simulators.registry import load
+from qhal_simulators.servers.simulation import Simulation, Unit
+
+Result = TypeVar("Result")
+
+
+class Background:
+    """Runs a simulation while the ``with`` block lasts."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation = simulation
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="qhal-simulation", daemon=True)
+
+    @classmethod
+    def of(
+        cls,
+        *models: str,
+        port: Port | None = None,
+        stepped: bool = False,
+        speed: float = 1.0,
+        **options: object,
+    ) -> Self:
+        """Return a simulation of single instruments, each named by its model; options go to all of them."""
+        clock = SimulationClock(stepped=stepped, speed=speed)
+        units = []
+        for model in models:
+            kind = load(model)
+            instrument: Instrument = kind(clock, port, kind.options_model(**options))
+            units.append(Unit(model, model, instrument))
+        return cls(Simulation(units, clock))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self.run(self.simulation.start)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.run(self.simulation.stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def run(self, action: Callable[[], Awaitable[Result]]) -> Result:
+        """Carry out a coroutine function on the simulation's loop and return its result."""
+
+        async def carry_out() -> Result:
+            return await action()
+
+        return asyncio.run_coroutine_threadsafe(carry_out(), self._loop).result(timeout=60)
+
+    def do(self, action: Callable[[], Result]) -> Result:
+        """Carry out a plain function on the simulation's loop, where instruments may be touched."""
+
+        async def carry_out() -> Result:
+            return action()
+
+        return self.run(carry_out)
+
+    def unit(self, name: str) -> Unit:
+        """Return a unit."""
+        return self.simulation.units[name]
+
+    def address(self, name: str, link: str = "main") -> str:
+        """Return the address of a unit's link."""
+        description = self.unit(name).description()
+        links = description["links"]
+        assert isinstance(links, dict)
+        return str(description["address"] if link == "main" else links[link])
+
+    def links(self, name: str) -> dict[str, str]:
+        """Return the addresses of a unit's further links."""
+        links = self.unit(name).description()["links"]
+        assert isinstance(links, dict)
+        return dict(links)

@@ -1,0 +1,132 @@
+"""All instruments of a simulation on one event loop."""
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from qhal_simulators.clock import SimulationClock
+from qhal_simulators.instrument import Instrument, PairEndpoint, Wire
+from qhal_simulators.servers.endpoint import Endpoint
+from qhal_simulators.servers.pty import PtyEndpoint
+from qhal_simulators.servers.tcp import TcpEndpoint
+from qhal_simulators.servers.zeromq import PairSocket, RepEndpoint, free_tcp_port
+
+_TICK_S = 0.02
+"""The world goes on in pieces of this wall time, so that bytes are answered in between."""
+
+
+@dataclass(slots=True)
+class Unit:
+    """One instrument with its endpoints; ``model`` is its registry name, ``driver`` the driver's."""
+
+    name: str
+    model: str
+    instrument: Instrument
+    driver: str = ""
+    options: dict[str, object] = field(default_factory=dict)
+    endpoints: dict[str, Endpoint] = field(default_factory=dict)
+    pair_ports: dict[str, int] = field(default_factory=dict)
+    pairs: dict[int, PairSocket] = field(default_factory=dict)
+
+    def description(self) -> dict[str, object]:
+        """Return name, driver, main address and further links by name."""
+        addresses = {link: endpoint.address for link, endpoint in self.endpoints.items()}
+        addresses |= {link: f"zmq+tcp://127.0.0.1:{port}" for link, port in self.pair_ports.items()}
+        main = addresses.pop("main")
+        return {"name": self.name, "driver": self.driver or self.model, "address": main, "links": addresses}
+
+
+class Simulation:
+    """A set of units on one clock. ``announce`` is called for each when it can be connected to."""
+
+    def __init__(self, units: Iterable[Unit], clock: SimulationClock) -> None:
+        self.units = {unit.name: unit for unit in units}
+        self.clock = clock
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._wake = asyncio.Event()
+        self._pace: asyncio.Task[None] | None = None
+
+    async def start(self, announce: Callable[[Unit], None] = lambda unit: None) -> None:
+        """Open all endpoints and let time run."""
+        self._folder = tempfile.TemporaryDirectory(prefix="qhal-")
+        for unit in self.units.values():
+            await self._start_unit(unit)
+            announce(unit)
+        self.clock.wake = self._wake.set
+        self._pace = asyncio.create_task(self._keep_pace())
+
+    async def stop(self) -> None:
+        """Close everything."""
+        if self._pace is not None:
+            self._pace.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pace
+        for unit in self.units.values():
+            for endpoint in unit.endpoints.values():
+                endpoint.stop()
+            for pair in unit.pairs.values():
+                pair.close()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    async def restart(self, name: str) -> None:
+        """Switch a unit off and on again: connections end, settings are those after power-up."""
+        unit = self.units[name]
+        self.unplug(name)
+        unit.instrument.power_on()
+        await self.plug(name)
+
+    def unplug(self, name: str, *, reset: bool = False) -> None:
+        """End all connections of a unit and refuse new ones."""
+        unit = self.units[name]
+        for endpoint in unit.endpoints.values():
+            endpoint.stop(reset=reset)
+        for pair in unit.pairs.values():
+            pair.close()
+        unit.pairs.clear()
+
+    async def plug(self, name: str) -> None:
+        """Let a unit be reached again, at the same addresses."""
+        for endpoint in self.units[name].endpoints.values():
+            await endpoint.start()
+
+    async def step(self, duration_s: float) -> None:
+        """Move stepped time, in pieces, and come back when the output is written."""
+        end_s = self.clock.now_s() + duration_s
+        while self.clock.now_s() < end_s:
+            self.clock.advance_to(min(end_s, self.clock.now_s() + _TICK_S))
+            await asyncio.sleep(0)
+
+    async def _start_unit(self, unit: Unit) -> None:
+        assert self._folder is not None
+        instrument = unit.instrument
+        instrument.bind_pair = lambda port: self._bind_pair(unit, port)
+        for link, wire in instrument.wires.items():
+            if wire is Wire.ZMQ_PAIR:
+                unit.pair_ports[link] = free_tcp_port()
+                continue
+            if wire is Wire.PTY:
+                unit.endpoints[link] = PtyEndpoint(
+                    unit.name, link, instrument, self.clock, Path(self._folder.name)
+                )
+            else:
+                kind = TcpEndpoint if wire is Wire.TCP else RepEndpoint
+                unit.endpoints[link] = kind(unit.name, link, instrument, self.clock)
+            await unit.endpoints[link].start()
+
+    def _bind_pair(self, unit: Unit, tcp_port: int) -> PairEndpoint:
+        unit.pairs = {port: pair for port, pair in unit.pairs.items() if port != tcp_port}
+        unit.pairs[tcp_port] = PairSocket(tcp_port)
+        return unit.pairs[tcp_port]
+
+    async def _keep_pace(self) -> None:
+        while True:
+            self._wake.clear()
+            wait_s = self.clock.catch_up()
+            if self.clock.world is not None and not self.clock.stepped:
+                wait_s = _TICK_S if wait_s is None else min(wait_s, _TICK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait_s)

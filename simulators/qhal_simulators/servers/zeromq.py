@@ -1,0 +1,130 @@
+"""ZeroMQ endpoints on the one event loop: REP for commands, PAIR for streams."""
+
+import asyncio
+import contextlib
+import socket
+
+import zmq
+
+from qhal_simulators.clock import SimulationClock
+from qhal_simulators.instrument import Connection, Instrument
+from qhal_simulators.servers.endpoint import Endpoint
+
+PAIR_QUEUE_MESSAGES = 1000
+"""A stream's messages that wait for a slow client before further ones are dropped."""
+
+
+class RepEndpoint(Endpoint):
+    """A REP socket: one request, one reply, whoever asks."""
+
+    def __init__(
+        self, name: str, link: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
+    ) -> None:
+        super().__init__(name, link, instrument, clock)
+        self._tcp_port = tcp_port
+        self._socket: zmq.Socket[bytes] | None = None
+        self._connection: Connection | None = None
+        self._asked = False
+
+    @property
+    def address(self) -> str:
+        """The address of the bound socket."""
+        return f"zmq+tcp://127.0.0.1:{self._tcp_port}"
+
+    async def start(self) -> None:
+        """Bind."""
+        link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REP)
+        self._socket = link
+        self._socket.linger = 0
+        if self._tcp_port:
+            await _bind_again(self._socket, self._tcp_port)
+        else:
+            self._tcp_port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self._asked = False
+        self._connection = self.attach(self._reply)
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._serve)
+
+    def stop(self, *, reset: bool = False) -> None:
+        """Unbind and drop all peers."""
+        del reset
+        if self._socket is None:
+            return
+        asyncio.get_running_loop().remove_reader(self._socket.fileno())
+        self._socket.close(linger=0)
+        self._socket = None
+        if self._connection is not None:
+            self._connection.closed()
+
+    def _serve(self) -> None:
+        # The descriptor is edge-triggered: everything that is there must be taken now.
+        while (
+            self._socket is not None
+            and not self._asked
+            and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
+        ):
+            self._asked = True
+            request = self._socket.recv(zmq.NOBLOCK)
+            if self._connection is not None:
+                self.deliver(self._connection, request)
+            if self.silent:
+                return
+
+    def _reply(self, data: bytes) -> None:
+        if self._socket is None or not self._asked:
+            return
+        self._asked = False
+        with contextlib.suppress(zmq.Again):
+            self._socket.send(data, zmq.NOBLOCK)
+        asyncio.get_running_loop().call_soon(self._serve)
+
+    def heal(self) -> None:
+        """Take back silence and delay; a question asked in the silence stays without an answer."""
+        if self.silent and self._asked:
+            self._reply(b"")
+        super().heal()
+
+
+class PairSocket:
+    """A bound PAIR socket that never blocks: what does not fit into its queue is dropped and counted."""
+
+    def __init__(self, tcp_port: int) -> None:
+        link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
+        link.linger = 0
+        link.sndhwm = PAIR_QUEUE_MESSAGES
+        link.bind(f"tcp://127.0.0.1:{tcp_port}")
+        self._socket = link
+        self.dropped = 0
+        self.silent = False
+
+    def send(self, data: bytes) -> bool:
+        """Push one message; False when it had to be dropped."""
+        try:
+            if not self.silent:
+                self._socket.send(data, zmq.NOBLOCK)
+                return True
+        except zmq.Again:
+            pass
+        self.dropped += 1
+        return False
+
+    def close(self) -> None:
+        """Unbind; what is queued is still given a moment to leave."""
+        self._socket.close(linger=500)
+
+
+def free_tcp_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _bind_again(link: "zmq.Socket[bytes]", tcp_port: int) -> None:
+    """Bind to a port that a closed socket of ours may hold for another moment."""
+    for _ in range(200):
+        try:
+            link.bind(f"tcp://127.0.0.1:{tcp_port}")
+            return
+        except zmq.ZMQError:
+            await asyncio.sleep(0.01)
+    link.bind(f"tcp://127.0.0.1:{tcp_port}")

@@ -1,0 +1,40 @@
+"""Fixtures shared by all tests: simulated instruments on real wires."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from qhal.node.open import open_device
+from qhal_simulators.servers.background import Background
+
+
+@pytest.fixture
+def simulate() -> Iterator[Callable[..., Background]]:
+    """Start simulated instruments: ``simulate("ozoptics.dd100", move_time_s=0)``; stopped at the end."""
+    with ExitStack() as stack:
+        yield lambda *models, **options: stack.enter_context(Background.of(*models, **options))
+
+
+@pytest.fixture
+def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[Any, Background]]]:
+    """Start one instrument and open its driver: ``device, background = bench("ozoptics.dd100")``."""
+    with ExitStack() as stack:
+
+        def start(model: str, *, driver_options: dict[str, Any] | None = None, **options: Any) -> Any:
+            background = simulate(model, **options)
+            device = open_device(
+                model, background.address(model), links=background.links(model), **(driver_options or {})
+            )
+            stack.callback(device.close)
+            return device, background
+
+        yield start
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--queries", type=int, default=300, help="questions on each transport in the stress test"
+    )
+    parser.addoption("--seeds", type=int, default=6, help="seeds of the pull tests")
