@@ -1,0 +1,142 @@
+"""Gains, error rates and click matrices with their uncertainties."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal.link.decoy import Estimate
+from qhal.link.errors import NotEnoughCounts
+from qhal.link.statistics import ONE_SIGMA, Interval, binomial_interval, binomial_standard_uncertainty
+
+
+@dataclass(frozen=True)
+class GainEstimate:
+    """Clicked symbols of one intensity over its live symbols."""
+
+    live: int
+    clicked: int
+
+    @property
+    def value(self) -> float:
+        """Probability of at least one click in the window of a live symbol."""
+        return self.clicked / self.live
+
+    @property
+    def standard_uncertainty(self) -> float:
+        """Binomial standard uncertainty of the value, never zero."""
+        return binomial_standard_uncertainty(self.clicked, self.live)
+
+    def interval(self, confidence: float = ONE_SIGMA) -> Interval:
+        """Return the exact (Clopper-Pearson) interval of the gain."""
+        return binomial_interval(self.clicked, self.live, confidence)
+
+    def estimate(self) -> Estimate:
+        """Return value and standard uncertainty."""
+        return Estimate(self.value, self.standard_uncertainty)
+
+
+@dataclass(frozen=True)
+class QberEstimate:
+    """Wrong bits of one intensity over its sifted bits."""
+
+    sifted: int
+    errors: int
+
+    @property
+    def value(self) -> float:
+        """Quantum bit error rate, 0 to 1."""
+        return self.errors / self.sifted
+
+    @property
+    def standard_uncertainty(self) -> float:
+        """Binomial standard uncertainty of the value, never zero."""
+        return binomial_standard_uncertainty(self.errors, self.sifted)
+
+    def interval(self, confidence: float = ONE_SIGMA) -> Interval:
+        """Return the exact (Clopper-Pearson) interval of the error rate."""
+        return binomial_interval(self.errors, self.sifted, confidence)
+
+    def estimate(self) -> Estimate:
+        """Return value and standard uncertainty."""
+        return Estimate(self.value, self.standard_uncertainty)
+
+
+@dataclass(frozen=True, eq=False)
+class ClickMatrix:
+    """Clicks in the window, by state of the sender (row) and detector (column), int64 (4, 4).
+
+    Both are numbered ``2 * basis + bit``. Clicks of a symbol with several clicks all count.
+    """
+
+    counts: NDArray[np.int64]
+
+    @property
+    def standard_uncertainties(self) -> NDArray[np.float64]:
+        """Poisson standard uncertainty of each count, ``sqrt(count + 1/2)``, never zero."""
+        uncertainties: NDArray[np.float64] = np.sqrt(self.counts + 0.5)
+        return uncertainties
+
+    @property
+    def qber(self) -> QberEstimate:
+        """Error rate of the clicks in the sender's basis, both bases together.
+
+        Raises NotEnoughCounts without a click in the sender's basis.
+        """
+        right = int(np.trace(self.counts))
+        wrong = sum(int(self.counts[state, state ^ 1]) for state in range(4))
+        if right + wrong == 0:
+            raise NotEnoughCounts("no click in the sender's basis")
+        return QberEstimate(right + wrong, wrong)
+
+
+@dataclass(frozen=True, eq=False)
+class SiftedCounts:
+    """Counts of a :class:`~qhal.link.sifting.Sifter`, int64 arrays by intensity (signal, decoy, vacuum).
+
+    ``live``: symbols at whose start all four detectors could click. Of these: ``clicked`` in the window,
+    ``sifted`` to a bit in the sender's basis, with ``errors``; ``cross_basis`` have clicks in both bases
+    (dropped from sifting), ``same_basis`` two clicks in one basis (a random bit). ``clicks``: (3, 4, 4) by
+    intensity, state and detector. Counts of disjoint spans can be added, and an earlier snapshot subtracted.
+    """
+
+    live: NDArray[np.int64]
+    clicked: NDArray[np.int64]
+    sifted: NDArray[np.int64]
+    errors: NDArray[np.int64]
+    cross_basis: NDArray[np.int64]
+    same_basis: NDArray[np.int64]
+    clicks: NDArray[np.int64]
+
+    def __add__(self, other: "SiftedCounts") -> "SiftedCounts":
+        return SiftedCounts(*(a + b for a, b in zip(self._arrays(), other._arrays(), strict=True)))
+
+    def __sub__(self, other: "SiftedCounts") -> "SiftedCounts":
+        return SiftedCounts(*(a - b for a, b in zip(self._arrays(), other._arrays(), strict=True)))
+
+    def gain(self, intensity: int) -> GainEstimate:
+        """Return the gain of an intensity. Raises NotEnoughCounts without a live symbol."""
+        if not self.live[intensity]:
+            raise NotEnoughCounts(f"intensity {intensity} has no live symbol")
+        return GainEstimate(int(self.live[intensity]), int(self.clicked[intensity]))
+
+    def qber(self, intensity: int) -> QberEstimate:
+        """Return the error rate of an intensity. Raises NotEnoughCounts without a sifted bit."""
+        if not self.sifted[intensity]:
+            raise NotEnoughCounts(f"intensity {intensity} has no sifted bit")
+        return QberEstimate(int(self.sifted[intensity]), int(self.errors[intensity]))
+
+    def click_matrix(self, intensity: int | None = None) -> ClickMatrix:
+        """Return the click matrix of one intensity, or of all."""
+        return ClickMatrix(self.clicks.sum(axis=0) if intensity is None else self.clicks[intensity].copy())
+
+    def _arrays(self) -> tuple[NDArray[np.int64], ...]:
+        return (
+            self.live,
+            self.clicked,
+            self.sifted,
+            self.errors,
+            self.cross_basis,
+            self.same_basis,
+            self.clicks,
+        )
