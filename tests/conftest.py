@@ -22,7 +22,7 @@ def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[A
     """Start one instrument and open its driver: ``device, background = bench("ozoptics.dd100")``."""
     with ExitStack() as stack:
 
-        def start(model: str, *, driver_options: dict[str, Any] | None = None, **options: Any) -> Any:
+        def start(model: str, /, *, driver_options: dict[str, Any] | None = None, **options: Any) -> Any:
             background = simulate(model, **options)
             device = open_device(
                 model, background.address(model), links=background.links(model), **(driver_options or {})

@@ -37,6 +37,8 @@ class Device(ABC):
 
     declaration: ClassVar[Declaration]
     options_model: ClassVar[type[Options]] = Options
+    facet_types: ClassVar[tuple[type, ...]] = ()
+    """Classes of the further roles that ``_facets`` may return."""
 
     def __init__(
         self,

@@ -12,14 +12,15 @@ import socket
 import termios
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import pyvisa
+from pyvisa.constants import StatusCode
+from pyvisa.resources import MessageBasedResource
 
 from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.link import ByteLink, MessageLink, left_s, lost
-
-if TYPE_CHECKING:
-    from pyvisa.resources import MessageBasedResource
 
 _CHUNK_BYTES = 20 * 1024
 
@@ -44,8 +45,6 @@ class _Session:
     def open(self, deadline: float) -> None:
         if self._resource is not None:
             return
-        import pyvisa
-
         try:
             manager = pyvisa.ResourceManager(self._backend)
             resource: Any = manager.open_resource(self._name, open_timeout=int(left_s(deadline) * 1e3) + 1)
@@ -56,7 +55,7 @@ class _Session:
         except Exception as error:  # pyvisa raises four families of error for one fact
             raise Disconnected(f"{self.address}: {error}") from error
         self._resource, self._limit_ms, self._termination = resource, 0.0, None
-        full = pyvisa.constants.StatusCode.success_max_count_read
+        full = StatusCode.success_max_count_read
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(resource.ignore_warning(full))  # a full chunk is no event
         try:
@@ -83,8 +82,6 @@ class _Session:
     def read(self, count: int, deadline: float, termination: int | None) -> tuple[bytes, bool]:
         """Return up to ``count`` bytes, ended early by the byte ``termination``, and whether more follow."""
         resource = self._ready(deadline)
-        from pyvisa.constants import StatusCode
-
         try:
             if termination != self._termination:
                 resource.read_termination = None if termination is None else chr(termination)
@@ -105,7 +102,7 @@ class _Session:
         if not self._unread() and self._hung_up():
             raise lost(self.address, "the peer closed the connection")
 
-    def _ready(self, deadline: float) -> "MessageBasedResource":
+    def _ready(self, deadline: float) -> MessageBasedResource:
         if self._resource is None:
             raise lost(self.address, "not open")
         left_ms = (deadline - time.monotonic()) * 1e3
@@ -144,13 +141,10 @@ class _Session:
             return True
 
     def _translated(self, error: Exception) -> QhalError:
-        import pyvisa
-
         if isinstance(error, QhalError):
             return error
         timed_out = isinstance(error, TimeoutError) or (
-            isinstance(error, pyvisa.VisaIOError)
-            and error.error_code == pyvisa.constants.StatusCode.error_timeout
+            isinstance(error, pyvisa.VisaIOError) and error.error_code == StatusCode.error_timeout
         )
         if timed_out and not self._hung_up():
             return ReplyTimeout("no reply")

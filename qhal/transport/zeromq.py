@@ -9,14 +9,13 @@ import contextlib
 import select
 import socket
 import time
-from typing import TYPE_CHECKING
+
+import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.link import MessageLink, left_s, lost
-
-if TYPE_CHECKING:
-    import zmq
 
 _PATTERNS = ("req", "pair")
 
@@ -37,14 +36,12 @@ class ZmqLink(MessageLink):
         self._monitor: zmq.Socket[bytes] | None = None
         self._poll = select.poll()
         self._ended = False
-        self._limits_ms = {"send": -1, "receive": -1}
+        self._send_limit_ms = self._receive_limit_ms = -1
 
     def open(self, deadline: float) -> None:
         """Connect and wait for the ZeroMQ handshake. Raises Disconnected, ReplyTimeout."""
         if self._socket is not None:
             return
-        import zmq
-
         host, port = self._endpoint
         try:
             socket.create_connection((host, port), timeout=left_s(deadline)).close()
@@ -72,7 +69,7 @@ class ZmqLink(MessageLink):
         self._poll = select.poll()
         self._ended = False
         self._poll.register(self._monitor.fileno(), select.POLLIN)
-        self._limits_ms = {"send": -1, "receive": -1}
+        self._send_limit_ms = self._receive_limit_ms = -1
 
     def close(self) -> None:
         """Close the socket at once, dropping what was not sent."""
@@ -86,10 +83,10 @@ class ZmqLink(MessageLink):
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send one message of one frame."""
-        import zmq
-
         link = self._connected()
-        self._limit("send", deadline)
+        left_ms = _milliseconds(deadline)
+        if not 0.9 * self._send_limit_ms <= left_ms <= self._send_limit_ms:
+            link.sndtimeo = self._send_limit_ms = left_ms
         try:
             link.send(data)
         except zmq.Again as error:
@@ -98,11 +95,10 @@ class ZmqLink(MessageLink):
             raise lost(self.address, str(error)) from error
 
     def _receive(self, deadline: float) -> bytes:
-        import zmq
-
         link = self._connected()
-        if not self._ended:
-            self._limit("receive", deadline)
+        left_ms = _milliseconds(deadline)
+        if not 0.9 * self._receive_limit_ms <= left_ms <= self._receive_limit_ms:
+            link.rcvtimeo = self._receive_limit_ms = left_ms
         try:
             return link.recv(zmq.NOBLOCK if self._ended else 0)
         except zmq.Again as error:
@@ -111,8 +107,6 @@ class ZmqLink(MessageLink):
             raise lost(self.address, str(error)) from error
 
     def _readable(self) -> bool:
-        import zmq
-
         if self._hung_up():
             return True
         return self._pattern != "req" and bool(self._connected().poll(0, zmq.POLLIN))
@@ -122,33 +116,24 @@ class ZmqLink(MessageLink):
             raise lost(self.address, "not open")
         return self._socket
 
-    def _limit(self, direction: str, deadline: float) -> None:
-        left_ms = int((deadline - time.monotonic()) * 1e3 + 0.999)
-        if left_ms <= 0:
-            raise ReplyTimeout("deadline passed")
-        if not 0.9 * self._limits_ms[direction] <= left_ms <= self._limits_ms[direction]:
-            link = self._connected()
-            if direction == "send":
-                link.sndtimeo = left_ms
-            else:
-                link.rcvtimeo = left_ms
-            self._limits_ms[direction] = left_ms
-
     def _silent(self, what: str) -> Exception:
         return lost(self.address, "the peer closed the connection") if self._hung_up() else ReplyTimeout(what)
 
     def _hung_up(self) -> bool:
         """Tell whether the monitor saw the connection end; everything it has to say is read."""
-        import zmq
-
         if self._monitor is not None and self._poll.poll(0):
             while self._monitor.poll(0):
                 self._ended |= self._next_event(time.monotonic() + 1.0) == zmq.EVENT_DISCONNECTED
         return self._ended
 
     def _next_event(self, deadline: float) -> int:
-        from zmq.utils.monitor import recv_monitor_message
-
         if self._monitor is None or not self._monitor.poll(int(left_s(deadline) * 1e3) + 1):
             raise ReplyTimeout(f"{self.address}: no ZeroMQ handshake in time")
         return int(recv_monitor_message(self._monitor)["event"])
+
+
+def _milliseconds(deadline: float) -> int:
+    left_ms = int((deadline - time.monotonic()) * 1e3 + 0.999)
+    if left_ms <= 0:
+        raise ReplyTimeout("deadline passed")
+    return left_ms

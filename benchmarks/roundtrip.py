@@ -1,0 +1,118 @@
+"""A typed query through a driver, against the bare library on the same server."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import pyvisa
+import serial
+import zmq
+
+from benchmarks.runner import Outcome, compare
+from qhal.transport.open import make_link
+from tests.echo import EchoDevice
+
+QUERIES = 300
+
+
+def outcomes() -> Iterator[Outcome]:
+    # One core for both sides: waking a sleeping core costs more than everything measured here, and
+    # which connection has to is a matter of luck.
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.echo_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        at = json.loads(server.stdout.readline())
+        tcp, visa = f"tcp://127.0.0.1:{at['tcp']}", f"TCPIP0::127.0.0.1::{at['tcp']}::SOCKET"
+        yield measure("tcp query / raw socket", tcp, raw_socket(at["tcp"]), 1.3)
+        yield measure("visa query / bare PyVISA-py", f"visa:{visa}?backend=@py", raw_visa(visa), 1.15)
+        yield measure("zmq query / bare pyzmq", f"zmq+tcp://127.0.0.1:{at['zmq']}", raw_zmq(at["zmq"]), 1.15)
+        yield measure(
+            "serial query / pyserial read_until", f"serial://{at['pty']}", raw_serial(at["pty"]), 0.45
+        )
+    finally:
+        server.stdin.close()
+        server.wait()
+        os.sched_setaffinity(0, cores)
+
+
+def measure(name: str, address: str, baseline: Callable[[], object], bound: float) -> Outcome:
+    link = make_link(address)
+    if address.startswith("serial"):
+        # Both must have the one pty open at a time; the exclusive lock is the driver's alone.
+        link = _Shared(link)
+    with EchoDevice({"main": link}) as device:
+        return compare(name, partial(repeat, device.read), partial(repeat, baseline), bound, rounds=31)
+
+
+def _Shared(link):  # noqa: N802
+    import fcntl
+    import termios
+
+    opened = link.open
+
+    def open_shared(deadline: float) -> None:
+        opened(deadline)
+        fcntl.flock(link._descriptor, fcntl.LOCK_UN)
+        fcntl.ioctl(link._descriptor, termios.TIOCNXCL)
+
+    link.open = open_shared
+    return link
+
+
+def repeat(query: Callable[[], object]) -> None:
+    for _ in range(QUERIES):
+        query()
+
+
+def raw_socket(port: int) -> Callable[[], float]:
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def query() -> float:
+        connection.sendall(b"MEAS?\n")
+        reply = connection.recv(4096)
+        while reply[-1:] != b"\n":
+            reply += connection.recv(4096)
+        return float(reply)
+
+    return query
+
+
+def raw_visa(name: str) -> Callable[[], float]:
+    resource = pyvisa.ResourceManager("@py").open_resource(
+        name, read_termination="\n", write_termination="\n"
+    )
+    return lambda: float(resource.query("MEAS?"))
+
+
+def raw_zmq(port: int) -> Callable[[], float]:
+    link = zmq.Context.instance().socket(zmq.REQ)
+    link.connect(f"tcp://127.0.0.1:{port}")
+
+    def query() -> float:
+        link.send(b"MEAS?")
+        return float(link.recv())
+
+    return query
+
+
+def raw_serial(path: str) -> Callable[[], float]:
+    line = serial.Serial(path, 9600, timeout=1)
+
+    def query() -> float:
+        line.write(b"MEAS?\n")
+        return float(line.read_until(b"\n"))
+
+    return query

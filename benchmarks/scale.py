@@ -1,0 +1,111 @@
+"""One simulator process, 1,000 instruments, each polled ten times a second."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from benchmarks.runner import Outcome
+from qhal_simulators.instrument import Wire
+from tests.echo import echo_simulation
+
+UNITS = 1000
+POLLS_PER_S = 10.0
+SECONDS = 5.0
+
+
+def outcomes() -> Iterator[Outcome]:
+    for wire in (Wire.TCP, Wire.PTY):
+        server = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.scale", wire],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert server.stdin is not None
+        assert server.stdout is not None
+        try:
+            addresses = json.loads(server.stdout.readline())
+            rate, slowest_s = asyncio.run(poll(addresses))
+        finally:
+            server.stdin.close()
+            server.wait()
+        achieved = rate / (UNITS * POLLS_PER_S)
+        yield Outcome(
+            f"{UNITS} {wire} instruments polled at {POLLS_PER_S:g} Hz",
+            "at least",
+            0.95,
+            {"achieved rate": achieved},
+            f"{rate:.0f} answers/s, 99th percentile {slowest_s * 1e3:.1f} ms",
+        )
+
+
+async def poll(addresses: list[str]) -> tuple[float, float]:
+    """Poll all for a while; return answers per second and the 99th percentile of the latency."""
+    latencies: list[float] = []
+    loop = asyncio.get_running_loop()
+    start = loop.time() + 1.0
+    clients = [
+        Client(address, start + n / UNITS / POLLS_PER_S, latencies) for n, address in enumerate(addresses)
+    ]
+    for client in clients:
+        await client.connect()
+    start_late = max(0.0, loop.time() - start)
+    await asyncio.sleep(1.0 + SECONDS + start_late)
+    latencies.clear()
+    begin = time.perf_counter()
+    await asyncio.sleep(SECONDS)
+    rate = len(latencies) / (time.perf_counter() - begin)
+    return rate, sorted(latencies)[int(len(latencies) * 0.99)]
+
+
+class Client:
+    """Asks at fixed times; a question whose turn comes while the last one waits is skipped."""
+
+    def __init__(self, address: str, first: float, latencies: list[float]) -> None:
+        self._address, self._due, self._latencies = address, first, latencies
+        self._sent = 0.0
+        self._loop = asyncio.get_running_loop()
+
+    async def connect(self) -> None:
+        scheme, _, rest = self._address.partition("://")
+        if scheme == "serial":
+            descriptor = os.open(rest, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+            self._write = lambda data: os.write(descriptor, data)
+            self._loop.add_reader(descriptor, lambda: self._answered(os.read(descriptor, 4096)))
+        else:
+            host, port = rest.split(":")
+            transport, _ = await self._loop.create_connection(
+                lambda: _Reader(self._answered), host, int(port)
+            )
+            self._write = transport.write
+        self._loop.call_at(self._due, self._ask)
+
+    def _ask(self) -> None:
+        if not self._sent:
+            self._sent = time.perf_counter()
+            self._write(b"MEAS?\n")
+        self._due += 1.0 / POLLS_PER_S
+        self._loop.call_at(self._due, self._ask)
+
+    def _answered(self, data: bytes) -> None:
+        if data.endswith(b"\n"):
+            self._latencies.append(time.perf_counter() - self._sent)
+            self._sent = 0.0
+
+
+class _Reader(asyncio.Protocol):
+    def __init__(self, answered) -> None:
+        self.data_received = answered
+
+
+if __name__ == "__main__":
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with echo_simulation(Wire(sys.argv[1]), UNITS) as background:
+        print(json.dumps([background.address(f"echo{n}") for n in range(1, UNITS + 1)]), flush=True)
+        sys.stdin.read()

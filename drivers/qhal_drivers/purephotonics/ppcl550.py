@@ -1,0 +1,184 @@
+"""Pure Photonics PPCL550, and any module of the OIF ITLA agreement: UART, 9600 8N1, four bytes each way.
+
+Rests on the register tables of OIF-ITLA-MSA-01.2 as two independent public clients use them. Opening raises
+neither DTR nor RTS, because on some boards that makes the module emit; it writes nothing, so a laser that was
+on stays on. What the CE bit means is contradictory in the sources: it is learnt from the first reply, which
+answers a read with a good checksum.
+"""
+
+from typing import Any
+
+from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
+from qhal.devices.device import Device
+from qhal.devices.kind import Facet
+from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
+from qhal.devices.source import Source, SourceCapabilities
+from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.transport.frames import exactly
+from qhal.transport.serial import SerialSettings
+from qhal_drivers.purephotonics import itla
+
+_NOP, _EAR, _STATUS_F = 0x00, 0x0B, 0x20
+_DEVTYP, _MFGR, _MODEL, _SERNO, _RELEASE = 0x01, 0x02, 0x03, 0x04, 0x06
+_CHANNEL, _PWR, _RESENA, _FCF1, _FCF2, _LF1, _LF2, _OOP = 0x30, 0x31, 0x32, 0x35, 0x36, 0x40, 0x41, 0x42
+_OPSL, _OPSH, _LFL1, _LFH1, _FTF = 0x50, 0x51, 0x52, 0x54, 0x62
+_SENA = 0x08
+_DARK_DBM = -50.0
+_RESENDS = 3
+_POLL_S = 0.05
+_READY_S, _LOCK_S = 10.0, 60.0
+_FAULTS = ("power fatal", "thermal fatal", "frequency fatal", "vendor fatal")
+_FRAME = exactly(4)
+
+
+class Ppcl550(Device, Source):
+    """A tunable laser with an OIF ITLA interface."""
+
+    declaration = Declaration(
+        model="Pure Photonics PPCL550",
+        links={
+            "main": LinkSpec(
+                ("serial",),
+                timeout_s=0.5,
+                late_s=0.5,
+                serial=SerialSettings(baudrate=9600, dtr=False, rts=False),
+            )
+        },
+        identity=IdentityGrade.SERIAL,
+        evidence=(Evidence.CLIENTS,),
+        usb=(UsbId(0x0403, 0x6001), UsbId(0x0403, 0x6015)),
+    )
+
+    def _start(self) -> None:
+        reply = itla.parse(self.port.exchange(itla.request(_NOP), _FRAME))
+        self._good_flag = reply.checksum_flag
+        left_s = _READY_S
+        while not self._read(_NOP) & 0x10:
+            if left_s <= 0:
+                raise DeviceError(f"{self.name}: not ready {_READY_S:g} s after opening")
+            self.clock.sleep_s(_POLL_S)
+            left_s -= _POLL_S
+
+    def _prove(self) -> None:
+        if self._read(_NOP) & 0x10 == 0:
+            raise DeviceError(f"{self.name}: the module is not ready")
+
+    def _identify(self) -> Identity:
+        kind = self._read_text(_DEVTYP)
+        if "ITLA" not in kind:
+            raise WrongDevice(f"{self.name}: device type {kind!r} is no ITLA")
+        maker, model, serial, release = map(self._read_text, (_MFGR, _MODEL, _SERNO, _RELEASE))
+        return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=release, shape=kind)
+
+    def _read_capabilities(self) -> SourceCapabilities:
+        return SourceCapabilities(
+            min_power_dbm=itla.signed(self._read(_OPSL)) / 100,
+            max_power_dbm=itla.signed(self._read(_OPSH)) / 100,
+            min_frequency_thz=self._read_frequency(_LFL1),
+            max_frequency_thz=self._read_frequency(_LFH1),
+            frequency_resolution_thz=1e-4,
+            tunes_while_emitting=False,
+        )
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {
+            "power_dbm": self._read_set_power_dbm(),
+            "frequency_thz": self._read_frequency_thz(),
+            "emitting": self._read_emitting(),
+        }
+
+    def _write_power_dbm(self, power_dbm: float) -> None:
+        self._write(_PWR, round(power_dbm * 100))
+
+    def _read_set_power_dbm(self) -> float:
+        return itla.signed(self._read(_PWR)) / 100
+
+    def _read_output_dbm(self) -> float:
+        return itla.signed(self._read(_OOP)) / 100
+
+    def _write_frequency_thz(self, frequency_thz: float) -> None:
+        thz, tenths_of_ghz = divmod(round(frequency_thz * 1e4), 10000)
+        self._write(_FTF, 0)
+        self._write(_FCF1, thz)
+        self._write(_FCF2, tenths_of_ghz)
+        self._write(_CHANNEL, 1)
+        self._wait_until_locked()
+
+    def _read_frequency_thz(self) -> float:
+        return self._read_frequency(_LF1)
+
+    def _write_emitting(self, emitting: bool) -> None:
+        self._write(_RESENA, _SENA if emitting else 0)
+        if emitting:
+            self._wait_until_locked()
+
+    def _read_emitting(self) -> bool:
+        return bool(self._read(_RESENA) & _SENA) and self._read_output_dbm() > _DARK_DBM
+
+    def _read_problems(self) -> tuple[str, ...]:
+        status = self._read(_STATUS_F)
+        return tuple(text for bit, text in enumerate(_FAULTS, 8) if status >> bit & 1)
+
+    def _facets(self) -> tuple[object, ...]:
+        return (_OutputMeter(self),)
+
+    def _read_frequency(self, register: int) -> float:
+        return (self._read(register) * 10000 + self._read(register + 1)) / 1e4
+
+    def _wait_until_locked(self) -> None:
+        left_s = _LOCK_S
+        while pending := self._read(_NOP) >> 8:
+            if left_s <= 0:
+                raise DeviceError(f"{self.name}: {pending:#04x} still pending after {_LOCK_S:g} s")
+            self.clock.sleep_s(_POLL_S)
+            left_s -= _POLL_S
+
+    def _read_text(self, register: int) -> str:
+        length = self._ask(register, None, (itla.AEA,)).data
+        text = b"".join(self._read(_EAR).to_bytes(2, "big") for _ in range((length + 1) // 2))
+        return text[:length].rstrip(b"\0").decode("ascii", "replace").strip()
+
+    def _read(self, register: int) -> int:
+        return self._ask(register, None, (itla.OK,)).data
+
+    def _write(self, register: int, data: int) -> None:
+        self._ask(register, data, (itla.OK, itla.PENDING))
+
+    def _ask(self, register: int, data: int | None, allowed: tuple[int, ...]) -> itla.Reply:
+        for _ in range(1 + _RESENDS):
+            reply = itla.parse(self.port.exchange(itla.request(register, data), _FRAME))
+            if reply.checksum_flag == self._good_flag:
+                break
+        else:
+            raise ProtocolError(f"{self.name}: register {register:#04x}: checksum refused {_RESENDS + 1} times")
+        if reply.register != register:
+            self.port.taint()
+            raise ProtocolError(
+                f"{self.name}: register {reply.register:#04x} answers for {register:#04x}"
+            )
+        if reply.status == itla.EXECUTION_ERROR:
+            reason = self._read(_NOP) & 0x0F
+            what = "read" if data is None else f"write {data}"
+            raise DeviceError(
+                f"{self.name}: {what} register {register:#04x}: {itla.ERRORS.get(reason, f'error {reason}')}"
+            )
+        if reply.status not in allowed:
+            raise ProtocolError(f"{self.name}: register {register:#04x} answers with status {reply.status}")
+        return reply
+
+
+class _OutputMeter(Facet, PowerMeter):
+    """The laser's own power monitor."""
+
+    @property
+    def meter_capabilities(self) -> PowerMeterCapabilities:
+        """One channel, the output."""
+        return PowerMeterCapabilities(channels=1, min_power_dbm=_DARK_DBM, max_power_dbm=20.0)
+
+    def _read_power_dbm(self, channel: int) -> float:
+        laser = self.device
+        assert isinstance(laser, Ppcl550)
+        return laser._read_output_dbm()
+
+
+Ppcl550.facet_types = (_OutputMeter,)

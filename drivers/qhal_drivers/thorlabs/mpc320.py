@@ -1,0 +1,146 @@
+"""Thorlabs MPC320 (3 paddles) and MPC220 (2): APT over USB serial, 115200 8N1, RTS/CTS.
+
+Rests on issue 28 of the APT manual and on public clients run on hardware. 1370 counts are 170 degrees. Without
+being enabled a channel counts steps but does not move. A move has ended when the position equals the target.
+"""
+
+import struct
+from typing import Any, NamedTuple
+
+from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
+from qhal.devices.device import Device
+from qhal.devices.polarization_controller import (
+    PolarizationController,
+    PolarizationControllerCapabilities,
+)
+from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.transport.serial import SerialSettings
+from qhal_drivers.thorlabs import apt
+
+_COUNTS_PER_DEG = 1370 / 170
+_MODELS = {"MPC320": 3, "MPC220": 2}
+_ENABLED = 0x8000_0000
+_FULL_SPEED_DEG_PER_S = 400.0
+_POLL_S = 0.02
+_ENABLE_PAUSE_S = 0.2
+_SLACK_S = 2.0
+# Messages that come on their own: status updates, ends of moves and of homing, stopped.
+_UNSOLICITED = frozenset({0x0491, 0x0464, 0x0444, 0x0466})
+
+
+class _PaddleStatus(NamedTuple):
+    counts: int
+    enabled: bool
+
+
+class Mpc320(Device, PolarizationController):
+    """An MPC320 or MPC220. All channels are enabled when it is first asked to move."""
+
+    declaration = Declaration(
+        model="Thorlabs MPC320",
+        links={
+            "main": LinkSpec(
+                ("serial",),
+                timeout_s=1.0,
+                late_s=1.0,
+                serial=SerialSettings(baudrate=115200, rtscts=True),
+            )
+        },
+        identity=IdentityGrade.SERIAL,
+        evidence=(Evidence.MANUAL, Evidence.CLIENTS),
+        usb=(UsbId(0x0403, 0xFAF0, "Thorlabs", new_id=True),),
+    )
+
+    def _start(self) -> None:
+        self.port.on_unsolicited = self._note
+        self.port.send(apt.request(0x0012), frame=apt.frame)  # stop status updates left on by another client
+
+    def _note(self, message: bytes) -> None:
+        if apt.message_id(message) not in _UNSOLICITED:
+            raise ProtocolError(f"{self.name}: {message.hex(' ')} answers nothing that was asked")
+
+    def _identify(self) -> Identity:
+        data = self._ask(apt.request(0x0005), 0x0006)[6:]
+        if len(data) != 84:
+            raise ProtocolError(f"{self.name}: HW_GET_INFO has {len(data)} bytes of data, 84 are expected")
+        serial, model, _, minor, interim, major, _ = struct.unpack_from("<i8sH4B", data)
+        text = model.rstrip(b"\0 ").decode("ascii", "replace")
+        if text not in _MODELS:
+            raise WrongDevice(f"{self.name}: a {text!r} answers, expected {' or '.join(_MODELS)}")
+        return Identity(
+            manufacturer="Thorlabs",
+            model=text,
+            serial_number=str(serial),
+            firmware=f"{major}.{interim}.{minor}",
+            shape=f"{_MODELS[text]} paddles",
+        )
+
+    def _read_capabilities(self) -> PolarizationControllerCapabilities:
+        paddles = int(self._ask(apt.request(0x0005), 0x0006)[-2])
+        return PolarizationControllerCapabilities(
+            paddles=paddles, min_angle_deg=0.0, max_angle_deg=170.0, resolution_deg=1 / _COUNTS_PER_DEG
+        )
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {"angles_deg": self._read_angles_deg(), "velocity_percent": self._velocity_percent()}
+
+    def _read_angles_deg(self) -> tuple[float, ...]:
+        paddles = range(1, self.capabilities.paddles + 1)
+        return tuple(self._status(paddle).counts / _COUNTS_PER_DEG for paddle in paddles)
+
+    def _move_to_deg(self, targets_deg: dict[int, float]) -> None:
+        self._enable_all()
+        targets = {paddle: round(angle * _COUNTS_PER_DEG) for paddle, angle in targets_deg.items()}
+        start = self._read_angles_deg()
+        farthest = max(abs(start[paddle - 1] - angle) for paddle, angle in targets_deg.items())
+        for paddle, counts in targets.items():
+            data = struct.pack("<Hi", 1 << paddle - 1, counts)
+            self.port.send(apt.request_with_data(0x0453, data), frame=apt.frame)
+        speed = _FULL_SPEED_DEG_PER_S * self._velocity_percent() / 100
+        waiting, left_s = dict(targets), farthest / speed + _SLACK_S
+        while waiting and left_s > 0:
+            waiting = {p: counts for p, counts in waiting.items() if self._status(p).counts != counts}
+            if waiting:
+                self.clock.sleep_s(_POLL_S)
+                left_s -= _POLL_S
+        if waiting:
+            raise DeviceError(f"{self.name}: paddles {sorted(waiting)} did not arrive in time")
+
+    def _home(self) -> None:
+        self._enable_all()
+        for paddle in range(1, self.capabilities.paddles + 1):
+            self._ask(apt.request(0x0443, 1 << paddle - 1), 0x0444, timeout_s=10.0)
+
+    def _enable_all(self) -> None:
+        paddles = range(1, self.capabilities.paddles + 1)
+        if all(self._status(paddle).enabled for paddle in paddles):
+            return
+        self.port.send(apt.request(0x0210, 2 ** len(paddles) - 1, 1), frame=apt.frame)
+        self.clock.sleep_s(_ENABLE_PAUSE_S)  # switching faster hangs the unit
+        for paddle in paddles:
+            if not self._status(paddle).enabled:
+                raise DeviceError(f"{self.name}: paddle {paddle} cannot be enabled")
+
+    def _velocity_percent(self) -> int:
+        data = self._ask(apt.request(0x0531), 0x0532)[6:]
+        if len(data) != 12:
+            raise ProtocolError(f"{self.name}: POL_GET_PARAMS has {len(data)} bytes of data, not 12")
+        return int(struct.unpack("<6H", data)[1])
+
+    def _status(self, paddle: int) -> _PaddleStatus:
+        channel = 1 << paddle - 1
+        reply = self._ask(apt.request(0x0490, channel), 0x0491, channel=channel)
+        if len(reply) != 20:
+            raise ProtocolError(f"{self.name}: a status message has {len(reply)} bytes, not 20")
+        _, counts, _, _, bits = struct.unpack("<HihhI", reply[6:])
+        return _PaddleStatus(counts, bool(bits & _ENABLED))
+
+    def _ask(
+        self, request: bytes, reply_id: int, *, channel: int | None = None, timeout_s: float | None = None
+    ) -> bytes:
+        def answers(message: bytes) -> bool:
+            if apt.message_id(message) != reply_id:
+                return False
+            return channel is None or int.from_bytes(message[6:8], "little") == channel
+
+        return self.port.exchange(request, apt.frame, timeout_s=timeout_s, accept=answers)

@@ -1,0 +1,5 @@
+"""``python -m qhal`` is ``qhal``."""
+
+from qhal.cli import main
+
+main()

@@ -1,0 +1,63 @@
+"""Checks of the demonstration: measured against expected, with the basis of the expectation."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Basis = Literal["truth", "reported"]
+
+SIGMAS = {"truth": 4.0, "reported": 2.0}
+"""How many combined standard uncertainties a check may be off, by its basis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One comparison.
+
+    ``basis``: ``truth`` compares with the world's own log, ``reported`` only with what instruments said,
+    within their declared tolerances. ``uncertainty`` is the combined standard uncertainty (k = 1).
+    ``largest_relative_uncertainty``: a check weaker than this proves nothing and fails.
+    """
+
+    name: str
+    basis: Basis
+    measured: float
+    uncertainty: float
+    expected: float
+    largest_relative_uncertainty: float = math.inf
+    at_most: bool = False
+
+    @property
+    def deviation_sigma(self) -> float:
+        """Measured less expected, in standard uncertainties."""
+        return (self.measured - self.expected) / self.uncertainty
+
+    @property
+    def decisive(self) -> bool:
+        """Whether the uncertainty is small enough for the comparison to mean something."""
+        return self.uncertainty <= self.largest_relative_uncertainty * abs(self.expected)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the comparison is decisive and within bounds (``at_most``: no more than expected)."""
+        deviation = self.deviation_sigma if self.at_most else abs(self.deviation_sigma)
+        return self.decisive and deviation <= SIGMAS[self.basis]
+
+    def record(self) -> dict[str, Any]:
+        """Return the check as plain data."""
+        return {
+            "name": self.name,
+            "basis": self.basis,
+            "measured": self.measured,
+            "uncertainty": self.uncertainty,
+            "expected": self.expected,
+            "deviation_sigma": self.deviation_sigma,
+            "passed": self.passed,
+        }
+
+
+def all_passed(checks: Iterable[Check]) -> bool:
+    """Tell whether every check is within bounds; no checks at all is a failure."""
+    found = list(checks)
+    return bool(found) and all(check.passed for check in found)

@@ -1,0 +1,105 @@
+"""Polarization controllers made of paddles that turn fibre retarders."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.kind import Kind, check_channel, check_range, now
+from qhal.devices.status import Status
+from qhal.errors import DeviceError, OutOfRange
+
+
+class PolarizationControllerCapabilities(Capabilities):
+    """Paddles 1..N in the order the light passes them, their range and resolution in degrees."""
+
+    paddles: int
+    min_angle_deg: float
+    max_angle_deg: float
+    resolution_deg: float
+
+
+class PolarizationControllerStatus(Status):
+    """Angle of each paddle, degrees."""
+
+    angles_deg: tuple[float, ...]
+
+
+class PolarizationController(Kind):
+    """Turns paddles; what that does to the light is for those who look at the light to find out."""
+
+    @property
+    def capabilities(self) -> PolarizationControllerCapabilities:
+        """Limits read at opening."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, PolarizationControllerCapabilities)
+        return found
+
+    def set_angle_deg(self, paddle: int, angle_deg: float) -> float:
+        """Turn one paddle and return the angle reached. Raises Unsupported, OutOfRange, DeviceError."""
+        check_channel(self.device, paddle, self.capabilities.paddles, "paddle")
+        return self._move({paddle: self._checked(paddle, angle_deg)})[paddle - 1]
+
+    def set_angles_deg(self, angles_deg: Sequence[float]) -> tuple[float, ...]:
+        """Turn all paddles at once and return the angles reached.
+
+        Raises OutOfRange (then no paddle moves), DeviceError when one does not arrive.
+        """
+        if len(angles_deg) != self.capabilities.paddles:
+            raise OutOfRange(
+                f"{self.device.name}: {len(angles_deg)} angles for {self.capabilities.paddles} paddles"
+            )
+        return self._move({n: self._checked(n, angle) for n, angle in enumerate(angles_deg, 1)})
+
+    def read_angles_deg(self) -> tuple[float, ...]:
+        """Return the angle of every paddle."""
+        with self.device.reading():
+            return self._read_angles_deg()
+
+    def home(self) -> None:
+        """Send all paddles to their reference position."""
+        with self.device.changing("home"):
+            self._home()
+            self.device.note_settings(angles_deg=self._read_angles_deg())
+
+    def make_safe(self) -> None:
+        """Do nothing: no position of a paddle harms anything."""
+
+    def status(self) -> Status:
+        """Return one snapshot."""
+        return PolarizationControllerStatus(time=now(), angles_deg=self.read_angles_deg())
+
+    def _checked(self, paddle: int, angle_deg: float) -> float:
+        limits = self.capabilities
+        return check_range(
+            self.device,
+            f"angle of paddle {paddle}",
+            angle_deg,
+            limits.min_angle_deg,
+            limits.max_angle_deg,
+            "deg",
+        )
+
+    def _move(self, targets_deg: dict[int, float]) -> tuple[float, ...]:
+        with self.device.changing("set_angles_deg", targets_deg):
+            self._move_to_deg(targets_deg)
+            reached = self._read_angles_deg()
+            self.device.note_settings(angles_deg=reached)
+            for paddle, target in targets_deg.items():
+                if abs(reached[paddle - 1] - target) > self.capabilities.resolution_deg:
+                    raise DeviceError(
+                        f"{self.device.name}: paddle {paddle} is at {reached[paddle - 1]:.2f} deg,"
+                        f" not at {target:.2f} deg"
+                    )
+            return reached
+
+    @abstractmethod
+    def _move_to_deg(self, targets_deg: dict[int, float]) -> None:
+        """Start all moves, then wait until all have ended."""
+
+    @abstractmethod
+    def _read_angles_deg(self) -> tuple[float, ...]:
+        """Ask for the angles."""
+
+    @abstractmethod
+    def _home(self) -> None:
+        """Home all paddles and wait."""

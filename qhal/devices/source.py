@@ -1,0 +1,145 @@
+"""Light sources: lasers with power, frequency and an output that is off until it is asked for."""
+
+from abc import abstractmethod
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.kind import Kind, check_range, now
+from qhal.devices.status import Quality, Status
+from qhal.errors import Busy, DeviceError
+
+
+class SourceCapabilities(Capabilities):
+    """Limits of a source. ``tunes_while_emitting``: the frequency may be changed with the output on."""
+
+    min_power_dbm: float
+    max_power_dbm: float
+    min_frequency_thz: float
+    max_frequency_thz: float
+    frequency_resolution_thz: float
+    tunes_while_emitting: bool
+
+
+class SourceStatus(Status):
+    """Set points, and whether light comes out; ``power_dbm`` is measured by the source, None when dark."""
+
+    emitting: bool
+    set_power_dbm: float
+    frequency_thz: float
+    power_dbm: float | None
+
+
+class Source(Kind):
+    """A light source."""
+
+    @property
+    def capabilities(self) -> SourceCapabilities:
+        """Limits read at opening."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, SourceCapabilities)
+        return found
+
+    def set_power_dbm(self, power_dbm: float) -> float:
+        """Set the output power and return the set point read back, dBm. Raises OutOfRange."""
+        limits = self.capabilities
+        wanted = check_range(
+            self.device, "power", power_dbm, limits.min_power_dbm, limits.max_power_dbm, "dBm"
+        )
+        with self.device.changing("set_power_dbm", wanted):
+            self._write_power_dbm(wanted)
+            achieved = self._read_set_power_dbm()
+            self.device.note_settings(power_dbm=achieved)
+        return achieved
+
+    def set_frequency_thz(self, frequency_thz: float) -> float:
+        """Set the optical frequency and return what the unit then reports, THz.
+
+        Raises OutOfRange, Busy while emitting when the unit cannot tune then, DeviceError when it ends elsewhere.
+        """
+        limits = self.capabilities
+        wanted = check_range(
+            self.device,
+            "frequency",
+            frequency_thz,
+            limits.min_frequency_thz,
+            limits.max_frequency_thz,
+            "THz",
+        )
+        with self.device.changing("set_frequency_thz", wanted):
+            if not limits.tunes_while_emitting and self._read_emitting():
+                raise Busy(f"{self.device.name}: cannot change its frequency while it emits")
+            self._write_frequency_thz(wanted)
+            achieved = self._read_frequency_thz()
+            if abs(achieved - wanted) > limits.frequency_resolution_thz:
+                raise DeviceError(f"{self.device.name}: frequency is {achieved} THz after setting {wanted}")
+            self.device.note_settings(frequency_thz=achieved)
+        return achieved
+
+    def enable(self) -> None:
+        """Turn the output on and return when it is stable. Raises DeviceError when it is not."""
+        with self.device.changing("enable"):
+            self._write_emitting(True)
+            if not self._read_emitting():
+                raise DeviceError(f"{self.device.name}: no light after enabling")
+            self.device.note_settings(emitting=True)
+
+    def disable(self) -> None:
+        """Turn the output off. Raises DeviceError when light still comes out."""
+        with self.device.changing("disable"):
+            self._write_emitting(False)
+            if self._read_emitting():
+                raise DeviceError(f"{self.device.name}: still emits after disabling")
+            self.device.note_settings(emitting=False)
+
+    def is_emitting(self) -> bool:
+        """Tell whether light comes out."""
+        return self._read_emitting()
+
+    def make_safe(self) -> None:
+        """Turn the output off."""
+        self.disable()
+
+    def status(self) -> Status:
+        """Return one snapshot."""
+        with self.device.reading():
+            emitting, problems = self._read_emitting(), self._read_problems()
+            return SourceStatus(
+                time=now(),
+                quality=Quality.FAULTED if problems else Quality.GOOD,
+                problems=problems,
+                emitting=emitting,
+                set_power_dbm=self._read_set_power_dbm(),
+                frequency_thz=self._read_frequency_thz(),
+                power_dbm=self._read_output_dbm() if emitting else None,
+            )
+
+    @abstractmethod
+    def _write_power_dbm(self, power_dbm: float) -> None:
+        """Send the power set point."""
+
+    @abstractmethod
+    def _read_set_power_dbm(self) -> float:
+        """Ask for the power set point."""
+
+    @abstractmethod
+    def _read_output_dbm(self) -> float:
+        """Ask for the power measured at the output."""
+
+    @abstractmethod
+    def _write_frequency_thz(self, frequency_thz: float) -> None:
+        """Send the frequency and wait until it is tuned."""
+
+    @abstractmethod
+    def _read_frequency_thz(self) -> float:
+        """Ask for the frequency."""
+
+    @abstractmethod
+    def _write_emitting(self, emitting: bool) -> None:
+        """Turn the output on or off and wait until it is so."""
+
+    @abstractmethod
+    def _read_emitting(self) -> bool:
+        """Ask whether light comes out."""
+
+    @abstractmethod
+    def _read_problems(self) -> tuple[str, ...]:
+        """Ask for faults and warnings, in words."""

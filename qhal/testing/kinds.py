@@ -1,0 +1,32 @@
+"""The kinds that have a suite, by the name of the fixture that a suite asks for."""
+
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.device import Device
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.power_meter import PowerMeter
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import Unsupported
+
+KINDS: dict[str, type] = {
+    "attenuator": Attenuator,
+    "detector": Detector,
+    "optical_switch": OpticalSwitch,
+    "pattern_generator": PatternGenerator,
+    "polarization_controller": PolarizationController,
+    "power_meter": PowerMeter,
+    "source": Source,
+    "time_tagger": TimeTagger,
+}
+
+
+def has_kind(device: Device, kind: type) -> bool:
+    """Tell whether an open device offers a kind."""
+    try:
+        device.facet(kind)
+    except Unsupported:
+        return False
+    return True

@@ -1,0 +1,207 @@
+"""OZ Optics DD-100-MC motor-driven attenuator: RS-232, ASCII, 9600 8N1.
+
+A command ends with CR (a following LF is ignored). A reply is zero or more lines, then ``Done``, then an empty
+line, all ended CR LF; an error is a line ``Error-<n>`` in place of the data. There is no ``*IDN?``.
+Sources: two independent public clients with hardware behind them, and a third that agrees with both.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Literal
+
+from pydantic import Field
+
+from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
+from qhal_simulators.physics.ports import AttenuatorPort
+
+_END = b"\r\n"
+
+
+class Dd100Options(Options):
+    """What the sources leave open, and what a unit may do wrong.
+
+    ``homed``: whether the position is known at power-up (a real unit needs ``H``). ``error_trailer``: what follows
+    an error line. ``echo``: characters are echoed at power-up. ``fault``: report this error for every move.
+    ``lost_steps``: what homing finds.
+    """
+
+    insertion_loss_db: float = Field(default=1.2, ge=0.5, le=3.0)
+    max_attenuation_db: float = Field(default=60.0, gt=10, le=80)
+    wavelength_nm: int = 1550
+    homed: bool = False
+    move_time_s: float = Field(default=0.3, ge=0)
+    home_time_s: float = Field(default=3.0, ge=0)
+    error_trailer: Literal["done", "none"] = "done"
+    echo: bool = False
+    fault: Literal[0, 5, 7] = 0
+    lost_steps: int = 0
+
+
+class Dd100(Instrument):
+    """The attenuator: a set point in hundredths of a decibel, and a motor that takes its time."""
+
+    wires = {"main": Wire.PTY}  # noqa: RUF012
+    port_type = AttenuatorPort
+    options_model = Dd100Options
+    options: Dd100Options
+    port: AttenuatorPort
+
+    def power_on(self) -> None:
+        """Take the state after power-up: the position is unknown, the path as the motor was left."""
+        self.echo = self.options.echo
+        self.homed = self.options.homed
+        self.attenuation_db = self.options.max_attenuation_db
+        self.last_reply: list[str] = []
+        self.port.update(attenuation_db=self.attenuation_db)
+
+    @property
+    def steps(self) -> int:
+        """Motor position: one step a hundredth of a decibel above the insertion loss."""
+        return round((self.attenuation_db - self.options.insertion_loss_db) * 100)
+
+    def connect(self, link: str, send: Send) -> Connection:
+        """Return the one connection of the serial line."""
+        return _Line(self, send)
+
+    def move_to(self, attenuation_db: float) -> None:
+        """Arrive at a set point."""
+        self.attenuation_db = attenuation_db
+        self.port.update(attenuation_db=attenuation_db)
+
+
+class _Line:
+    def __init__(self, unit: Dd100, send: Send) -> None:
+        self._unit = unit
+        self._send = send
+        self._buffer = b""
+        self._busy = False
+        self._waiting: list[str] = []
+        self._commands: tuple[tuple[str, Callable[[re.Match[str]], None]], ...] = (
+            (r"A\?", self._ask_attenuation),
+            (r"A(\d+(?:\.\d{1,2})?)", self._set_attenuation),
+            (r"D", self._ask_both),
+            (r"S\?", self._ask_steps),
+            (r"S([+-]?)(\d+)", self._step),
+            (r"([FB])", self._one_step),
+            (r"H", self._home),
+            (r"CD", self._configuration),
+            (r"RES\?", lambda found: self._answer(*self._unit.last_reply)),
+            (r"RST", self._restart),
+            (r"E([01])", self._set_echo),
+        )
+
+    def receive(self, data: bytes) -> None:
+        for byte in data:
+            if self._unit.echo:
+                self._send(bytes([byte]))
+            if byte == 0x0D:
+                text, self._buffer = self._buffer.decode("ascii", "replace"), b""
+                self._waiting.append(text.strip())
+            elif byte != 0x0A:
+                self._buffer += bytes([byte])
+        self._next()
+
+    def closed(self) -> None:
+        self._buffer = b""
+
+    def _next(self) -> None:
+        """Carry out commands one after the other; the unit takes none while its motor runs."""
+        while self._waiting and not self._busy:
+            text = self._waiting.pop(0).upper()
+            if not text:
+                continue
+            for pattern, action in self._commands:
+                if found := re.fullmatch(pattern, text):
+                    action(found)
+                    break
+            else:
+                self._error(2)
+
+    def _ask_attenuation(self, found: re.Match[str]) -> None:
+        unit = self._unit
+        self._answer(f"Atten:{unit.attenuation_db:.2f}(dB)" if unit.homed else "Atten: unknown")
+
+    def _ask_both(self, found: re.Match[str]) -> None:
+        unit = self._unit
+        shown = f"{unit.attenuation_db:.2f}" if unit.homed else "unknown"
+        self._answer(f"DPos:{unit.steps}", f"ATTEN:{shown}")
+
+    def _ask_steps(self, found: re.Match[str]) -> None:
+        self._answer(f"Pos:{self._unit.steps}")
+
+    def _set_attenuation(self, found: re.Match[str]) -> None:
+        self._move(float(found[1]))
+
+    def _step(self, found: re.Match[str]) -> None:
+        unit = self._unit
+        sign = {"+": 1, "-": -1, "": 0}[found[1]]
+        steps = unit.steps + sign * int(found[2]) if sign else int(found[2])
+        self._move(unit.options.insertion_loss_db + steps / 100)
+
+    def _one_step(self, found: re.Match[str]) -> None:
+        self._move(self._unit.attenuation_db + (0.01 if found[1] == "F" else -0.01))
+
+    def _move(self, attenuation_db: float) -> None:
+        unit = self._unit
+        if not unit.options.insertion_loss_db - 1e-9 <= attenuation_db <= unit.options.max_attenuation_db + 1e-9:
+            self._error(6)
+        elif unit.options.fault:
+            self._error(unit.options.fault)
+        else:
+            self._work(unit.options.move_time_s, lambda: self._arrived(attenuation_db))
+
+    def _arrived(self, attenuation_db: float) -> None:
+        self._unit.move_to(attenuation_db)
+        self._answer(f"Pos:{self._unit.steps}")
+
+    def _home(self, found: re.Match[str]) -> None:
+        unit = self._unit
+        if unit.options.fault:
+            self._error(unit.options.fault)
+            return
+        # The sweep may pass through full transparency.
+        unit.port.update(attenuation_db=unit.options.insertion_loss_db)
+        self._work(unit.options.home_time_s, self._homed)
+
+    def _homed(self) -> None:
+        self._unit.homed = True
+        self._unit.move_to(self._unit.options.insertion_loss_db)
+        self._answer(f"Diff={self._unit.options.lost_steps}")
+
+    def _restart(self, found: re.Match[str]) -> None:
+        def done() -> None:
+            self._unit.power_on()
+            self._configuration(found)
+
+        self._work(self._unit.options.home_time_s, done)
+
+    def _set_echo(self, found: re.Match[str]) -> None:
+        self._unit.echo = found[1] == "1"
+        self._answer()
+
+    def _configuration(self, found: re.Match[str]) -> None:
+        options = self._unit.options
+        self._answer(
+            "DD-100-MC",
+            f"IL: {options.insertion_loss_db:.2f}",
+            f"MAX ATTEN: {options.max_attenuation_db:.2f}",
+            f"WAVELENGTH: {options.wavelength_nm}",
+        )
+
+    def _work(self, seconds: float, done: Callable[[], None]) -> None:
+        self._busy = True
+
+        def finish() -> None:
+            self._busy = False
+            done()
+            self._next()
+
+        self._unit.clock.after(seconds, finish)
+
+    def _answer(self, *lines: str) -> None:
+        self._unit.last_reply = list(lines)
+        self._send(b"".join(line.encode() + _END for line in (*lines, "Done", "")))
+
+    def _error(self, number: int) -> None:
+        trailer = ("Done", "") if self._unit.options.error_trailer == "done" else ()
+        self._send(b"".join(line.encode() + _END for line in (f"Error-{number}", *trailer)))

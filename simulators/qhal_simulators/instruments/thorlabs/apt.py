@@ -1,0 +1,42 @@
+"""Frames of the Thorlabs APT protocol, the device's side (Host-Controller Communications Protocol, issue 28).
+
+A header has 6 bytes, little-endian: id, then either two parameters or, when the destination has bit 7 set, the
+length of the data that follow; then destination and source. There is no checksum.
+"""
+
+import struct
+from typing import NamedTuple
+
+HOST, DEVICE = 0x01, 0x50
+
+
+class Message(NamedTuple):
+    """A message taken apart; ``data`` is empty for a short one."""
+
+    id: int
+    param1: int
+    param2: int
+    data: bytes
+
+
+def short(message_id: int, param1: int = 0, param2: int = 0) -> bytes:
+    """Return a message of the device without data."""
+    return struct.pack("<HBBBB", message_id, param1, param2, HOST, DEVICE)
+
+
+def long(message_id: int, data: bytes) -> bytes:
+    """Return a message of the device with data."""
+    return struct.pack("<HHBB", message_id, len(data), HOST | 0x80, DEVICE) + data
+
+
+def split(buffer: bytes) -> tuple[list[Message], bytes]:
+    """Return the complete messages in a buffer, and the rest."""
+    messages = []
+    while len(buffer) >= 6:
+        message_id, length, destination, _ = struct.unpack_from("<HHBB", buffer)
+        size = 6 + (length if destination & 0x80 else 0)
+        if len(buffer) < size:
+            break
+        messages.append(Message(message_id, buffer[2], buffer[3], buffer[6:size]))
+        buffer = buffer[size:]
+    return messages, buffer

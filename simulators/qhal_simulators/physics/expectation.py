@@ -1,0 +1,238 @@
+"""What a perfect analysis would find, computed from the world's log apart from the click sampler.
+
+Within a symbol that began with all detectors live, the clicks of the detectors are independent: detector d
+clicks in the window with probability ``1 - exp(-m_d)``, where m_d is its mean number of events in the window
+(signal by the pulse's share in it, background by its length). The window opens the slot, so nothing that came
+earlier in the slot can hide a click in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import erf, sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal_simulators.physics import raman
+from qhal_simulators.physics.scenario import Scenario
+from qhal_simulators.physics.truth import Truth
+from qhal_simulators.physics.units import photon_energy_j, wavelength_nm
+from qhal_simulators.physics.waveform import LightPattern
+
+Weighted = Sequence[tuple[float, Truth]]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkExpectation:
+    """Expected gain and error rate of signal, decoy and vacuum, their mean photon numbers, and Y0."""
+
+    gains: tuple[float, float, float]
+    error_rates: tuple[float, float, float]
+    mean_photon_numbers: tuple[float, float, float]
+    background_yield: float
+    single_photon_yield: float
+    single_photon_error: float
+
+
+def background_rates_hz(truths: Weighted, raman_hz: Sequence[float] | None = None) -> NDArray[np.float64]:
+    """Return the mean rate of background events of each detector (darks, Raman, leakage), dead time apart."""
+    total, rates = 0.0, np.zeros(4)
+    for number, (duration_s, truth) in enumerate(truths):
+        scattered = truth.raman_hz if raman_hz is None else raman_hz[number]
+        stray = (scattered + truth.leak_hz) / 4 * truth.efficiency
+        rates += duration_s * (truth.dark_count_rate_hz + stray)
+        total += duration_s
+    return rates / total
+
+
+def integrated_raman_hz(scenario: Scenario, truth: Truth, frequency_thz: float, steps: int = 4000) -> float:
+    """Return the Raman photons per second at the detectors by integrating dP/dz along the fibre."""
+    channel, receiver, table = scenario.channel, scenario.receiver, scenario.classical
+    if truth.classical_w == 0.0 or table.raman_scale == 0:
+        return 0.0
+    decay = channel.loss_db_per_km * np.log(10) / 10
+    dz = channel.length_km / steps
+    rho = raman.cross_section_per_km_nm(
+        frequency_thz, receiver.quantum_frequency_thz, channel.temperature_k, table.raman_scale
+    )
+    width_nm = (
+        wavelength_nm(receiver.quantum_frequency_thz)
+        * receiver.filter_bandwidth_ghz
+        * 1e-3
+        / receiver.quantum_frequency_thz
+    )
+    pump, scattered = truth.classical_w, 0.0
+    for _ in range(steps):  # Heun's method: both powers decay, the pump feeds the scattered light
+        slope = pump * rho * width_nm - decay * scattered
+        pump_next = pump - decay * pump * dz + (decay * dz) ** 2 / 2 * pump
+        guess = scattered + slope * dz
+        slope_next = pump_next * rho * width_nm - decay * guess
+        scattered += (slope + slope_next) / 2 * dz
+        pump = pump_next
+    after_db = (
+        channel.connectors_after_db
+        + channel.demux_loss_db
+        + receiver.filter_loss_db
+        + receiver.controller_loss_db
+        + receiver.receiver_loss_db
+    )
+    return float(scattered * 10 ** (-after_db / 10) / photon_energy_j(receiver.quantum_frequency_thz))
+
+
+def expect_link(
+    truths: Weighted,
+    intensity: NDArray[np.uint8],
+    states: NDArray[np.uint8],
+    window_s: float,
+    optical_error: float,
+    smear_s: float,
+    raman_hz: Sequence[float] | None = None,
+) -> LinkExpectation:
+    """Return what an analysis of this pattern finds on average over the truths.
+
+    ``intensity`` (0, 1, 2) and ``states`` (2 * basis + bit) of each symbol; ``window_s`` is centred on the pulse;
+    ``smear_s``: standard deviation of jitter and rounding of a tag. Raises ValueError when the pattern that was
+    played does not consist of so many symbols.
+    """
+    sums = _Sums()
+    total_s = sum(duration_s for duration_s, _ in truths)
+    pattern, classes = None, ()
+    for number, (duration_s, truth) in enumerate(truths):
+        if truth.pattern is not pattern:
+            pattern = truth.pattern
+            classes = tuple(_symbol_classes(truth, intensity, states, window_s, smear_s))
+        scattered = truth.raman_hz if raman_hz is None else raman_hz[number]
+        stray = (scattered + truth.leak_hz) / 4 * truth.efficiency
+        background = (truth.dark_count_rate_hz + stray) * window_s
+        sums.add(duration_s / total_s, truth, classes, background, optical_error)
+    return sums.result()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _SymbolClass:
+    """Symbols of one intensity and state: mean light of all of them, and that in the window with its Stokes vector.
+
+    Symbols of a class differ by what their neighbours left in the modulators; click probabilities are nearly
+    linear in that, so the mean stands for all.
+    """
+
+    level: int
+    state: int
+    light_s: float
+    window_light_s: float
+    window_stokes: NDArray[np.float64]
+
+
+def _symbol_classes(
+    truth: Truth, intensity: NDArray[np.uint8], states: NDArray[np.uint8], window_s: float, smear_s: float
+) -> Iterator[_SymbolClass]:
+    pattern = truth.pattern
+    per_symbol, rest = divmod(len(pattern), len(intensity))
+    if rest:
+        raise ValueError(
+            f"{len(pattern)} slots were played, which is no multiple of {len(intensity)} symbols"
+        )
+    energy = pattern.energy_s.reshape(-1, per_symbol)
+    share = _window_shares(pattern, per_symbol, window_s, smear_s).reshape(-1, per_symbol)
+    stokes = pattern.stokes.reshape(-1, per_symbol, 3)
+    for level in range(3):
+        for state in range(4):
+            chosen = (intensity == level) & (states == state)
+            inside = energy[chosen] * share[chosen]
+            mean_stokes = (stokes[chosen] * inside[..., None]).sum(axis=(0, 1)) / inside.sum()
+            yield _SymbolClass(
+                level,
+                state,
+                float(energy[chosen].sum(axis=1).mean()),
+                float(inside.sum(axis=1).mean()),
+                mean_stokes,
+            )
+
+
+class _Sums:
+    def __init__(self) -> None:
+        self.clicked, self.sifted, self.errors, self.photons = (np.zeros(3) for _ in range(4))
+        self.background_yield = self.single_yield = self.single_errors = self.single_sifted = 0.0
+
+    def add(
+        self,
+        weight: float,
+        truth: Truth,
+        classes: Sequence[_SymbolClass],
+        background: NDArray[np.float64],
+        optical_error: float,
+    ) -> None:
+        analysers = (1 - 2 * optical_error) * truth.rotation[:2]
+        for each in classes:
+            first, second = analysers @ each.window_stokes
+            sides = np.array([1 + first, 1 - first, 1 + second, 1 - second])
+            light = truth.detected_per_light_s * each.window_light_s * truth.efficiency * sides / 4
+            clicked, sifted, errors = _probabilities(light + background, each.state)
+            self.clicked[each.level] += weight / 4 * clicked
+            self.sifted[each.level] += weight / 4 * sifted
+            self.errors[each.level] += weight / 4 * errors
+            photons = truth.photons_per_light_s * each.light_s
+            self.photons[each.level] += weight / 4 * photons
+            if each.level == 0 and photons > 0:
+                self._single(weight / 4, light / photons, background, each.state)
+        self.background_yield += weight * (1 - float(np.exp(-background.sum())))
+
+    def _single(
+        self, weight: float, transmitted: NDArray[np.float64], background: NDArray[np.float64], state: int
+    ) -> None:
+        """Add the yield and error of one photon: transmission to each detector's click, plus background."""
+        quiet = float(np.exp(-background.sum()))
+        lost = 1 - float(transmitted.sum())
+        _, dark_sifted, dark_errors = _probabilities(background, state)
+        pair = [state // 2 * 2, state // 2 * 2 + 1]
+        self.single_yield += weight * (1 - quiet * lost)
+        self.single_sifted += weight * (lost * dark_sifted + quiet * float(transmitted[pair].sum()))
+        self.single_errors += weight * (lost * dark_errors + quiet * float(transmitted[state ^ 1]))
+
+    def result(self) -> LinkExpectation:
+        gains, rates, photons = self.clicked, self.errors / self.sifted, self.photons
+        return LinkExpectation(
+            (float(gains[0]), float(gains[1]), float(gains[2])),
+            (float(rates[0]), float(rates[1]), float(rates[2])),
+            (float(photons[0]), float(photons[1]), float(photons[2])),
+            self.background_yield,
+            self.single_yield,
+            self.single_errors / self.single_sifted,
+        )
+
+
+def _probabilities(means: NDArray[np.float64], state: int) -> tuple[float, float, float]:
+    """Return the probabilities of a click, of a sifted bit and of a wrong one, for independent detectors."""
+    quiet = np.exp(-means)
+    clicked = 1 - float(quiet.prod())
+    right, wrong = state, state ^ 1
+    other = [detector for detector in range(4) if detector // 2 != state // 2]
+    only_this_basis = float(quiet[other].prod())
+    p_right, p_wrong = 1 - quiet[right], 1 - quiet[wrong]
+    sifted = only_this_basis * (1 - float(quiet[right] * quiet[wrong]))
+    errors = only_this_basis * float(p_wrong * quiet[right] + p_wrong * p_right / 2)
+    return clicked, sifted, errors
+
+
+def _window_shares(
+    pattern: LightPattern, per_symbol: int, window_s: float, smear_s: float
+) -> NDArray[np.float64]:
+    """Return the share of each slot's light that is tagged within a window centred on the mean pulse."""
+    symbol_s = per_symbol * pattern.slot_s
+    middle = (pattern.shapes[:, :-1] + pattern.shapes[:, 1:]) / 2 * pattern.slot_s
+    place = np.arange(len(pattern)) % per_symbol
+    pairs, back = np.unique(np.stack((place, pattern.shape_class)), axis=1, return_inverse=True)
+    weight = np.bincount(back.ravel(), pattern.energy_s)
+    positions = pairs[0][:, None] * pattern.slot_s + middle[pairs[1]]
+    turns = np.exp(2j * np.pi * positions / symbol_s).mean(axis=1)
+    centre = float(np.angle((weight * turns).sum())) / (2 * np.pi) * symbol_s
+    offsets = np.mod(positions - centre + symbol_s / 2, symbol_s) - symbol_s / 2
+    upper, lower = (window_s / 2 - offsets) / smear_s, (-window_s / 2 - offsets) / smear_s
+    shares: NDArray[np.float64] = (_normal(upper) - _normal(lower)).mean(axis=1)[back.ravel()]
+    return shares
+
+
+def _normal(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the standard normal distribution function."""
+    values: NDArray[np.float64] = np.vectorize(lambda each: (1 + erf(each / sqrt(2))) / 2)(np.clip(x, -9, 9))
+    return values

@@ -1,0 +1,31 @@
+"""Clocks that drift: a constant frequency offset and white frequency noise, on a fixed grid of world time."""
+
+import math
+
+import numpy as np
+
+
+class Oscillator:
+    """A clock's reading as a function of world time, straight within each grid cell.
+
+    ``offset``: fractional frequency offset; ``allan_1s``: Allan deviation at 1 s of the white frequency noise.
+    The noise of a cell depends on seed and cell alone.
+    """
+
+    def __init__(self, seed: tuple[int, ...], offset: float, allan_1s: float, cell_s: float) -> None:
+        self._seed, self._offset, self._cell_s = seed, offset, cell_s
+        self._noise = allan_1s / math.sqrt(cell_s)
+        self._readings_s = [0.0]
+
+    def rate(self, cell: int) -> float:
+        """Return the clock's seconds per world second in a cell."""
+        noise = float(np.random.default_rng((*self._seed, cell)).normal()) if self._noise else 0.0
+        return 1.0 + self._offset + self._noise * noise
+
+    def reading_s(self, world_s: float) -> float:
+        """Return what the clock reads, seconds since world time 0."""
+        cell = int(world_s / self._cell_s)
+        while len(self._readings_s) <= cell:
+            last = len(self._readings_s) - 1
+            self._readings_s.append(self._readings_s[last] + self._cell_s * self.rate(last))
+        return self._readings_s[cell] + (world_s - cell * self._cell_s) * self.rate(cell)

@@ -1,0 +1,177 @@
+"""Scenario files: the parts of a link and the instruments on them (TOML, checked by pydantic)."""
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qhal.errors import ConfigurationError
+from qhal.node.schema import PathTable, explain
+
+Decibel = Annotated[float, Field(ge=0, le=200)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IntensityModulatorTable(_Table):
+    """An intensity modulator on a channel of the pattern generator."""
+
+    channel: Annotated[int, Field(ge=1, le=4)]
+    v0_v: float
+    vpi_v: Positive
+    extinction_db: Annotated[float, Field(gt=0, le=80)]
+    amplifier_gain: Positive = 1.0
+
+
+class PhaseModulatorTable(_Table):
+    """A phase or polarization modulator on a channel of the pattern generator."""
+
+    channel: Annotated[int, Field(ge=1, le=4)]
+    v0_v: float
+    vpi_v: Positive
+    amplifier_gain: Positive = 1.0
+
+
+class TransmitterTable(_Table):
+    """``[transmitter]``: modulators, their loss, and the pad that follows the attenuator."""
+
+    samples_per_slot: Annotated[int, Field(ge=1, le=1000)]
+    bandwidth_hz: Positive
+    modulator_loss_db: Decibel
+    pad_db: Decibel
+    decoy: IntensityModulatorTable
+    carver: IntensityModulatorTable
+    polarization: PhaseModulatorTable
+    randomiser: PhaseModulatorTable
+    clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
+
+
+class ChannelTable(_Table):
+    """``[channel]``: from the switch to the fibre's end."""
+
+    switch_ingress: Annotated[int, Field(ge=1)]
+    switch_egress: Annotated[int, Field(ge=1)]
+    switch_loss_db: Decibel
+    mux_loss_db: Decibel
+    connectors_before_db: Decibel
+    length_km: Annotated[float, Field(ge=0, le=1000)]
+    loss_db_per_km: Annotated[float, Field(ge=0, le=10)]
+    group_index: Annotated[float, Field(ge=1, le=3)]
+    dispersion_ps_per_nm_km: float
+    temperature_k: Positive
+    polarization_correlation_time_s: Positive
+    connectors_after_db: Decibel
+    demux_loss_db: Decibel
+
+
+class ClassicalTable(_Table):
+    """``[classical]``: the classical channel on the same fibre. ``raman_scale`` 0 switches Raman off."""
+
+    pad_db: Decibel
+    raman_scale: Annotated[float, Field(ge=0, le=10)]
+    isolation_db: Decibel
+    noise_dbc: Annotated[float, Field(le=0)]
+    noise_cleanup_db: Decibel
+
+
+class ReceiverTable(_Table):
+    """``[receiver]``: filter, controller and the passive four-detector receiver."""
+
+    quantum_frequency_thz: Positive
+    filter_loss_db: Decibel
+    filter_bandwidth_ghz: Positive
+    out_of_band_db: Decibel
+    controller_loss_db: Decibel
+    controller_loops: Literal["1-2-1", "2-3-2", "1-1-1"]
+    receiver_loss_db: Decibel
+    optical_error: Annotated[float, Field(ge=0, lt=0.5)]
+    clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
+
+
+class DetectorsTable(_Table):
+    """``[detectors]``: four of them, in the order H, V, D, A (state 2 * basis + bit)."""
+
+    efficiency: tuple[Share, Share, Share, Share]
+    dark_count_rate_hz: tuple[float, float, float, float]
+    switch_ua: tuple[float, float, float, float]
+    operating_ua: tuple[float, float, float, float]
+    slope_per_ua: tuple[float, float, float, float]
+    dead_time_ns: Annotated[float, Field(ge=0, le=1e6)]
+    jitter_fwhm_ps: Annotated[float, Field(ge=0, le=1e5)]
+    skew_ps: tuple[int, int, int, int]
+    pulse_v: Positive
+    common_hold_off: bool = False
+
+
+class WorldTable(_Table):
+    """``[world]``: the grid of slow changes, the clocks' noise, the range of their unknown offsets."""
+
+    grid_s: Annotated[float, Field(gt=0, le=1)]
+    clock_allan_1s: Annotated[float, Field(ge=0, le=1e-6)]
+    clock_offset_range: Annotated[float, Field(ge=0, le=1e-4)]
+
+
+class InstrumentTable(_Table):
+    """``[instruments.NAME]``: a simulated instrument, the part of the world it holds, options of both sides."""
+
+    model: str
+    part: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    driver_options: dict[str, Any] = Field(default_factory=dict)
+
+
+class Scenario(_Table):
+    """A whole scenario."""
+
+    name: str
+    description: str
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    world: WorldTable
+    transmitter: TransmitterTable
+    channel: ChannelTable
+    classical: ClassicalTable
+    receiver: ReceiverTable
+    detectors: DetectorsTable
+    instruments: dict[str, InstrumentTable]
+    paths: dict[str, PathTable] = Field(default_factory=dict)
+    clock_tree: dict[str, str] = Field(default_factory=dict)
+
+
+def scenario_names() -> list[str]:
+    """Return the scenarios that are shipped."""
+    folder = files("qhal_simulators") / "scenarios"
+    return sorted(
+        entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")
+    )
+
+
+def load_scenario(name: str | Path) -> Scenario:
+    """Return a shipped scenario by its name, or one from a file. Raises ConfigurationError."""
+    path = Path(name)
+    try:
+        if str(name) in scenario_names():
+            text = (files("qhal_simulators") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
+        elif path.suffix == ".toml":
+            text = path.read_text(encoding="utf-8")
+        else:
+            raise ConfigurationError(f"no scenario {str(name)!r}; there are {', '.join(scenario_names())}")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    return parse_scenario(content, str(name))
+
+
+def parse_scenario(content: dict[str, Any], source: str) -> Scenario:
+    """Check the content of a scenario file. Raises ConfigurationError naming source, table and key."""
+    try:
+        return Scenario.model_validate(content)
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {explain(error)}") from error

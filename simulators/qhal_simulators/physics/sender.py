@@ -1,0 +1,138 @@
+"""The sender and the fibre, as seen from the receiver: how much light of which kind arrives."""
+
+from dataclasses import dataclass
+
+from qhal_simulators.physics import raman
+from qhal_simulators.physics.ports import AttenuatorPort, LaserPort, SwitchPort, WaveformPort
+from qhal_simulators.physics.scenario import IntensityModulatorTable, PhaseModulatorTable, Scenario
+from qhal_simulators.physics.units import photon_energy_j, transmission, watts, wavelength_nm
+from qhal_simulators.physics.waveform import IntensityModulator, LightPattern, PhaseModulator, light_pattern
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SenderState:
+    """What the sender does, in units of the receiver: see :class:`qhal_simulators.physics.truth.Truth`."""
+
+    pattern: LightPattern
+    started_s: float
+    photons_per_light_s: float
+    detected_per_light_s: float
+    raman_hz: float
+    leak_hz: float
+    classical_w: float
+    attenuation_db: float
+
+
+class Sender:
+    """Computes sender states from the ports; the light of a waveform is computed once."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        transmitter = scenario.transmitter
+        self._modulators = (_intensity(transmitter.carver), _intensity(transmitter.decoy))
+        self._polarizer = _phase(transmitter.polarization)
+        self._played: tuple[object, LightPattern] | None = None
+        channel, receiver = scenario.channel, scenario.receiver
+        self._before_fibre_db = channel.mux_loss_db + channel.connectors_before_db
+        self._fibre_db = channel.length_km * channel.loss_db_per_km
+        self._after_fibre_db = (
+            channel.connectors_after_db
+            + channel.demux_loss_db
+            + receiver.filter_loss_db
+            + receiver.controller_loss_db
+            + receiver.receiver_loss_db
+        )
+
+    def state(
+        self,
+        quantum: LaserPort,
+        classical: LaserPort,
+        voa: AttenuatorPort,
+        switch: SwitchPort,
+        awg: WaveformPort,
+    ) -> SenderState:
+        """Return what arrives with these settings."""
+        channel, receiver = self._scenario.channel, self._scenario.receiver
+        rate_hz = (
+            watts(quantum.power_dbm) / photon_energy_j(quantum.frequency_thz) if quantum.enabled else 0.0
+        )
+        transmitter_db = self._scenario.transmitter.modulator_loss_db + self._scenario.transmitter.pad_db
+        photons = rate_hz * transmission(transmitter_db + voa.attenuation_db)
+        connected = switch.pairs.get(channel.switch_ingress) == channel.switch_egress
+        open_path = connected and channel.switch_ingress not in switch.moving
+        line_db = channel.switch_loss_db + self._before_fibre_db + self._fibre_db + self._after_fibre_db
+        off_ghz = abs(quantum.frequency_thz - receiver.quantum_frequency_thz) * 1e3
+        if off_ghz > receiver.filter_bandwidth_ghz / 2:
+            line_db += receiver.out_of_band_db
+        launched_w, raman_hz, leak_hz = self._classical(classical)
+        return SenderState(
+            self._light(awg),
+            awg.started_s,
+            photons,
+            photons * transmission(line_db) if open_path else 0.0,
+            raman_hz,
+            leak_hz,
+            launched_w,
+            voa.attenuation_db,
+        )
+
+    def power_at_switch_w(self, quantum: LaserPort, voa: AttenuatorPort, awg: WaveformPort) -> float:
+        """Return the mean optical power at the switch's input."""
+        if not quantum.enabled:
+            return 0.0
+        duty = self._light(awg).mean_transmission
+        transmitter = self._scenario.transmitter
+        loss_db = transmitter.modulator_loss_db + transmitter.pad_db + voa.attenuation_db
+        return watts(quantum.power_dbm) * transmission(loss_db) * duty
+
+    def _classical(self, laser: LaserPort) -> tuple[float, float, float]:
+        """Return launched power, and Raman and leaked photons per second at the detectors together."""
+        if not laser.enabled:
+            return 0.0, 0.0, 0.0
+        table, channel, receiver = self._scenario.classical, self._scenario.channel, self._scenario.receiver
+        launched_w = watts(laser.power_dbm - table.pad_db - self._before_fibre_db)
+        energy_j = photon_energy_j(receiver.quantum_frequency_thz)
+        quantum_nm = wavelength_nm(receiver.quantum_frequency_thz)
+        bandwidth_nm = quantum_nm * receiver.filter_bandwidth_ghz * 1e-3 / receiver.quantum_frequency_thz
+        scattered_w = 0.0
+        if table.raman_scale > 0:
+            rho = raman.cross_section_per_km_nm(
+                laser.frequency_thz, receiver.quantum_frequency_thz, channel.temperature_k, table.raman_scale
+            )
+            length_km = raman.forward_length_km(
+                channel.length_km, channel.loss_db_per_km, channel.loss_db_per_km
+            )
+            scattered_w = launched_w * rho * bandwidth_nm * length_km
+        arriving_w = launched_w * transmission(self._fibre_db)
+        line_leak_w = arriving_w * transmission(table.isolation_db)
+        noise_leak_w = arriving_w * transmission(-table.noise_dbc + table.noise_cleanup_db)
+        after = transmission(self._after_fibre_db)
+        leak_hz = line_leak_w / photon_energy_j(laser.frequency_thz) + noise_leak_w * after / energy_j
+        return launched_w, scattered_w * after / energy_j, leak_hz
+
+    def _light(self, awg: WaveformPort) -> LightPattern:
+        transmitter = self._scenario.transmitter
+        volts = awg.volts if awg.running else {}
+        key = (awg.sample_rate_hz, *((channel, id(volts[channel])) for channel in sorted(volts)))
+        if self._played is None or self._played[0] != key:
+            pattern = light_pattern(
+                volts,
+                awg.sample_rate_hz,
+                transmitter.samples_per_slot,
+                self._modulators,
+                self._polarizer,
+                transmitter.bandwidth_hz,
+            )
+            # The waveforms are kept, so that their identity stays theirs.
+            self._played, self._kept = (key, pattern), dict(volts)
+        return self._played[1]
+
+
+def _intensity(table: IntensityModulatorTable) -> IntensityModulator:
+    return IntensityModulator(
+        table.channel, table.v0_v, table.vpi_v, table.extinction_db, table.amplifier_gain
+    )
+
+
+def _phase(table: PhaseModulatorTable) -> PhaseModulator:
+    return PhaseModulator(table.channel, table.v0_v, table.vpi_v, table.amplifier_gain)

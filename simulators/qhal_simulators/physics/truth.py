@@ -1,0 +1,63 @@
+"""The world's log of what was true, for checks; no driver and no analysis can read it."""
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal_simulators.physics.waveform import LightPattern
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Truth:
+    """What held from ``start_s`` to ``stop_s`` of world time at the receiver.
+
+    ``detected_per_light_s``: photons at the detectors' face per second of full light (before efficiency);
+    ``photons_per_light_s`` the same at the sender's output. ``rotation``: from the sender's Stokes vectors to the
+    receiver's. ``stray_hz``: Raman and leaked photons per second at the receiver's four outputs together.
+    ``classical_w``: classical power launched into the fibre.
+    """
+
+    start_s: float
+    stop_s: float
+    pattern: LightPattern
+    photons_per_light_s: float
+    detected_per_light_s: float
+    rotation: NDArray[np.float64]
+    efficiency: NDArray[np.float64]
+    dark_count_rate_hz: NDArray[np.float64]
+    dead_time_s: NDArray[np.float64]
+    raman_hz: float
+    leak_hz: float
+    classical_w: float
+    attenuation_db: float
+    slot_s: float
+
+
+class TruthLog:
+    """Truths in order of time."""
+
+    def __init__(self) -> None:
+        self._entries: list[Truth] = []
+
+    def add(self, truth: Truth) -> None:
+        """Append what held last; it begins where the one before ended."""
+        if truth.stop_s > truth.start_s:
+            self._entries.append(truth)
+
+    def interval(self, start_s: float, stop_s: float) -> list[tuple[float, Truth]]:
+        """Return what held in an interval, each with its duration in it. Raises ValueError when not logged."""
+        if (
+            not self._entries
+            or start_s < self._entries[0].start_s
+            or stop_s > self._entries[-1].stop_s + 1e-6
+        ):
+            raise ValueError(f"{start_s} s to {stop_s} s is not in the log")
+        first = bisect_left(self._entries, start_s, key=lambda truth: truth.stop_s)
+        found = []
+        for truth in self._entries[first:]:
+            if truth.start_s >= stop_s:
+                break
+            found.append((min(stop_s, truth.stop_s) - max(start_s, truth.start_s), truth))
+        return [(duration, truth) for duration, truth in found if duration > 0]

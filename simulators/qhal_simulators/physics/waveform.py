@@ -1,0 +1,159 @@
+"""What the modulators make of the pattern generator's waveforms: the pattern as light.
+
+Each waveform passes a low-pass (the generator's analog bandwidth), periodically because the pattern repeats;
+two intensity modulators and one polarization modulator act on a continuous wave.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FINE_STEPS = 4
+"""Points per sample at which light is computed."""
+SHAPE_STEPS = 512
+"""Steps of the inverse cumulative distribution of the position in a slot."""
+LARGEST_CLASSES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class IntensityModulator:
+    """``T = Tmin + (1 - Tmin) cos^2(pi (g V - V0) / (2 Vpi))`` with the amplifier's gain g."""
+
+    channel: int
+    v0_v: float
+    vpi_v: float
+    extinction_db: float
+    amplifier_gain: float = 1.0
+
+    def transmission(self, volts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the transmission relative to the full one."""
+        floor = 10 ** (-self.extinction_db / 10)
+        angle = np.pi * (self.amplifier_gain * volts - self.v0_v) / (2 * self.vpi_v)
+        passed: NDArray[np.float64] = floor + (1 - floor) * np.cos(angle) ** 2
+        return passed
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseModulator:
+    """``phi = pi (g V - V0) / Vpi``: the polarization is ``s = (cos phi, sin phi, 0)``."""
+
+    channel: int
+    v0_v: float
+    vpi_v: float
+    amplifier_gain: float = 1.0
+
+    def phase_rad(self, volts: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the phase."""
+        phase: NDArray[np.float64] = np.pi * (self.amplifier_gain * volts - self.v0_v) / self.vpi_v
+        return phase
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LightPattern:
+    """One period of the light, by slots of equal length.
+
+    ``energy_s``: transmission integrated over each slot (seconds of full light). ``cumulative_s``: its running
+    sum from 0. ``guide``: the slot in which each equal step of cumulated energy begins. ``stokes`` (slots, 3):
+    mean Stokes vector of a slot's light. ``shape_class``: which row of ``shapes`` says where in the slot the light
+    is: an inverse cumulative distribution, position from 0 to 1. ``marks`` (slots, 4), float32: Stokes vector and
+    class side by side, as the sampler reads them.
+    """
+
+    energy_s: NDArray[np.float64]
+    cumulative_s: NDArray[np.float64]
+    guide: NDArray[np.int32]
+    stokes: NDArray[np.float64]
+    shape_class: NDArray[np.int64]
+    shapes: NDArray[np.float64]
+    marks: NDArray[np.float32]
+    slot_s: float
+
+    def __len__(self) -> int:
+        return len(self.energy_s)
+
+    @property
+    def mean_transmission(self) -> float:
+        """Mean power over a period relative to full light."""
+        return float(self.cumulative_s[-1]) / (len(self) * self.slot_s)
+
+
+def light_pattern(
+    volts: Mapping[int, NDArray[np.float32]],
+    sample_rate_hz: float,
+    samples_per_slot: int,
+    modulators: tuple[IntensityModulator, ...],
+    polarizer: PhaseModulator,
+    bandwidth_hz: float,
+) -> LightPattern:
+    """Compute the light of a repeating pattern; a channel that plays nothing is at 0 V.
+
+    A pattern whose length is not a multiple of ``samples_per_slot`` is treated sample by sample.
+    """
+    points = max((len(waveform) for waveform in volts.values()), default=samples_per_slot)
+    grouped = samples_per_slot if points % samples_per_slot == 0 else 1
+    fine_rate_hz = sample_rate_hz * FINE_STEPS
+
+    def filtered(channel: int) -> NDArray[np.float64]:
+        waveform = volts.get(channel)
+        if waveform is None:
+            return np.zeros(1)
+        return _low_pass(np.repeat(waveform.astype(np.float64), FINE_STEPS), fine_rate_hz, bandwidth_hz)
+
+    power = np.ones(points * FINE_STEPS)
+    for modulator in modulators:
+        power = power * modulator.transmission(filtered(modulator.channel))
+    phase = polarizer.phase_rad(filtered(polarizer.channel))
+    by_slot = power.reshape(-1, grouped * FINE_STEPS)
+    total = np.maximum(by_slot.sum(axis=1), 1e-300)
+    stokes = np.zeros((len(total), 3))
+    stokes[:, 0] = (power * np.cos(phase)).reshape(by_slot.shape).sum(axis=1) / total
+    stokes[:, 1] = (power * np.sin(phase)).reshape(by_slot.shape).sum(axis=1) / total
+    shape_class, shapes = _shapes(by_slot, total)
+    energy = by_slot.sum(axis=1) / fine_rate_hz
+    cumulative = np.concatenate(([0.0], np.cumsum(energy)))
+    marks = np.column_stack((stokes, shape_class)).astype(np.float32)
+    return LightPattern(
+        energy, cumulative, _guide(cumulative), stokes, shape_class, shapes, marks, grouped / sample_rate_hz
+    )
+
+
+def _shapes(
+    by_slot: NDArray[np.float64], total: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Sort slots into classes of alike shape; return each slot's class and the classes' mean shapes."""
+    relative = by_slot / total[:, None]
+    for steps in (64, 32, 16, 8, 4, 2, 1):
+        rounded = np.round(relative * steps).astype(np.int8)
+        _, found = np.unique(rounded.view(f"V{rounded.shape[1]}").ravel(), return_inverse=True)
+        if found.max() < LARGEST_CLASSES:
+            break
+    classes: NDArray[np.int64] = found.astype(np.int64)
+    count = int(classes.max()) + 1
+    mean = np.column_stack([np.bincount(classes, column, count) for column in by_slot.T])
+    return classes, np.array([_inverse(row) for row in mean])
+
+
+def _low_pass(waveform: NDArray[np.float64], rate_hz: float, bandwidth_hz: float) -> NDArray[np.float64]:
+    """One pole with the given 3 dB bandwidth, for a signal that repeats for ever."""
+    spectrum = np.fft.rfft(waveform)
+    frequency = np.fft.rfftfreq(len(waveform), 1 / rate_hz)
+    passed: NDArray[np.float64] = np.fft.irfft(spectrum / (1 + 1j * frequency / bandwidth_hz), len(waveform))
+    return passed
+
+
+def _guide(cumulative: NDArray[np.float64]) -> NDArray[np.int32]:
+    slots = len(cumulative) - 1
+    steps = np.linspace(0, cumulative[-1], slots + 1)
+    found = np.searchsorted(cumulative, steps, side="right") - 1
+    guide: NDArray[np.int32] = np.clip(found - 1, 0, slots - 1).astype(np.int32)
+    return guide
+
+
+def _inverse(power: NDArray[np.float64]) -> NDArray[np.float64]:
+    cumulative = np.concatenate(([0.0], np.cumsum(power)))
+    inverse: NDArray[np.float64] = np.interp(
+        np.linspace(0, cumulative[-1], SHAPE_STEPS + 1), cumulative, np.linspace(0, 1, len(power) + 1)
+    )
+    return inverse

@@ -1,0 +1,263 @@
+"""The world behind the simulators: one link, one clock, many instruments.
+
+laser -> modulators -> attenuator -> pad -> switch -> mux (+ classical laser) -> fibre -> demux and filter ->
+polarization controller -> passive four-detector receiver -> detectors -> tagger. Instruments hold ports; a
+change at the sender acts at the receiver one fibre delay later.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal_simulators.physics import polarization, snspd
+from qhal_simulators.physics.oscillator import Oscillator
+from qhal_simulators.physics.ports import (
+    AttenuatorPort,
+    DetectorPort,
+    LaserPort,
+    PaddlePort,
+    Port,
+    SwitchPort,
+    TaggerPort,
+    WaveformPort,
+)
+from qhal_simulators.physics.sampler import ClickSampler, Segment, TaggerInputs, Tags
+from qhal_simulators.physics.scenario import Scenario
+from qhal_simulators.physics.sender import Sender, SenderState
+from qhal_simulators.physics.truth import Truth, TruthLog
+from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, dbm, transmission
+
+LATCHING_RATE_HZ = 2e8
+"""Photons per second on one detector beyond which it latches."""
+TAGGER_LIMIT_HZ = 1e7
+KEPT_TAGS = 200_000_000
+"""Tags that wait for an instrument before further ones are dropped and counted."""
+_FWHM_PER_SIGMA = 2.354820045
+_SENDER_CLOCK, _RECEIVER_CLOCK, _FIBRE, _WALK = 11, 12, 13, 14
+
+
+class World:
+    """One simulated link. Time only goes forward, by ``advance_to``."""
+
+    def __init__(self, scenario: Scenario, seed: int | None = None) -> None:
+        self.scenario = scenario
+        self.seed = scenario.seed if seed is None else seed
+        self.now_s = 0.0
+        self.truth = TruthLog()
+        self.dropped_tags = 0
+        channel, detectors = scenario.channel, scenario.detectors
+        self.fibre_delay_s = channel.length_km * 1e3 * channel.group_index / SPEED_OF_LIGHT_M_PER_S
+        self._sender_clock = self._oscillator(_SENDER_CLOCK, scenario.transmitter.clock_offset)
+        self._receiver_clock = self._oscillator(_RECEIVER_CLOCK, scenario.receiver.clock_offset)
+        self._wires = tuple(
+            snspd.Nanowire(*figures)
+            for figures in zip(
+                detectors.efficiency,
+                detectors.dark_count_rate_hz,
+                detectors.switch_ua,
+                detectors.operating_ua,
+                detectors.slope_per_ua,
+                strict=True,
+            )
+        )
+        self._latched = [False] * 4
+        self._fibre = polarization.random_rotation(np.random.default_rng((self.seed, _FIBRE)))
+        self._retardances = tuple(
+            share * np.pi for share in polarization.PADDLE_LOOPS[scenario.receiver.controller_loops]
+        )
+        self.quantum_laser, self.classical_laser = LaserPort(), LaserPort()
+        self.voa, self.switch = AttenuatorPort(), SwitchPort()
+        self.paddles, self.awg = PaddlePort(), WaveformPort()
+        self.detectors, self.tagger = DetectorPort(), TaggerPort()
+        self._sender = Sender(scenario)
+        self._arriving: deque[tuple[float, SenderState]] = deque()
+        self._state = self._sender.state(
+            self.quantum_laser, self.classical_laser, self.voa, self.switch, self.awg
+        )
+        self._grid = 0
+        jitter = np.full(4, detectors.jitter_fwhm_ps / _FWHM_PER_SIGMA)
+        self._sampler = ClickSampler(self.seed, jitter, detectors.common_hold_off)
+        self._recorded: list[Tags] = []
+        self._recorded_count = 0
+        self._wire()
+        self._begin(0.0)
+
+    # -- for instruments
+
+    def port(self, name: str) -> Port:
+        """Return the port of a part. Raises KeyError for a part that this world does not have."""
+        return self._ports[name]
+
+    def advance_to(self, t_s: float) -> None:
+        """Let the world go on until ``t_s``. Raises ValueError when that is past."""
+        if t_s < self.now_s:
+            raise ValueError(f"the world is at {self.now_s} s and cannot go back to {t_s} s")
+        while True:
+            grid_s = (self._grid + 1) * self.scenario.world.grid_s
+            arrival_s = self._arriving[0][0] if self._arriving else np.inf
+            next_s = min(grid_s, arrival_s)
+            if next_s > t_s:
+                break
+            self._end(next_s)
+            if arrival_s <= grid_s:
+                self._state = self._arriving.popleft()[1]
+            if grid_s <= arrival_s:
+                self._grid += 1
+                self._drift()
+            self._begin(next_s)
+        self._record(self._sampler.advance(t_s, self._inputs))
+        self.now_s = t_s
+
+    # -- the sender's side: acts one fibre delay later
+
+    def _sender_changed(self) -> None:
+        state = self._sender.state(self.quantum_laser, self.classical_laser, self.voa, self.switch, self.awg)
+        self._arriving.append((self.now_s + self.fibre_delay_s, state))
+
+    # -- the receiver's side: acts at once
+
+    def _receiver_changed(self) -> None:
+        self._end(self.now_s)
+        self._begin(self.now_s)
+
+    def _detectors_changed(self) -> None:
+        port = self.detectors
+        for n, wire in enumerate(self._wires):
+            if not port.enabled or port.bias_ua[n] <= 0:
+                self._latched[n] = False
+            elif port.bias_ua[n] >= wire.switch_ua:
+                self._latched[n] = True
+        self._receiver_changed()
+
+    # -- inside
+
+    def _oscillator(self, part: int, offset: float | None) -> Oscillator:
+        world = self.scenario.world
+        if offset is None:
+            span = world.clock_offset_range
+            offset = float(np.random.default_rng((self.seed, part)).uniform(-span, span))
+        return Oscillator((self.seed, part), offset, world.clock_allan_1s, world.grid_s)
+
+    def _drift(self) -> None:
+        generator = np.random.default_rng((self.seed, _WALK, self._grid))
+        correlation_s = self.scenario.channel.polarization_correlation_time_s
+        self._fibre = (
+            polarization.walk_step(generator, self.scenario.world.grid_s, correlation_s) @ self._fibre
+        )
+
+    def _end(self, t_s: float) -> None:
+        self._record(self._sampler.end(t_s, self._inputs))
+        self.truth.add(self._truth(self._begun_s, t_s))
+
+    def _begin(self, t_s: float) -> None:
+        self._begun_s = t_s
+        state, scenario = self._state, self.scenario
+        rotation = polarization.paddles(self.paddles.angles_rad, self._retardances) @ self._fibre
+        self._rotation = rotation
+        stray_hz = state.raman_hz + state.leak_hz
+        photon_rate = state.detected_per_light_s * state.pattern.mean_transmission
+        if self.detectors.enabled and (photon_rate + stray_hz) / 4 > LATCHING_RATE_HZ:
+            self._latched = [True] * 4
+        self._efficiency, self._dark_hz = self._detector_state()
+        best = float(self._efficiency.max())
+        contrast = 1 - 2 * scenario.receiver.optical_error
+        # Analysers of basis 0 and 1 along s1 and s2, turned back through channel and controller.
+        axes = contrast * rotation[:2]
+        started_s = state.started_s + self.fibre_delay_s
+        rate = self._sender_clock.rate(self._grid)
+        slot_s = state.pattern.slot_s / rate
+        elapsed_s = self._sender_clock.reading_s(t_s) - self._sender_clock.reading_s(started_s)
+        self._segment = Segment(
+            state.pattern,
+            state.detected_per_light_s * best,
+            axes,
+            self._efficiency / best if best > 0 else np.zeros(4),
+            self._dark_hz + stray_hz / 4 * self._efficiency,
+            np.full(4, scenario.detectors.dead_time_ns * 1e-9),
+            t_s,
+            elapsed_s / state.pattern.slot_s,
+            slot_s,
+            self._receiver_clock.reading_s(t_s) * 1e12,
+            self._receiver_clock.rate(self._grid),
+        )
+        self._sampler.begin(self._segment, max(t_s, self._sampler.ended_s))
+        port = self.tagger
+        self._inputs = TaggerInputs(
+            np.array(port.delay_ps, np.float64) + np.array(scenario.detectors.skew_ps),
+            np.array(port.enabled) & (np.array(port.threshold_v) < scenario.detectors.pulse_v),
+            port.resolution_ps,
+        )
+
+    def _detector_state(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        efficiency, dark_hz = np.zeros(4), np.zeros(4)
+        for n, wire in enumerate(self._wires):
+            if self.detectors.enabled and not self._latched[n]:
+                efficiency[n] = wire.efficiency_at(self.detectors.bias_ua[n])
+                dark_hz[n] = wire.dark_count_rate_at_hz(self.detectors.bias_ua[n])
+        return efficiency, dark_hz
+
+    def _truth(self, start_s: float, stop_s: float) -> Truth:
+        state = self._state
+        return Truth(
+            start_s, stop_s, state.pattern, state.photons_per_light_s, state.detected_per_light_s,
+            self._rotation, self._efficiency, self._dark_hz, self._segment.dead_time_s, state.raman_hz,
+            state.leak_hz, state.classical_w, state.attenuation_db, self._segment.slot_s,
+        )  # fmt: skip
+
+    def _record(self, pieces: Iterator[Tags]) -> None:
+        for tags in pieces:
+            if not self.tagger.recording:
+                continue
+            if self._recorded_count > KEPT_TAGS:
+                self.dropped_tags += len(tags[0])
+                continue
+            self._recorded.append(tags)
+            self._recorded_count += len(tags[0])
+
+    def _take_tags(self) -> Tags:
+        if not self._recorded:
+            return np.empty(0, np.int64), np.empty(0, np.uint8)
+        times, channels = (np.concatenate(column) for column in zip(*self._recorded, strict=True))
+        self._recorded, self._recorded_count = [], 0
+        order = np.argsort(times, kind="stable")
+        return times[order], channels[order]
+
+    def _voltages(self) -> tuple[float, ...]:
+        port = self.detectors
+        return tuple(
+            (wire.voltage_v(max(bias, wire.switch_ua) if latched else bias) if port.enabled else 0.0)
+            for wire, bias, latched in zip(self._wires, port.bias_ua, self._latched, strict=True)
+        )
+
+    def _power_at_switch(self, port: int) -> float | None:
+        power_w = self._sender.power_at_switch_w(self.quantum_laser, self.voa, self.awg)
+        channel = self.scenario.channel
+        connected = self.switch.pairs.get(channel.switch_ingress) == channel.switch_egress
+        if port == channel.switch_egress and connected:
+            return dbm(power_w * transmission(channel.switch_loss_db))
+        return dbm(power_w) if port == channel.switch_ingress else None
+
+    def _wire(self) -> None:
+        def connect(port: Port, changed: Callable[[], None]) -> Port:
+            port.on_change = changed
+            return port
+
+        self.detectors.read_clicks = lambda: tuple(self._sampler.clicks.tolist())
+        self.detectors.read_latched = lambda: tuple(self._latched)
+        self.detectors.read_voltages_v = self._voltages
+        self.tagger.read_clicks = lambda: tuple(self._sampler.tags.tolist())
+        self.tagger.take_tags = self._take_tags
+        self.tagger.clock_ps = lambda world_s: round(self._receiver_clock.reading_s(world_s) * 1e12)
+        self.switch.read_power_dbm = self._power_at_switch
+        self._ports = {
+            "quantum-laser": connect(self.quantum_laser, self._sender_changed),
+            "classical-laser": connect(self.classical_laser, self._sender_changed),
+            "voa": connect(self.voa, self._sender_changed),
+            "switch": connect(self.switch, self._sender_changed),
+            "awg": connect(self.awg, self._sender_changed),
+            "polarization": connect(self.paddles, self._receiver_changed),
+            "detectors": connect(self.detectors, self._detectors_changed),
+            "tagger": connect(self.tagger, self._receiver_changed),
+        }

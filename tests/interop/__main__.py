@@ -1,0 +1,68 @@
+"""Other people's clients against our simulators: ``make interop``.
+
+Each client is a script in an environment of its own (``.venv-interop``, ``.venv-tm``), because their
+dependencies do not go together with ours; it gets the simulator's addresses as JSON and fails loudly.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CLIENTS = ROOT / "tests" / "interop" / "clients"
+TIME_LIMIT_S = 120
+
+CASES = (
+    # environment, client script, instrument, simulator options
+    (".venv-interop", "qmi_dd100.py", "ozoptics.dd100", ("move_time_s=0.05", "home_time_s=0.1")),
+    (".venv-interop", "qmi_mpc320.py", "thorlabs.mpc320", ()),
+    (".venv-interop", "qmi_awg5014.py", "tektronix.awg5014", ()),
+    (".venv-interop", "pytla_ppcl550.py", "purephotonics.ppcl550", ("tune_time_s=0.2",)),
+    (".venv-interop", "apt_oracle_mpc320.py", "thorlabs.mpc320", ()),
+    (".venv-tm", "tm_devices_awg5014.py", "tektronix.awg5014", ()),
+)
+
+
+def main() -> int:
+    failed = 0
+    for environment, client, instrument, options in CASES:
+        started = time.monotonic()
+        output = run(environment, client, instrument, options)
+        verdict = "ok" if output is None else "FAILED"
+        failed += output is not None
+        print(f"{verdict:7}{client} against {instrument} ({time.monotonic() - started:.1f} s)", flush=True)
+        if output is not None:
+            print(output, flush=True)
+    print(f"{len(CASES) - failed} of {len(CASES)} independent clients are satisfied")
+    return 1 if failed else 0
+
+
+def run(environment: str, client: str, instrument: str, options: tuple[str, ...]) -> str | None:
+    """Return None when the client is satisfied, what it printed otherwise."""
+    command = [sys.executable, "-m", "qhal", "simulate", instrument]
+    for option in options:
+        command += ["--option", option]
+    simulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert simulator.stdout is not None
+    try:
+        unit = json.loads(simulator.stdout.readline())
+        python = ROOT / environment / "bin" / "python"
+        done = subprocess.run(
+            [python, CLIENTS / client, json.dumps(unit)],
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT_S,
+        )
+        return None if done.returncode == 0 else done.stdout[-3000:] + done.stderr[-5000:]
+    except subprocess.TimeoutExpired as error:
+        return f"no end after {TIME_LIMIT_S} s: {error.stdout!r} {error.stderr!r}"
+    finally:
+        simulator.terminate()
+        simulator.wait(20)
+        simulator.stdout.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

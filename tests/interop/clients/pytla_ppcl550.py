@@ -1,0 +1,38 @@
+"""pytla (MSA 1.2) against the simulated ITLA: identity strings, limits, tuning, power, output on and off."""
+
+import json
+import sys
+import time
+
+from itla import ITLA
+
+unit = json.loads(sys.argv[1])
+path = unit["address"].removeprefix("serial://")
+laser = ITLA(path, 9600, version="1.2")
+laser.sleep_time = 0.02
+laser.connect()
+assert "CW" in str(laser.get_device_type())
+assert laser.get_manufacturer()
+assert laser.get_model()
+assert laser.get_serialnumber()
+laser.disable()
+low, high = laser.get_frequency_min(), laser.get_frequency_max()
+assert 185 < low < high < 200, (low, high)
+assert laser.get_power_min() < laser.get_power_max()
+laser.set_frequency(193.4)
+laser.set_power(10.0)
+assert abs(laser.get_frequency() - 193.4) < 1e-3, laser.get_frequency()
+assert laser.get_power_setting() == 10.0, laser.get_power_setting()
+try:
+    laser.enable()
+except Exception as error:
+    assert type(error).__name__ == "CPException", error
+laser.wait()
+deadline = time.monotonic() + 5
+while laser.is_disabled():
+    assert time.monotonic() < deadline
+    time.sleep(0.02)
+assert abs(laser.get_power_output() - 10.0) < 0.5, laser.get_power_output()
+laser.disable()
+assert laser.is_disabled()
+laser.disconnect()
