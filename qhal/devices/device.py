@@ -230,7 +230,7 @@ class Device(ABC):
                 port.state = PortState.PROVING
             self._start()
             identity = self._identify()
-            self._check(identity)
+            self._check_identity(identity)
             self._identity = identity
             self._capabilities = self._read_capabilities()
             settings = self._read_settings()
@@ -243,7 +243,7 @@ class Device(ABC):
         for port in self._ports.values():
             port.state = PortState.READY
 
-    def _check(self, identity: Identity) -> None:
+    def _check_identity(self, identity: Identity) -> None:
         for field, wanted in self._expected.items():
             found = getattr(identity, field)
             if found != wanted:

@@ -88,12 +88,11 @@ class CommandTable:
         """Carry out one message; return the replies of its queries. A command error ends the message."""
         replies, path = [], ""
         for unit in split(message, b";"):
-            text = unit.strip()
-            if not text:
+            if not unit.strip():
                 continue
-            head, _, rest = text.partition(b" ")
-            header = head.decode("ascii", "replace")
-            arguments = [argument.strip() for argument in split(rest, b",")] if rest.strip() else []
+            head, _, rest = unit.lstrip().partition(b" ")
+            header = head.decode("ascii", "replace").strip()
+            arguments = [_trimmed(argument) for argument in split(rest, b",")] if rest.strip() else []
             found, path = self._resolve(header, path)
             if found is None:
                 errors(-113)
@@ -205,6 +204,12 @@ def split(data: bytes, separator: bytes) -> list[bytes]:
     return [*parts, data[start:]]
 
 
+def _trimmed(argument: bytes) -> bytes:
+    """Take white space off, but not off the bytes of a block."""
+    argument = argument.lstrip()
+    return argument if argument.startswith(b"#") else argument.rstrip()
+
+
 def number(argument: bytes) -> float:
     """Return a decimal number with an optional unit; raises ScpiError."""
     found = re.fullmatch(rb"([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)", argument.strip())
@@ -245,9 +250,12 @@ def block(argument: bytes) -> bytes:
         raise ScpiError(-161)
     digits = int(found[1])
     count = argument[2 : 2 + digits]
-    if not count.isdigit() or len(argument) != 2 + digits + int(count):
+    if not count.isdigit():
         raise ScpiError(-161)
-    return argument[2 + digits :]
+    end = 2 + digits + int(count)
+    if len(argument) < end or argument[end:].strip():
+        raise ScpiError(-161)
+    return argument[2 + digits : end]
 
 
 def choice(argument: bytes, allowed: Sequence[str]) -> str:

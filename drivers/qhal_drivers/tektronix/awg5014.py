@@ -1,0 +1,147 @@
+"""Tektronix AWG5014, AWG5014B, AWG5014C: SCPI over a raw socket (port set in the instrument, 4000 by default) or VISA.
+
+Rests on the command texts that the manufacturer publishes with its own Python driver, and on several public
+drivers. Waveforms are 16-bit words: bits 0 to 13 data (0 is -1, 16382 is +1), bits 14 and 15 the markers.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
+from qhal.devices.device import Device
+from qhal.devices.pattern_generator import PatternGenerator, PatternGeneratorCapabilities
+from qhal.devices.scpi import Scpi
+from qhal.errors import DeviceError, ProtocolError, WrongDevice
+
+_CHANNELS = 4
+_HALF_SCALE = 8191
+_MIN_AMPLITUDE_VPP = 0.02
+_BLOCK_TIMEOUT_S = 60.0
+_OPERATION_TIMEOUT_S = 30.0
+
+
+class Awg5014(Device, PatternGenerator):
+    """A four-channel arbitrary waveform generator, 1.2 GS/s, 14 bits."""
+
+    declaration = Declaration(
+        model="Tektronix AWG5014",
+        links={"main": LinkSpec(("tcp", "visa"), timeout_s=10.0, late_s=10.0)},
+        identity=IdentityGrade.SERIAL,
+        evidence=(Evidence.MANUAL, Evidence.CLIENTS),
+    )
+
+    def _start(self) -> None:
+        self._scpi = Scpi(self.port)
+        self._scpi.errors()  # what other clients left behind
+
+    def _identify(self) -> Identity:
+        reply = self._scpi.ask("*IDN?")
+        fields = reply.split(",")
+        if len(fields) != 4:
+            raise ProtocolError(f"{self.name}: *IDN? answers {reply!r}, four fields are expected")
+        maker, model, serial, firmware = (field.strip() for field in fields)
+        if not model.startswith("AWG5014"):
+            raise WrongDevice(f"{self.name}: a {maker} {model} answers, expected an AWG5014")
+        return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=firmware)
+
+    def _read_capabilities(self) -> PatternGeneratorCapabilities:
+        options = self._scpi.ask("*OPT?")
+        return PatternGeneratorCapabilities(
+            channels=_CHANNELS,
+            min_sample_rate_hz=10e6,
+            max_sample_rate_hz=1.2e9,
+            min_points=1,
+            max_points=32_400_000 if "01" in options.split(",") else 16_200_000,
+            min_amplitude_vpp=_MIN_AMPLITUDE_VPP,
+            max_amplitude_vpp=4.5,
+            max_offset_v=2.25,
+            resolution_bits=14,
+            idle_v=0.0,
+        )
+
+    def _read_settings(self) -> dict[str, Any]:
+        return self._read_play_settings()
+
+    def _read_play_settings(self) -> dict[str, Any]:
+        ask = self._scpi.ask
+        return {
+            "running": self._read_running(),
+            "sample_rate_hz": self._scpi.ask_float("SOUR1:FREQ?"),
+            "reference": "internal" if ask("SOUR1:ROSC:SOUR?").startswith("INT") else "external",
+            "outputs": tuple(self._scpi.ask_int(f"OUTP{n}:STAT?") == 1 for n in range(1, _CHANNELS + 1)),
+        }
+
+    def _load(self, channel: int, volts: NDArray[np.float64]) -> None:
+        scpi, name = self._scpi, f"qhal_{channel}"
+        low, high = float(volts.min()), float(volts.max())
+        amplitude = max(high - low, _MIN_AMPLITUDE_VPP)
+        offset = (high + low) / 2
+        if f'"{name}"' in self._waveforms():
+            scpi.send(f'WLIS:WAV:DEL "{name}"')
+        scpi.send(f'WLIS:WAV:NEW "{name}",{len(volts)},INT')
+        scpi.send_block(f'WLIS:WAV:DATA "{name}"', encode(volts, amplitude, offset), timeout_s=_BLOCK_TIMEOUT_S)
+        self._wait()
+        points = scpi.ask_int(f'WLIS:WAV:LENG? "{name}"')
+        if points != len(volts):
+            raise DeviceError(f"{self.name}: {name} has {points} points after loading {len(volts)}")
+        for command in (
+            f"SOUR{channel}:VOLT:AMPL {amplitude:.6f}",
+            f"SOUR{channel}:VOLT:OFFS {offset:.6f}",
+            f'SOUR{channel}:WAV "{name}"',
+        ):
+            scpi.send(command)
+        scpi.refuse_errors(f"loading channel {channel}")
+
+    def _write_output(self, channel: int, on: bool) -> None:
+        self._scpi.send(f"OUTP{channel}:STAT {int(on)}")
+        if self._scpi.ask_int(f"OUTP{channel}:STAT?") != int(on):
+            raise DeviceError(f"{self.name}: output {channel} is not {'on' if on else 'off'}; is a waveform loaded?")
+
+    def _write_sample_rate_hz(self, sample_rate_hz: float) -> None:
+        self._scpi.send(f"SOUR1:FREQ {sample_rate_hz:.9E}")
+        self._wait()
+        self._scpi.refuse_errors("setting the sample rate")
+
+    def _write_reference(self, reference: str) -> None:
+        if reference == "external":
+            for command in ("ROSC:SOUR EXT", "ROSC:TYPE FIX", "ROSC:FREQ 10MHZ"):
+                self._scpi.send(f"SOUR1:{command}")
+        else:
+            self._scpi.send("SOUR1:ROSC:SOUR INT")
+        self._wait()
+        self._scpi.refuse_errors("choosing the reference")
+
+    def _run(self) -> None:
+        self._scpi.send("AWGC:RMOD CONT")
+        self._scpi.send("AWGC:RUN")
+        self._wait()
+        self._scpi.refuse_errors("starting")
+
+    def _stop(self) -> None:
+        self._scpi.send("AWGC:STOP")
+        self._wait()
+
+    def _read_running(self) -> bool:
+        return self._scpi.ask_int("AWGC:RST?") == 2
+
+    def _read_problems(self) -> tuple[str, ...]:
+        return tuple(self._scpi.errors())
+
+    def _waveforms(self) -> list[str]:
+        return [self._scpi.ask(f"WLIS:NAME? {n}") for n in range(self._scpi.ask_int("WLIS:SIZE?"))]
+
+    def _wait(self) -> None:
+        """Wait for pending operations; the instrument answers nothing else meanwhile."""
+        reply = self._scpi.ask("*OPC?", timeout_s=_OPERATION_TIMEOUT_S)
+        if reply != "1":
+            self.port.taint()
+            raise ProtocolError(f"{self.name}: *OPC? answers {reply!r}")
+
+
+def encode(volts: NDArray[np.float64], amplitude_vpp: float, offset_v: float) -> bytes:
+    """Return INTEGER words, little-endian, markers low, for volts at an amplitude and offset."""
+    relative = (volts - offset_v) / (amplitude_vpp / 2)
+    words = np.rint(relative * _HALF_SCALE) + _HALF_SCALE
+    return np.clip(words, 0, 2 * _HALF_SCALE).astype("<u2").tobytes()

@@ -1,0 +1,195 @@
+"""Pattern generators: volts, samples and markers, played over and over.
+
+What the volts mean to a modulator lives above this kind, with the modulators' calibration.
+"""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.kind import Kind, check_channel, check_range, now
+from qhal.devices.status import Quality, Status
+from qhal.errors import DeviceError, OutOfRange
+
+
+class PatternGeneratorCapabilities(Capabilities):
+    """Limits of a generator. ``idle_v``: the level when stopped, None when it is not known."""
+
+    channels: int
+    min_sample_rate_hz: float
+    max_sample_rate_hz: float
+    min_points: int
+    max_points: int
+    min_amplitude_vpp: float
+    max_amplitude_vpp: float
+    max_offset_v: float
+    resolution_bits: int
+    idle_v: float | None
+
+
+class PatternGeneratorStatus(Status):
+    """What is set and whether it plays."""
+
+    running: bool
+    sample_rate_hz: float
+    reference: str
+    outputs: tuple[bool, ...]
+
+
+class PatternGenerator(Kind):
+    """Plays one waveform per channel, endlessly, all with one clock."""
+
+    @property
+    def capabilities(self) -> PatternGeneratorCapabilities:
+        """Limits read at opening."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, PatternGeneratorCapabilities)
+        return found
+
+    def play(
+        self, volts: Mapping[int, NDArray[np.floating]], sample_rate_hz: float, *, reference: str = "internal"
+    ) -> None:
+        """Stop, load a waveform per channel, turn these outputs on and run.
+
+        ``volts``: volts at the connector, one value a sample, the same number for every channel. ``reference``:
+        "internal" or "external" (10 MHz). Raises OutOfRange and Unsupported for what does not fit (then nothing
+        was sent), DeviceError when the generator refuses or does not run.
+        """
+        self._check(volts, sample_rate_hz, reference)
+        with self.device.changing("play", f"{len(volts)} channels at {sample_rate_hz:g} Sa/s"):
+            self._stop()
+            for channel in range(1, self.capabilities.channels + 1):
+                self._write_output(channel, False)
+            self._write_reference(reference)
+            self._write_sample_rate_hz(sample_rate_hz)
+            for channel, waveform in volts.items():
+                self._load(channel, np.asarray(waveform, np.float64))
+            for channel in volts:
+                self._write_output(channel, True)
+            self._run()
+            if not self._read_running():
+                raise DeviceError(f"{self.device.name}: does not run after starting")
+            self.device.note_settings(**self._read_play_settings())
+
+    def stop(self) -> None:
+        """Stop playing. The outputs stay on, at the idle level."""
+        with self.device.changing("stop"):
+            self._stop()
+            self.device.note_settings(**self._read_play_settings())
+
+    def start(self) -> None:
+        """Play again what is loaded. Raises DeviceError when nothing is, or it does not run."""
+        with self.device.changing("start"):
+            self._run()
+            if not self._read_running():
+                raise DeviceError(f"{self.device.name}: does not run after starting")
+            self.device.note_settings(**self._read_play_settings())
+
+    def set_output(self, channel: int, on: bool) -> None:
+        """Turn one channel's output (with its markers) on or off. Raises Unsupported, DeviceError."""
+        check_channel(self.device, channel, self.capabilities.channels)
+        with self.device.changing("set_output", (channel, on)):
+            self._write_output(channel, on)
+            self.device.note_settings(**self._read_play_settings())
+
+    def is_running(self) -> bool:
+        """Tell whether it plays."""
+        return self._read_running()
+
+    def make_safe(self) -> None:
+        """Stop and turn all outputs off.
+
+        Their 0 V are not a dark state of a biased modulator: close the attenuator or the laser too.
+        """
+        with self.device.changing("make_safe"):
+            self._stop()
+            for channel in range(1, self.capabilities.channels + 1):
+                self._write_output(channel, False)
+            self.device.note_settings(**self._read_play_settings())
+
+    def status(self) -> Status:
+        """Return one snapshot."""
+        with self.device.reading():
+            problems = self._read_problems()
+            return PatternGeneratorStatus(
+                time=now(),
+                quality=Quality.DEGRADED if problems else Quality.GOOD,
+                problems=problems,
+                **self._read_play_settings(),
+            )
+
+    def _check(self, volts: Mapping[int, NDArray[np.floating]], sample_rate_hz: float, reference: str) -> None:
+        limits, name = self.capabilities, self.device.name
+        check_range(
+            self.device,
+            "sample rate",
+            sample_rate_hz,
+            limits.min_sample_rate_hz,
+            limits.max_sample_rate_hz,
+            "Sa/s",
+        )
+        if reference not in ("internal", "external"):
+            raise OutOfRange(f"{name}: reference {reference!r}, allowed are 'internal' and 'external'")
+        if not volts:
+            raise OutOfRange(f"{name}: no waveform to play")
+        lengths = {channel: len(waveform) for channel, waveform in volts.items()}
+        for channel, waveform in volts.items():
+            check_channel(self.device, channel, limits.channels)
+            if not limits.min_points <= len(waveform) <= limits.max_points:
+                raise OutOfRange(
+                    f"{name}: {len(waveform)} points on channel {channel},"
+                    f" allowed are {limits.min_points} to {limits.max_points}"
+                )
+            low, high = float(np.min(waveform)), float(np.max(waveform))
+            reach = limits.max_amplitude_vpp / 2
+            if not (np.isfinite(low) and np.isfinite(high)) or high - low > limits.max_amplitude_vpp:
+                raise OutOfRange(
+                    f"{name}: channel {channel} swings from {low:g} to {high:g} V,"
+                    f" at most {limits.max_amplitude_vpp:g} Vpp fit"
+                )
+            if max(abs(low), abs(high)) > limits.max_offset_v + reach:
+                raise OutOfRange(
+                    f"{name}: channel {channel} reaches {low:g} to {high:g} V,"
+                    f" offsets end at {limits.max_offset_v:g} V"
+                )
+        if len(set(lengths.values())) != 1:
+            raise OutOfRange(f"{name}: waveforms of different lengths, by channel: {lengths}")
+
+    @abstractmethod
+    def _load(self, channel: int, volts: NDArray[np.float64]) -> None:
+        """Send a waveform and assign it to a channel."""
+
+    @abstractmethod
+    def _write_output(self, channel: int, on: bool) -> None:
+        """Turn an output on or off."""
+
+    @abstractmethod
+    def _write_sample_rate_hz(self, sample_rate_hz: float) -> None:
+        """Set the sample clock and wait until it is stable."""
+
+    @abstractmethod
+    def _write_reference(self, reference: str) -> None:
+        """Choose the internal or the external 10 MHz reference."""
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Start playing."""
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Stop playing."""
+
+    @abstractmethod
+    def _read_running(self) -> bool:
+        """Ask whether it plays."""
+
+    @abstractmethod
+    def _read_play_settings(self) -> dict[str, object]:
+        """Ask for ``running``, ``sample_rate_hz``, ``reference`` and ``outputs``."""
+
+    @abstractmethod
+    def _read_problems(self) -> tuple[str, ...]:
+        """Ask for errors, in words."""
