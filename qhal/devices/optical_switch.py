@@ -1,0 +1,172 @@
+"""Optical switches: which ingress is connected to which egress, who owns a path, and no silent moves."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from enum import StrEnum
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.kind import Kind, now
+from qhal.devices.status import Status
+from qhal.errors import Busy, DeviceError, Unsupported
+
+
+class Transition(StrEnum):
+    """What happens between two patterns; unknown must be treated as make first."""
+
+    BREAK_FIRST = "break first"
+    MAKE_FIRST = "make first"
+    UNKNOWN = "unknown"
+
+
+class OpticalSwitchCapabilities(Capabilities):
+    """Ports and nature of a switch.
+
+    ``ingress`` and ``egress`` are the port numbers of the two sides. ``can_be_dark``: a port may be connected to
+    nothing. ``latching``: the pattern outlives a loss of power. ``settle_s``: time of a reconfiguration.
+    """
+
+    ingress: tuple[int, ...]
+    egress: tuple[int, ...]
+    can_be_dark: bool
+    bidirectional: bool
+    blocking: bool
+    latching: bool | None
+    boot_mode: str
+    transition: Transition
+    settle_s: float
+
+
+class OpticalSwitchStatus(Status):
+    """``pattern`` maps ingress to egress; ``reserved`` names the owner of an ingress."""
+
+    pattern: dict[int, int]
+    reserved: dict[int, str]
+
+
+class OpticalSwitch(Kind):
+    """An N x M switch. A port in use is never moved by connecting another one to its partner."""
+
+    _reserved: dict[int, str]
+
+    @property
+    def capabilities(self) -> OpticalSwitchCapabilities:
+        """Ports and nature read at opening."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, OpticalSwitchCapabilities)
+        return found
+
+    def pattern(self) -> dict[int, int]:
+        """Return which ingress is connected to which egress."""
+        return self._read_pattern()
+
+    def connect(self, ingress: int, egress: int, *, owner: str = "") -> None:
+        """Connect two ports that are free (or connected so already) and keep everything else.
+
+        Raises Unsupported for a pair that there is not, Busy when a port is in use or reserved by somebody else,
+        DeviceError when the switch does not show the connection afterwards.
+        """
+        self._check_pair(ingress, egress)
+        with self.device.changing("connect", (ingress, egress)):
+            before = self._read_pattern()
+            if before.get(ingress) == egress:
+                return
+            for port, partner in before.items():
+                if port == ingress or partner == egress:
+                    raise Busy(f"{self.device.name}: {port} is connected to {partner}; disconnect it first")
+            self._refuse_reserved({ingress}, owner)
+            self._add(ingress, egress)
+            self._confirm({**before, ingress: egress})
+
+    def disconnect(self, ingress: int, *, owner: str = "") -> None:
+        """Disconnect an ingress. Raises Unsupported when the switch cannot be dark, Busy, DeviceError."""
+        if not self.capabilities.can_be_dark:
+            raise Unsupported(f"{self.device.name}: a port of this switch is always connected to something")
+        self._check_port(ingress, self.capabilities.ingress, "ingress")
+        with self.device.changing("disconnect", ingress):
+            before = self._read_pattern()
+            if ingress not in before:
+                return
+            self._refuse_reserved({ingress}, owner)
+            self._remove(ingress)
+            self._confirm({port: partner for port, partner in before.items() if port != ingress})
+
+    def set_pattern(self, pairs: Mapping[int, int], *, owner: str = "") -> None:
+        """Replace the whole pattern at once. Raises Unsupported, Busy, DeviceError as ``connect`` does."""
+        for ingress, egress in pairs.items():
+            self._check_pair(ingress, egress)
+        if len(set(pairs.values())) != len(pairs):
+            raise Unsupported(f"{self.device.name}: two ingress ports on one egress in {dict(pairs)}")
+        if not pairs and not self.capabilities.can_be_dark:
+            raise Unsupported(f"{self.device.name}: a port of this switch is always connected to something")
+        with self.device.changing("set_pattern", dict(pairs)):
+            before = self._read_pattern()
+            changed = {p for p in {*before, *pairs} if before.get(p) != pairs.get(p)}
+            self._refuse_reserved(changed, owner)
+            if changed:
+                self._replace(dict(pairs))
+                self._confirm(dict(pairs))
+
+    def reserve(self, ingress: int, owner: str) -> None:
+        """Let nobody but ``owner`` change what an ingress is connected to. Raises Busy, Unsupported."""
+        self._check_port(ingress, self.capabilities.ingress, "ingress")
+        with self.device.reading():
+            self._refuse_reserved({ingress}, owner)
+            self._reserved[ingress] = owner
+
+    def release(self, owner: str) -> None:
+        """Give up all paths of an owner."""
+        with self.device.reading():
+            self._reserved = {port: name for port, name in self._reserved.items() if name != owner}
+
+    def make_safe(self) -> None:
+        """Disconnect everything, reserved or not, if the switch can be dark."""
+        if self.capabilities.can_be_dark:
+            with self.device.changing("make_safe"):
+                self._replace({})
+                self._confirm({})
+
+    def status(self) -> Status:
+        """Return one snapshot."""
+        with self.device.reading():
+            return OpticalSwitchStatus(
+                time=now(), pattern=self._read_pattern(), reserved=dict(self._reserved)
+            )
+
+    def _check_pair(self, ingress: int, egress: int) -> None:
+        self._check_port(ingress, self.capabilities.ingress, "ingress")
+        self._check_port(egress, self.capabilities.egress, "egress")
+
+    def _check_port(self, port: int, ports: tuple[int, ...], side: str) -> None:
+        if port not in ports:
+            raise Unsupported(
+                f"{self.device.name}: no {side} port {port!r}; there are {ports[0]} to {ports[-1]}"
+            )
+
+    def _refuse_reserved(self, ports: set[int], owner: str) -> None:
+        for port in ports:
+            holder = self._reserved.get(port, owner)
+            if holder != owner:
+                raise Busy(f"{self.device.name}: ingress {port} is reserved by {holder!r}")
+
+    def _confirm(self, wanted: dict[int, int]) -> None:
+        self.device.clock.sleep_s(self.capabilities.settle_s)
+        found = self._read_pattern()
+        self.device.note_settings(pattern=found)
+        if found != wanted:
+            raise DeviceError(f"{self.device.name}: the pattern is {found} after setting {wanted}")
+
+    @abstractmethod
+    def _read_pattern(self) -> dict[int, int]:
+        """Ask for the pattern, ingress to egress."""
+
+    @abstractmethod
+    def _add(self, ingress: int, egress: int) -> None:
+        """Add one connection."""
+
+    @abstractmethod
+    def _remove(self, ingress: int) -> None:
+        """Remove one connection."""
+
+    @abstractmethod
+    def _replace(self, pairs: dict[int, int]) -> None:
+        """Replace the whole pattern."""

@@ -1,0 +1,244 @@
+"""HUBER+SUHNER Polatis matrix switch: SCPI over a raw TCP socket, no login.
+
+After several public controllers, some of which quote the vendor's manual. Set commands have no reply; replies
+end CR LF; errors wait in a queue whose text follows a blank after the comma.
+"""
+
+import re
+from typing import Literal
+
+from pydantic import Field
+
+from qhal_simulators.clock import Timer
+from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
+from qhal_simulators.physics.ports import SwitchPort
+from qhal_simulators.scpi import TEXTS, CommandTable, ErrorQueue, Handler, MessageSplitter, ScpiError
+
+_METER_FLOOR_DBM = -50.0
+_LONGEST_METER_LIST = 256
+
+
+class PolatisOptions(Options):
+    """What the sources leave open.
+
+    ``monitors``: which ports have power monitors. ``add_in_use``: what ADD does to a port in use (a vendor
+    library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at power-up.
+    """
+
+    inputs: int = Field(default=16, ge=1, le=192)
+    outputs: int = Field(default=16, ge=1, le=192)
+    serial_number: str = "002414"
+    firmware: str = "6.5.2.18"
+    monitors: Literal["none", "outputs", "all"] = "all"
+    add_in_use: Literal["move", "error"] = "move"
+    reply_end: Literal["crlf", "lf"] = "crlf"
+    boot_mode: Literal["DARK", "REST", "AUT"] = "DARK"
+    switching_time_s: float = Field(default=0.025, ge=0)
+    meter_floor_dbm: float = _METER_FLOOR_DBM
+
+
+class Polatis(Instrument):
+    """The switch: a pattern of ingress to egress, port states, an error queue."""
+
+    wires = {"main": Wire.TCP}  # noqa: RUF012
+    port_type = SwitchPort
+    options_model = PolatisOptions
+    options: PolatisOptions
+    port: SwitchPort
+
+    def power_on(self) -> None:
+        """Take the state after power-up: dark, or the pattern from before, by boot mode."""
+        if not hasattr(self, "boot_mode"):
+            self.boot_mode = self.options.boot_mode
+            self.pairs: dict[int, int] = {}
+        if self.boot_mode == "DARK":
+            self.pairs = {}
+        self.errors = ErrorQueue()
+        self.disabled: set[int] = set()
+        self.moving: set[int] = set()
+        self.settling: dict[int, Timer] = {}
+        self.show()
+
+    def connect(self, link: str, send: Send) -> Connection:
+        """Return the switch's end of one client's socket."""
+        return _Client(self, send)
+
+    @property
+    def ports(self) -> int:
+        """Number of all ports; ingress first, then egress."""
+        return self.options.inputs + self.options.outputs
+
+    def replace(self, pairs: dict[int, int]) -> None:
+        """Steer to another pattern; paths that change are dark until the mirrors stand."""
+        changed = {p for p in {*self.pairs, *pairs} if self.pairs.get(p) != pairs.get(p)}
+        self.pairs = pairs
+        for port in changed:
+            if timer := self.settling.pop(port, None):
+                timer.cancel()
+            self.moving.add(port)
+            self.settling[port] = self.clock.call_later(
+                self.options.switching_time_s, lambda port=port: self._settled(port)
+            )
+        self.show()
+
+    def show(self) -> None:
+        """Let the light see the paths."""
+        pairs = {i: o for i, o in self.pairs.items() if not {i, o} & self.disabled}
+        self.port.update(pairs=pairs, moving=frozenset(self.moving))
+
+    def _settled(self, port: int) -> None:
+        self.moving.discard(port)
+        self.settling.pop(port, None)
+        self.show()
+
+
+class _Client:
+    def __init__(self, unit: Polatis, send: Send) -> None:
+        self._unit = unit
+        self._send = send
+        self._splitter = MessageSplitter()
+        self._table = CommandTable(self._commands())
+        self._end = b"\r\n" if unit.options.reply_end == "crlf" else b"\n"
+
+    def receive(self, data: bytes) -> None:
+        for message in self._splitter.feed(data):
+            replies = self._table.run(message, self._unit.errors.add)
+            if replies:
+                self._send(b";".join(replies) + self._end)
+
+    def closed(self) -> None:
+        self._splitter.clear()
+
+    def _commands(self) -> dict[str, Handler]:
+        unit, options = self._unit, self._unit.options
+        suffix = {"none": "LU1-DMHNS", "outputs": "LA1-DMHNV", "all": "LA1-DMHNV-801"}[options.monitors]
+        product = f"{'I' if options.monitors == 'none' else 'N'}-OST-{options.inputs}x{options.outputs}-{suffix}"
+        address = 'IP="192.168.1.1" Gateway="0.0.0.0" Mask="255.255.255.0" Broadcast="192.168.1.255"'
+        commands: dict[str, Handler] = {
+            "*IDN?": lambda s, a: f"Polatis,{product},{options.serial_number},{options.firmware}",
+            "*RST": lambda s, a: unit.replace({}),
+            "*CLS": lambda s, a: unit.errors.clear(),
+            "*OPC?": lambda s, a: "1",
+            "*STB?": lambda s, a: str(4 if len(unit.errors) else 0),
+            "OXC:SWITch:CONNect:ADD": lambda s, a: self._add(a),
+            "OXC:SWITch:CONNect:ONLY": lambda s, a: self._only(a),
+            "OXC:SWITch:CONNect:SUB": lambda s, a: self._subtract(a),
+            "OXC:SWITch:DISConnect:ALL": lambda s, a: unit.replace({}),
+            "OXC:SWITch:CONNect:STATe?": lambda s, a: self._state(),
+            "OXC:SWITch:CONNect:PORT?": lambda s, a: self._partner(a),
+            "OXC:SWITch:SIZE?": lambda s, a: f"{options.inputs},{options.outputs}",
+            "OXC:SWITch:PORT:DISable": lambda s, a: self._enable(a, on=False),
+            "OXC:SWITch:PORT:ENABle": lambda s, a: self._enable(a, on=True),
+            "OXC:SWITch:PORT:STATe?": lambda s, a: self._port_states(a),
+            "OXC:BOOT:MODE": lambda s, a: self._boot_mode(a),
+            "OXC:BOOT:MODE?": lambda s, a: unit.boot_mode,
+            "SYSTem:COMMunicate:NETWork:ADDRess?": lambda s, a: address,
+            "SYSTem:ERRor?": lambda s, a: self._error(),
+            "SYSTem:ERRor:ALL?": lambda s, a: self._all_errors(),
+        }
+        if options.monitors != "none":
+            commands["PMON:POWer?"] = lambda s, a: self._power(a)
+        return commands
+
+    def _pairs(self, arguments: list[bytes]) -> list[tuple[int, int]]:
+        """Return the pairs of two lists; the smaller number of a pair counts as ingress."""
+        lists = _lists(arguments)
+        if len(lists) != 2 or len(lists[0]) != len(lists[1]):
+            raise ScpiError(-109)
+        pairs = [(min(pair), max(pair)) for pair in zip(*lists, strict=True)]
+        inputs, ports = self._unit.options.inputs, self._unit.ports
+        if any(not 1 <= i <= inputs < o <= ports for i, o in pairs):
+            raise ScpiError(-222)
+        if len({i for i, _ in pairs}) != len(pairs) or len({o for _, o in pairs}) != len(pairs):
+            raise ScpiError(-200)
+        return pairs
+
+    def _add(self, arguments: list[bytes]) -> None:
+        pairs, wanted = dict(self._unit.pairs), self._pairs(arguments)
+        for ingress, egress in wanted:
+            taken = {p: q for p, q in pairs.items() if (p == ingress) != (q == egress)}
+            if taken and self._unit.options.add_in_use == "error":
+                raise ScpiError(-200)
+            pairs = {p: q for p, q in pairs.items() if p not in taken} | {ingress: egress}
+        self._unit.replace(pairs)
+
+    def _only(self, arguments: list[bytes]) -> None:
+        self._unit.replace(dict(self._pairs(arguments)))
+
+    def _subtract(self, arguments: list[bytes]) -> None:
+        lists = _lists(arguments)
+        ports = set(lists[0]) if lists else set()
+        if not ports or any(not 1 <= port <= self._unit.ports for port in ports):
+            raise ScpiError(-222)
+        self._unit.replace({i: o for i, o in self._unit.pairs.items() if not {i, o} & ports})
+
+    def _state(self) -> str:
+        pairs = sorted(self._unit.pairs.items())
+        sides = (",".join(str(pair[side]) for pair in pairs) for side in (0, 1))
+        return ",".join(f"(@{side})" for side in sides)
+
+    def _partner(self, arguments: list[bytes]) -> str:
+        if not arguments or not arguments[0].isdigit() or not 1 <= int(arguments[0]) <= self._unit.ports:
+            raise ScpiError(-222)
+        port = int(arguments[0])
+        both = self._unit.pairs | {o: i for i, o in self._unit.pairs.items()}
+        return f'"{both.get(port, "")}"'
+
+    def _enable(self, arguments: list[bytes], *, on: bool) -> None:
+        ports = set(self._checked(arguments))
+        self._unit.disabled = self._unit.disabled - ports if on else self._unit.disabled | ports
+        self._unit.show()
+
+    def _port_states(self, arguments: list[bytes]) -> str:
+        ports = self._checked(arguments) if arguments else range(1, self._unit.ports + 1)
+        return "(" + ",".join("D" if port in self._unit.disabled else "E" for port in ports) + ")"
+
+    def _boot_mode(self, arguments: list[bytes]) -> None:
+        modes = {"DARK": "DARK", "REST": "REST", "RESTORE": "REST", "AUT": "AUT", "AUTOSAVE": "AUT"}
+        word = (arguments or [b""])[0].decode("ascii", "replace").upper()
+        if word not in modes:
+            raise ScpiError(-224)
+        self._unit.boot_mode = modes[word]  # type: ignore[assignment]
+
+    def _power(self, arguments: list[bytes]) -> str:
+        ports = self._checked(arguments)
+        monitored = self._unit.options.inputs if self._unit.options.monitors == "outputs" else 0
+        if len(ports) > _LONGEST_METER_LIST or any(port <= monitored for port in ports):
+            raise ScpiError(-222)
+        floor = self._unit.options.meter_floor_dbm
+        readings = (self._unit.port.read_power_dbm(port) for port in ports)
+        return "(" + ",".join(f"{floor if r is None else max(floor, r):.2f}" for r in readings) + ")"
+
+    def _checked(self, arguments: list[bytes]) -> list[int]:
+        lists = _lists(arguments)
+        if len(lists) != 1 or any(not 1 <= port <= self._unit.ports for port in lists[0]):
+            raise ScpiError(-222)
+        return lists[0]
+
+    def _error(self) -> str:
+        code = self._unit.errors.pop()
+        return f'{code}, "{TEXTS[code]}"'
+
+    def _all_errors(self) -> str:
+        found = [self._error()]
+        while len(self._unit.errors):
+            found.append(self._error())
+        return ",".join(found)
+
+
+def _lists(arguments: list[bytes]) -> list[list[int]]:
+    """Return channel lists ``(@1,2:4)``; commas inside them have been split already."""
+    joined = b",".join(arguments).decode("ascii", "replace")
+    found = re.findall(r"\(@([^)]*)\)", joined)
+    if re.sub(r"\(@[^)]*\)|[,\s]", "", joined):
+        raise ScpiError(-102)
+    lists = []
+    for content in found:
+        ports: list[int] = []
+        for part in filter(None, (part.strip() for part in content.split(","))):
+            match = re.fullmatch(r"(\d+)(?::(\d+))?", part)
+            if match is None:
+                raise ScpiError(-104)
+            ports += range(int(match[1]), int(match[2] or match[1]) + 1)
+        lists.append(ports)
+    return lists
