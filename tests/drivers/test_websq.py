@@ -1,0 +1,97 @@
+"""The WebSQ driver over two real sockets, under every option."""
+
+import pytest
+
+from qhal.devices.detector import DetectorState
+from qhal.errors import OutOfRange, Unsupported, WrongDevice
+
+NAME = "singlequantum.websq"
+BIAS = (20.0, 21.0, 22.0, 23.0)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"glued": True}, {"broadcast": False}, {"voltage_unit": "V"}, {"detectors": 2}]
+)
+def test_bias_and_counts(bench, options):
+    detector, background = bench(NAME, **options)
+    port = background.unit(NAME).instrument.port
+    bias = BIAS[: options.get("detectors", 4)]
+    assert detector.set_bias_ua(bias) == bias
+    detector.set_trigger_mv([120.0] * len(bias))
+    detector.enable()
+    assert port.enabled
+    assert port.bias_ua[: len(bias)] == bias
+    reading = detector.read_counts(0.05)
+    assert len(reading.counts) == len(bias)
+    assert sum(reading.counts) > 0
+    assert reading.period_s == 0.05
+    status = detector.status()
+    assert set(status.states) == {DetectorState.BIASED}
+    detector.make_safe()
+    assert not port.enabled
+
+
+@pytest.mark.parametrize("unit", ["mV", "V"])
+def test_latched_and_unlatched(bench, unit):
+    detector, background = bench(NAME, voltage_unit=unit, driver_options={"voltage_unit": unit})
+    port = background.unit(NAME).instrument.port
+    latched = [False, True, False, False]
+
+    def changed():
+        latched[1] = latched[1] and port.bias_ua[1] > 0
+
+    port.on_change = changed
+    port.read_voltages_v = lambda: tuple(2.4 if bad else 0.007 for bad in latched)
+    detector.set_bias_ua(BIAS)
+    detector.enable()
+    assert detector.status().states[1] is DetectorState.LATCHED
+    assert detector.status().problems == ("channel 2 is latched",)
+    detector.unlatch()
+    assert DetectorState.LATCHED not in detector.status().states
+    assert port.bias_ua == BIAS
+
+
+def test_group_wide_verbs_refuse_channels(bench):
+    detector, background = bench(NAME)
+    before = detector.health.exchanges
+    with pytest.raises(Unsupported, match="for the whole group"):
+        detector.set_channel_bias_ua(1, 20.0)
+    with pytest.raises(Unsupported, match="not for channel 2"):
+        detector.enable_channel(2)
+    with pytest.raises(OutOfRange, match="3 values of bias for 4 channels"):
+        detector.set_bias_ua(BIAS[:3])
+    with pytest.raises(OutOfRange, match=r"bias of channel 4 51.0 is not between 0 and 50 uA"):
+        detector.set_bias_ua((*BIAS[:3], 51.0))
+    with pytest.raises(OutOfRange, match="period"):
+        detector.read_counts(0.001)
+    assert detector.health.exchanges == before
+
+
+def test_another_clients_changes_do_not_disturb(bench, simulate):
+    from qhal import open_device
+
+    detector, background = bench(NAME)
+    with open_device(NAME, background.address(NAME), links=background.links(NAME)) as other:
+        for current in (5.0, 6.0, 7.0):
+            other.set_bias_ua([current] * 4)
+            assert detector.status().bias_ua == (current,) * 4
+
+
+def test_power_cycle_takes_the_bias_away_and_is_reported(bench):
+    detector, background = bench(NAME)
+    detector.set_bias_ua(BIAS)
+    detector.enable()
+    background.run(lambda: background.simulation.restart(NAME))
+    assert detector.status().states == (DetectorState.OFF,) * 4
+    assert detector.health.settings_changed["enabled"] == ("True", "False")
+    assert not background.unit(NAME).instrument.port.enabled
+
+
+def test_wrong_shape(simulate):
+    from qhal import open_device
+
+    background = simulate(NAME, detectors=2)
+    with pytest.raises(WrongDevice, match="'2 detectors', '4 detectors' is expected"):
+        open_device(
+            NAME, background.address(NAME), links=background.links(NAME), expected={"shape": "4 detectors"}
+        )
