@@ -19,6 +19,10 @@ class Clock(Protocol):
         """Return when this much device time has passed."""
         ...
 
+    def close(self) -> None:
+        """Let go of what the clock needs."""
+        ...
+
 
 class WallClock:
     """Device time that follows the wall, ``speed`` times faster beside a simulator that does so too."""
@@ -36,3 +40,6 @@ class WallClock:
         """Sleep ``duration_s / speed`` of wall time."""
         if duration_s > 0:
             time.sleep(duration_s / self.speed)
+
+    def close(self) -> None:
+        """Do nothing: the wall needs no link."""

@@ -46,7 +46,7 @@ class LinkSpec:
     """One named link of a device.
 
     ``schemes`` are the address schemes it may use; ``late_s`` is the longest time after a request in
-    which its reply may still come.
+    which its reply may still come. ``on_demand`` links are opened by the driver when it needs them.
     """
 
     schemes: tuple[str, ...]
@@ -55,6 +55,7 @@ class LinkSpec:
     serial: SerialSettings = field(default_factory=SerialSettings)
     zmq_pattern: str = "req"
     required: bool = True
+    on_demand: bool = False
 
 
 @dataclass(frozen=True, slots=True)

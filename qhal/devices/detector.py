@@ -120,7 +120,9 @@ class Detector(Kind):
         """Turn the bias of one channel on. Raises Unsupported on a unit that switches all together."""
         check_channel(self.device, channel, self.capabilities.channels)
         if self.capabilities.enable_scope is Scope.GROUP:
-            raise Unsupported(f"{self.device.name}: bias is switched for the whole group, not for channel {channel}")
+            raise Unsupported(
+                f"{self.device.name}: bias is switched for the whole group, not for channel {channel}"
+            )
         self._switch(True, channel)
 
     def read_counts(self, period_s: float) -> CountReading:
@@ -139,7 +141,9 @@ class Detector(Kind):
             latched = self._read_latched()
             if not any(latched):
                 return
-            self._write_bias_ua(tuple(0.0 if bad else bias for bias, bad in zip(bias_ua, latched, strict=True)))
+            self._write_bias_ua(
+                tuple(0.0 if bad else bias for bias, bad in zip(bias_ua, latched, strict=True))
+            )
             self._settle()
             self._write_bias_ua(bias_ua)
             self._settle()

@@ -97,7 +97,7 @@ class Device(ABC):
     def health(self) -> Health:
         """States and counters of the links, without asking the device."""
         counters = [port.counters for port in self._ports.values()]
-        worst = max(self._ports.values(), key=lambda port: list(PortState).index(port.state))
+        worst = max(self._standing_ports, key=lambda port: list(PortState).index(port.state))
         return Health(
             state=worst.state.value if self.is_open else PortState.CLOSED.value,
             exchanges=sum(c.exchanges for c in counters),
@@ -137,9 +137,9 @@ class Device(ABC):
 
     def close(self) -> None:
         """Close all links; the hardware stays as it was set. Idempotent."""
+        if self.is_open:
+            self._before_close()
         with self._lock:
-            if self.is_open:
-                self._before_close()
             for port in self._ports.values():
                 port.link.close()
                 port.state = PortState.CLOSED
@@ -151,6 +151,20 @@ class Device(ABC):
         self.close()
 
     # -- for kinds and drivers
+
+    def open_link(self, name: str) -> Port:
+        """Open a link that is not open all the time, anew, and return its port. Raises Disconnected."""
+        port = self.link_port(name)
+        port.link.close()
+        port.link.open(time.monotonic() + _OPEN_S)
+        port.state = PortState.READY
+        return port
+
+    def close_link(self, name: str) -> None:
+        """Close a link that is not open all the time."""
+        port = self.link_port(name)
+        port.link.close()
+        port.state = PortState.CLOSED
 
     @contextmanager
     def changing(self, action: str, value: object = None) -> Iterator[None]:
@@ -188,7 +202,7 @@ class Device(ABC):
         """Bring a freshly opened link into a known state, before the first question."""
 
     def _before_close(self) -> None:
-        """Say goodbye to the instrument. Must not raise for a lost link."""
+        """End what runs in the background, without the lock. Must not raise for a lost link."""
 
     def _prove(self) -> None:
         """Ask something whose answer no other question has, on the main port. By default: who it is."""
@@ -216,16 +230,21 @@ class Device(ABC):
             spec = specs[name]
             label = self.name if name == "main" else f"{self.name}.{name}"
             # Links that only listen have no replies to mix up and must not wait for the others.
-            lock = self._lock if spec.zmq_pattern != "pair" and name in ("main", "control") else None
+            lock = self._lock if name in ("main", "control") else None
             port = Port(link, label, timeout_s=spec.timeout_s, late_s=spec.late_s, lock=lock)
             port.recover = self._recover
             ports[name] = port
         return ports
 
+    @property
+    def _standing_ports(self) -> list[Port]:
+        """The ports that are open whenever the device is."""
+        return [port for name, port in self._ports.items() if not self.declaration.links[name].on_demand]
+
     def _connect(self) -> None:
         deadline = time.monotonic() + _OPEN_S
         try:
-            for port in self._ports.values():
+            for port in self._standing_ports:
                 port.link.open(deadline)
                 port.state = PortState.PROVING
             self._start()
@@ -235,12 +254,12 @@ class Device(ABC):
             self._capabilities = self._read_capabilities()
             settings = self._read_settings()
         except BaseException:
-            for port in self._ports.values():
+            for port in self._standing_ports:
                 port.link.close()
                 port.state = PortState.LOST if self._settings else PortState.CLOSED
             raise
         self._note_changes(settings)
-        for port in self._ports.values():
+        for port in self._standing_ports:
             port.state = PortState.READY
 
     def _check_identity(self, identity: Identity) -> None:
@@ -263,12 +282,12 @@ class Device(ABC):
     def _recover(self) -> None:
         """Make the ports ready again: prove a tainted one, reopen everything when one is lost."""
         with self._lock:
-            states = {port.state for port in self._ports.values()}
+            states = {port.state for port in self._standing_ports}
             if PortState.CLOSED in states:
                 raise Disconnected(f"{self.name}: not open")
             if states <= {PortState.READY, PortState.PROVING}:
                 return
-            tainted = [port for port in self._ports.values() if port.state is PortState.TAINTED]
+            tainted = [port for port in self._standing_ports if port.state is PortState.TAINTED]
             if PortState.LOST not in states and not any(port.link.reopen_discards for port in tainted):
                 try:
                     self._clean(tainted)
@@ -294,8 +313,8 @@ class Device(ABC):
             port.state = PortState.READY
 
     def _reopen(self) -> None:
-        late = max((port.late_left_s() for port in self._ports.values()), default=0.0)
-        for port in self._ports.values():
+        late = max((port.late_left_s() for port in self._standing_ports), default=0.0)
+        for port in self._standing_ports:
             if not port.link.reopen_discards and late > 0 and port.state is PortState.TAINTED:
                 port.wait_out_late_reply()
             port.link.close()

@@ -5,6 +5,7 @@ What the volts mean to a modulator lives above this kind, with the modulators' c
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +122,9 @@ class PatternGenerator(Kind):
                 **self._read_play_settings(),
             )
 
-    def _check(self, volts: Mapping[int, NDArray[np.floating]], sample_rate_hz: float, reference: str) -> None:
+    def _check(
+        self, volts: Mapping[int, NDArray[np.floating]], sample_rate_hz: float, reference: str
+    ) -> None:
         limits, name = self.capabilities, self.device.name
         check_range(
             self.device,
@@ -187,7 +190,7 @@ class PatternGenerator(Kind):
         """Ask whether it plays."""
 
     @abstractmethod
-    def _read_play_settings(self) -> dict[str, object]:
+    def _read_play_settings(self) -> dict[str, Any]:
         """Ask for ``running``, ``sample_rate_hz``, ``reference`` and ``outputs``."""
 
     @abstractmethod

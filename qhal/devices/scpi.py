@@ -41,7 +41,7 @@ class Scpi:
 
     def errors(self) -> list[str]:
         """Empty the error queue and return what was in it, oldest first."""
-        found = []
+        found: list[str] = []
         for _ in range(_MOST_ERRORS):
             reply = self.ask(":SYST:ERR?")
             parts = re.fullmatch(r"([+-]?\d+), ?\"(.*)\"", reply)

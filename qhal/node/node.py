@@ -147,6 +147,7 @@ class Node:
     def _close_devices(self) -> None:
         for device in self.devices.values():
             device.close()
+        self.clock.close()
 
 
 def _make_clock(file: NodeFile) -> Clock:

@@ -5,7 +5,7 @@ batch always says which span it covers and what is missing in it.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 
 class Loss(StrEnum):
-    """How well the number of tags lost in a gap is known."""
+    """How well the number of tags lost in a gap is known; PAUSED: the tagger does not record there."""
 
+    PAUSED = "paused"
     EXACT = "exact"
     AT_LEAST = "at least"
     UNKNOWN = "unknown"
@@ -68,8 +69,8 @@ class TagBatch:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing in the span."""
-        return not self.gaps
+        """Whether nothing is missing in the span but where the tagger pauses."""
+        return all(gap.loss is Loss.PAUSED for gap in self.gaps)
 
     def live_time_s(self, channel: int | None = None) -> float:
         """Return the time in which tags of a channel (of all channels by default) were recorded."""
@@ -88,6 +89,28 @@ class TagBatch:
     def rates_hz(self) -> dict[int, float]:
         """Return tags per second of live time for each channel that has any."""
         return {channel: count / self.live_time_s(channel) for channel, count in self.counts().items()}
+
+    def split(self, at_ps: int) -> tuple[Self, Self]:
+        """Return what lies before a time and what lies from it on.
+
+        Of a gap that is cut, the first part keeps the count. Raises ValueError for a time outside the span.
+        """
+        if not self.start_ps <= at_ps <= self.stop_ps:
+            raise ValueError(f"{at_ps} ps is not between {self.start_ps} and {self.stop_ps} ps")
+        place = int(np.searchsorted(self.times_ps, at_ps))
+        before = tuple(
+            replace(gap, stop_ps=min(gap.stop_ps, at_ps)) for gap in self.gaps if gap.start_ps < at_ps
+        )
+        after = tuple(
+            gap if gap.start_ps >= at_ps else replace(gap, start_ps=at_ps, missed=0)
+            for gap in self.gaps
+            if gap.stop_ps > at_ps
+        )
+        times, channels = self.times_ps, self.channels
+        return (
+            replace(self, times_ps=times[:place], channels=channels[:place], stop_ps=at_ps, gaps=before),
+            replace(self, times_ps=times[place:], channels=channels[place:], start_ps=at_ps, gaps=after),
+        )
 
     @classmethod
     def concatenate(cls, batches: Iterable[Self]) -> Self:

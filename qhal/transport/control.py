@@ -63,3 +63,7 @@ class SteppedClock:
         """Move the world by this much; its output is written when this returns."""
         if duration_s > 0:
             self.control.request("step", seconds=duration_s)
+
+    def close(self) -> None:
+        """Close the control link."""
+        self.control.close()

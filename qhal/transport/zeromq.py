@@ -70,6 +70,9 @@ class ZmqLink(MessageLink):
         self._ended = False
         self._poll.register(self._monitor.fileno(), select.POLLIN)
         self._send_limit_ms = self._receive_limit_ms = -1
+        # The descriptor signals the next event only once the monitor was found empty.
+        while self._monitor.poll(0):
+            self._ended |= self._next_event(deadline) == zmq.EVENT_DISCONNECTED
 
     def close(self) -> None:
         """Close the socket at once, dropping what was not sent."""

@@ -2,9 +2,16 @@
 
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Any
+
+from pydantic import ValidationError
 
 from qhal.errors import ConfigurationError
+from qhal.node.schema import explain
+from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
+from qhal_simulators.physics.ports import Port
+from qhal_simulators.servers.simulation import Unit
 
 
 def instruments() -> dict[str, str]:
@@ -25,3 +32,21 @@ def load(name: str) -> type[Instrument]:
     if not (isinstance(found, type) and issubclass(found, Instrument)):
         raise ConfigurationError(f"{known[name]} is no instrument")
     return found
+
+
+def make_unit(
+    name: str,
+    model: str,
+    options: dict[str, Any],
+    clock: SimulationClock,
+    port: Port | None = None,
+    *,
+    driver_options: dict[str, Any] | None = None,
+) -> Unit:
+    """Return an instrument, not yet reachable. Raises ConfigurationError for a wrong model or option."""
+    kind = load(model)
+    try:
+        settings = kind.options_model(**options)
+    except ValidationError as error:
+        raise ConfigurationError(f"options of {name} ({model}): {explain(error)}") from error
+    return Unit(name, model, kind(clock, port, settings), options=dict(driver_options or {}))

@@ -8,15 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from qhal.errors import ConfigurationError
-from qhal.node.schema import explain
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.nodefile import node_file_text
-from qhal_simulators.registry import instruments, load
+from qhal_simulators.registry import instruments, make_unit
 from qhal_simulators.servers.control import ControlServer, Handler
-from qhal_simulators.servers.simulation import Simulation, Unit
+from qhal_simulators.servers.simulation import Simulation
 
 
 def run(
@@ -45,16 +42,6 @@ def run(
         units, handlers, tables = build(name, _by_unit(options), clock, seed)
     simulation = Simulation(units, clock)
     asyncio.run(_serve(name, simulation, handlers, tables, node_file, print_control))
-
-
-def make_unit(name: str, model: str, options: dict[str, Any], clock: SimulationClock, **more: Any) -> Unit:
-    """Return an instrument, not yet reachable. Raises ConfigurationError for a wrong model or option."""
-    kind = load(model)
-    try:
-        settings = kind.options_model(**options)
-    except ValidationError as error:
-        raise ConfigurationError(f"options of {name} ({model}): {explain(error)}") from error
-    return Unit(name, model, kind(clock, more.pop("port", None), settings), **more)
 
 
 async def _serve(

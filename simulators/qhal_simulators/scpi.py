@@ -86,7 +86,8 @@ class CommandTable:
 
     def run(self, message: bytes, errors: Callable[[int], None]) -> list[bytes]:
         """Carry out one message; return the replies of its queries. A command error ends the message."""
-        replies, path = [], ""
+        replies: list[bytes] = []
+        path = ""
         for unit in split(message, b";"):
             if not unit.strip():
                 continue
@@ -175,7 +176,7 @@ class MessageSplitter:
             if len(buffer) < end:
                 return None
             self._place = end
-            if buffer[end : end + 1] not in (b";", b",", b"\r", b"\n"):
+            if bytes(buffer[end : end + 1]) not in (b";", b",", b"\r", b"\n"):
                 return end
         self._place = max(self._place, len(buffer))
         return None

@@ -15,7 +15,13 @@ def ramp(points=960):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"pending_error": True}, {"reply_end": "crlf"}, {"delete_unknown_is_error": False}, {"model": "AWG5014"}],
+    [
+        {},
+        {"pending_error": True},
+        {"reply_end": "crlf"},
+        {"delete_unknown_is_error": False},
+        {"model": "AWG5014"},
+    ],
 )
 def test_play(bench, options):
     awg, background = bench(NAME, **options)

@@ -65,7 +65,7 @@ def test_another_device_at_the_address(simulate):
     from qhal import open_device
 
     background = simulate("ozoptics.dd100", homed=True)
-    with pytest.raises(WrongDevice, match="shape is '1.20 to 60.00 dB'"):
+    with pytest.raises(WrongDevice, match=r"shape is '1\.20 to 60.00 dB'"):
         open_device(
             "ozoptics.dd100", background.address("ozoptics.dd100"), expected={"shape": "1.00 to 60.00 dB"}
         )

@@ -38,7 +38,7 @@ def test_bad_input_sends_nothing(bench):
     before = controller.health.exchanges
     with pytest.raises(Unsupported, match="paddle 4; there are 1 to 3"):
         controller.set_angle_deg(4, 10.0)
-    with pytest.raises(OutOfRange, match="angle of paddle 2 170.5 is not between 0 and 170 deg"):
+    with pytest.raises(OutOfRange, match=r"angle of paddle 2 170\.5 is not between 0 and 170 deg"):
         controller.set_angles_deg([10.0, 170.5, 10.0])
     assert controller.health.exchanges == before
 

@@ -36,7 +36,11 @@ def test_reserved_paths(bench):
     switch, _ = bench(NAME)
     switch.connect(1, 17)
     switch.reserve(1, "key-link")
-    for change in (lambda: switch.disconnect(1), lambda: switch.set_pattern({2: 18}), lambda: switch.reserve(1, "x")):
+    for change in (
+        lambda: switch.disconnect(1),
+        lambda: switch.set_pattern({2: 18}),
+        lambda: switch.reserve(1, "x"),
+    ):
         with pytest.raises(Busy, match="reserved by 'key-link'"):
             change()
     switch.set_pattern({1: 17, 2: 18})
@@ -48,7 +52,11 @@ def test_reserved_paths(bench):
 def test_bad_input_sends_nothing(bench):
     switch, _ = bench(NAME)
     before = switch.health.exchanges
-    for wrong in (lambda: switch.connect(0, 17), lambda: switch.connect(1, 16), lambda: switch.connect(17, 1)):
+    for wrong in (
+        lambda: switch.connect(0, 17),
+        lambda: switch.connect(1, 16),
+        lambda: switch.connect(17, 1),
+    ):
         with pytest.raises(Unsupported, match="port"):
             wrong()
     with pytest.raises(Unsupported, match="two ingress ports on one egress"):

@@ -43,9 +43,9 @@ def test_opening_leaves_a_laser_as_it_is(bench):
 def test_bad_input_sends_nothing(bench):
     laser, _ = bench(NAME, **FAST)
     before = laser.health.exchanges
-    with pytest.raises(OutOfRange, match="power 5.9 is not between 6 and 13.5 dBm"):
+    with pytest.raises(OutOfRange, match=r"power 5\.9 is not between 6 and 13\.5 dBm"):
         laser.set_power_dbm(5.9)
-    with pytest.raises(OutOfRange, match="frequency 200.0 is not between 190.95 and 197.88 THz"):
+    with pytest.raises(OutOfRange, match=r"frequency 200\.0 is not between 190\.95 and 197\.88 THz"):
         laser.set_frequency_thz(200.0)
     assert laser.health.exchanges == before
 

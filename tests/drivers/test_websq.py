@@ -52,7 +52,7 @@ def test_latched_and_unlatched(bench, unit):
 
 
 def test_group_wide_verbs_refuse_channels(bench):
-    detector, background = bench(NAME)
+    detector, _ = bench(NAME)
     before = detector.health.exchanges
     with pytest.raises(Unsupported, match="for the whole group"):
         detector.set_channel_bias_ua(1, 20.0)

@@ -25,11 +25,21 @@ class Unit:
         ([b"*IDN?\n"], b"Polatis,N-OST-16x16-LA1-DMHNV-801,002414,6.5.2.18\r\n"),
         ([b":OXC:SWITch:SIZE?\r\n"], b"16,16\r\n"),
         ([b":OXC:SWIT:CONN:STAT?\n"], b"(@),(@)\r\n"),
-        ([b"oxc:swit:conn:add (@1,2,3),(@19,18,22)\n", b":OXC:SWITch:CONNect:STATe?\n"], b"(@1,2,3),(@19,18,22)\r\n"),
+        (
+            [b"oxc:swit:conn:add (@1,2,3),(@19,18,22)\n", b":OXC:SWITch:CONNect:STATe?\n"],
+            b"(@1,2,3),(@19,18,22)\r\n",
+        ),
         ([b":oxc:swit:conn:only (@1),(@17); stat?;\n"], b"(@1),(@17)\r\n"),
         ([b":OXC:SWIT:CONN:ADD (@2),(@18)\n", b":OXC:SWITch:CONNect:PORT? 2\n"], b'"18"\r\n'),
         ([b":OXC:SWITch:CONNect:PORT? 5\n"], b'""\r\n'),
-        ([b":OXC:SWIT:CONN:ADD (@1,2),(@17,18)\n", b":OXC:SWIT:CONN:SUB (@1),(@)\n", b":OXC:SWIT:CONN:STAT?\n"], b"(@2),(@18)\r\n"),
+        (
+            [
+                b":OXC:SWIT:CONN:ADD (@1,2),(@17,18)\n",
+                b":OXC:SWIT:CONN:SUB (@1),(@)\n",
+                b":OXC:SWIT:CONN:STAT?\n",
+            ],
+            b"(@2),(@18)\r\n",
+        ),
         ([b":OXC:SWIT:CONN:ADD (@1),(@40)\n", b":SYSTem:ERRor?\n"], b'-222, "Data out of range"\r\n'),
         ([b":OXC:NONSENSE\n", b":syst:err?\n"], b'-113, "Undefined header"\r\n'),
         ([b":SYST:ERR?\n"], b'0, "No error"\r\n'),

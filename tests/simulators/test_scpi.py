@@ -45,7 +45,11 @@ def test_unknown_headers(message):
 blocks = st.binary(max_size=60).map(lambda data: b"#" + b"%d%d" % (len(str(len(data))), len(data)) + data)
 
 
-@given(st.lists(blocks, min_size=1, max_size=4), st.integers(1, 7), st.sampled_from([b"\n", b"\r\n", b";*ESR?\n"]))
+@given(
+    st.lists(blocks, min_size=1, max_size=4),
+    st.integers(1, 7),
+    st.sampled_from([b"\n", b"\r\n", b";*ESR?\n"]),
+)
 def test_messages_do_not_depend_on_the_pieces(content, size, end):
     stream = b"".join(b'DATA "x",' + each + end for each in content)
     splitter, messages = MessageSplitter(), []
@@ -61,7 +65,16 @@ def test_a_block_without_terminator_ends_its_message():
 
 @pytest.mark.parametrize(
     ("argument", "value"),
-    [(b"1000MHz", 1e9), (b"10MHZ", 1e7), (b"1.5V", 1.5), (b"100 ps", 1e-10), (b"2.0E+7", 2e7), (b"500mV", 0.5), (b"1.2GHz", 1.2e9), (b"INFinity", 9.9e37)],
+    [
+        (b"1000MHz", 1e9),
+        (b"10MHZ", 1e7),
+        (b"1.5V", 1.5),
+        (b"100 ps", 1e-10),
+        (b"2.0E+7", 2e7),
+        (b"500mV", 0.5),
+        (b"1.2GHz", 1.2e9),
+        (b"INFinity", 9.9e37),
+    ],
 )
 def test_numbers_with_units(argument, value):
     assert number(argument) == pytest.approx(value)

@@ -150,12 +150,12 @@ class Ppcl550(Device, Source):
             if reply.checksum_flag == self._good_flag:
                 break
         else:
-            raise ProtocolError(f"{self.name}: register {register:#04x}: checksum refused {_RESENDS + 1} times")
+            raise ProtocolError(
+                f"{self.name}: register {register:#04x}: checksum refused {_RESENDS + 1} times"
+            )
         if reply.register != register:
             self.port.taint()
-            raise ProtocolError(
-                f"{self.name}: register {reply.register:#04x} answers for {register:#04x}"
-            )
+            raise ProtocolError(f"{self.name}: register {reply.register:#04x} answers for {register:#04x}")
         if reply.status == itla.EXECUTION_ERROR:
             reason = self._read(_NOP) & 0x0F
             what = "read" if data is None else f"write {data}"

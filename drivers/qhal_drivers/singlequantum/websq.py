@@ -128,7 +128,9 @@ class WebSq(Device, Detector):
         except ValueError as error:
             raise ProtocolError(f"{self.name}: {text!r} is no line of counts") from error
         if len(counts) != self.capabilities.channels:
-            raise ProtocolError(f"{self.name}: {len(counts)} counts for {self.capabilities.channels} channels")
+            raise ProtocolError(
+                f"{self.name}: {len(counts)} counts for {self.capabilities.channels} channels"
+            )
         return CountReading(
             time=now(),
             device_time_s=device_time_s,
@@ -181,4 +183,3 @@ class WebSq(Device, Detector):
             except (ValueError, KeyError, TypeError) as error:
                 raise ProtocolError(f"{self.name}: {text[:80]!r} is no label object") from error
             text = text[end:].lstrip()
-

@@ -81,7 +81,9 @@ class Awg5014(Device, PatternGenerator):
         if f'"{name}"' in self._waveforms():
             scpi.send(f'WLIS:WAV:DEL "{name}"')
         scpi.send(f'WLIS:WAV:NEW "{name}",{len(volts)},INT')
-        scpi.send_block(f'WLIS:WAV:DATA "{name}"', encode(volts, amplitude, offset), timeout_s=_BLOCK_TIMEOUT_S)
+        scpi.send_block(
+            f'WLIS:WAV:DATA "{name}"', encode(volts, amplitude, offset), timeout_s=_BLOCK_TIMEOUT_S
+        )
         self._wait()
         points = scpi.ask_int(f'WLIS:WAV:LENG? "{name}"')
         if points != len(volts):
@@ -97,7 +99,9 @@ class Awg5014(Device, PatternGenerator):
     def _write_output(self, channel: int, on: bool) -> None:
         self._scpi.send(f"OUTP{channel}:STAT {int(on)}")
         if self._scpi.ask_int(f"OUTP{channel}:STAT?") != int(on):
-            raise DeviceError(f"{self.name}: output {channel} is not {'on' if on else 'off'}; is a waveform loaded?")
+            raise DeviceError(
+                f"{self.name}: output {channel} is not {'on' if on else 'off'}; is a waveform loaded?"
+            )
 
     def _write_sample_rate_hz(self, sample_rate_hz: float) -> None:
         self._scpi.send(f"SOUR1:FREQ {sample_rate_hz:.9E}")
@@ -144,4 +148,4 @@ def encode(volts: NDArray[np.float64], amplitude_vpp: float, offset_v: float) ->
     """Return INTEGER words, little-endian, markers low, for volts at an amplitude and offset."""
     relative = (volts - offset_v) / (amplitude_vpp / 2)
     words = np.rint(relative * _HALF_SCALE) + _HALF_SCALE
-    return np.clip(words, 0, 2 * _HALF_SCALE).astype("<u2").tobytes()
+    return bytes(np.clip(words, 0, 2 * _HALF_SCALE).astype("<u2"))

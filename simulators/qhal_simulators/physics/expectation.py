@@ -96,7 +96,8 @@ def expect_link(
     """
     sums = _Sums()
     total_s = sum(duration_s for duration_s, _ in truths)
-    pattern, classes = None, ()
+    pattern: LightPattern | None = None
+    classes: tuple[_SymbolClass, ...] = ()
     for number, (duration_s, truth) in enumerate(truths):
         if truth.pattern is not pattern:
             pattern = truth.pattern

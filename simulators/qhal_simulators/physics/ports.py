@@ -22,6 +22,11 @@ class Port:
 
     on_change: Callable[[], None] = field(default=_nothing, repr=False, kw_only=True)
 
+    @property
+    def alone(self) -> bool:
+        """Whether no world is wired to it."""
+        return self.on_change is _nothing
+
     def update(self, **settings: object) -> None:
         """Set the named fields together, then tell the world once. Raises AttributeError for a wrong name."""
         for name, value in settings.items():

@@ -99,7 +99,7 @@ class PairSocket:
     def send(self, data: bytes) -> bool:
         """Push one message; False when it had to be dropped."""
         try:
-            if not self.silent:
+            if not (self.silent or self._socket.closed):
                 self._socket.send(data, zmq.NOBLOCK)
                 return True
         except zmq.Again:

@@ -5,6 +5,7 @@ end CR LF; errors wait in a queue whose text follows a blank after the comma.
 """
 
 import re
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -77,7 +78,7 @@ class Polatis(Instrument):
                 timer.cancel()
             self.moving.add(port)
             self.settling[port] = self.clock.call_later(
-                self.options.switching_time_s, lambda port=port: self._settled(port)
+                self.options.switching_time_s, partial(self._settled, port)
             )
         self.show()
 
@@ -112,7 +113,9 @@ class _Client:
     def _commands(self) -> dict[str, Handler]:
         unit, options = self._unit, self._unit.options
         suffix = {"none": "LU1-DMHNS", "outputs": "LA1-DMHNV", "all": "LA1-DMHNV-801"}[options.monitors]
-        product = f"{'I' if options.monitors == 'none' else 'N'}-OST-{options.inputs}x{options.outputs}-{suffix}"
+        product = (
+            f"{'I' if options.monitors == 'none' else 'N'}-OST-{options.inputs}x{options.outputs}-{suffix}"
+        )
         address = 'IP="192.168.1.1" Gateway="0.0.0.0" Mask="255.255.255.0" Broadcast="192.168.1.255"'
         commands: dict[str, Handler] = {
             "*IDN?": lambda s, a: f"Polatis,{product},{options.serial_number},{options.firmware}",

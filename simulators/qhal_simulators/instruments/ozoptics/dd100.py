@@ -143,7 +143,11 @@ class _Line:
 
     def _move(self, attenuation_db: float) -> None:
         unit = self._unit
-        if not unit.options.insertion_loss_db - 1e-9 <= attenuation_db <= unit.options.max_attenuation_db + 1e-9:
+        if (
+            not unit.options.insertion_loss_db - 1e-9
+            <= attenuation_db
+            <= unit.options.max_attenuation_db + 1e-9
+        ):
             self._error(6)
         elif unit.options.fault:
             self._error(unit.options.fault)

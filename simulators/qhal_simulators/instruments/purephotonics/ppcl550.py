@@ -16,7 +16,17 @@ from qhal_simulators.physics.ports import LaserPort
 _NOP, _IOCAP, _EAR = 0x00, 0x0D, 0x0B
 _STATUS_F, _STATUS_W = 0x20, 0x21
 _CHANNEL, _PWR, _RESENA, _MCB, _GRID, _FCF1, _FCF2 = 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36
-_LF1, _LF2, _OOP, _CTEMP, _FTFR, _OPSL, _OPSH, _FTF, _MODE = 0x40, 0x41, 0x42, 0x43, 0x4F, 0x50, 0x51, 0x62, 0x90
+_LF1, _LF2, _OOP, _CTEMP, _FTFR, _OPSL, _OPSH, _FTF, _MODE = (
+    0x40,
+    0x41,
+    0x42,
+    0x43,
+    0x4F,
+    0x50,
+    0x51,
+    0x62,
+    0x90,
+)
 _SENA, _MODULE_RESET, _SOFT_RESET = 0x08, 0x01, 0x02
 _OFF_OOP = -6000
 _DISABLED_BIT = 1 << 12
@@ -250,9 +260,9 @@ class _Module:
         options = self._unit.options
         if register == _FCF2 and data > 9999:
             return Error.VALUE_RANGE
-        if options.fcf_range_error and register == _FCF1:
-            if not int(options.lowest_thz) <= data <= int(options.highest_thz):
-                return Error.VALUE_RANGE
+        inside = int(options.lowest_thz) <= data <= int(options.highest_thz)
+        if options.fcf_range_error and register == _FCF1 and not inside:
+            return Error.VALUE_RANGE
         return self._while_off(register, data)
 
     def _while_off(self, register: int, data: int) -> Error | None:

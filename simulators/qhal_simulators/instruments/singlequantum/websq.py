@@ -116,7 +116,7 @@ class WebSq(Instrument):
         self._timer = self.clock.call_at(due_s + self._period_s, self._count)
 
     def _totals(self) -> list[int]:
-        if self.port.on_change.__name__ == "_nothing" and self.labels["DetectorEnable"]:
+        if self.port.alone and self.labels["DetectorEnable"]:
             mean = self.options.dark_rate_hz * self._period_s
             for n in range(self.options.detectors):
                 self._alone_counts[n] += max(0, round(self._alone.gauss(mean, mean**0.5)))
@@ -151,7 +151,9 @@ class _Control:
             "SetAllTriggerLevels": lambda value: self._currents("TriggerLevel", value, 1000.0),
             "DetectorEnable": self._enable,
             "DarkCountsAutoIV": lambda value: None,
-            "AutoCaliBiasCurrents": lambda value: self._set("BiasCurrentAutoIV", self._unit.labels["BiasCurrent"]),
+            "AutoCaliBiasCurrents": lambda value: self._set(
+                "BiasCurrentAutoIV", self._unit.labels["BiasCurrent"]
+            ),
             "IVScanEnable": lambda value: self._set("IVScanEnable", bool(value)),
         }
 
@@ -198,7 +200,13 @@ class _Control:
             self._tell_all([("ic_scan_history", []), ("iv_scan_history", [])])
         elif name == "TemperatureHistory":
             cold, shield = unit.port.read_temperatures_k()
-            history = {"T": [cold], "T2": [shield], "V_avrg": [0.0], "BoardTemp1": [30.0], "BoardTemp2": [30.0]}
+            history = {
+                "T": [cold],
+                "T2": [shield],
+                "V_avrg": [0.0],
+                "BoardTemp1": [30.0],
+                "BoardTemp2": [30.0],
+            }
             unit.clock.call_later(0.0, lambda: self._tell("temperature_long_memory", history))
         elif name in unit.labels:
             self._tell(name, unit.labels[name])
@@ -215,7 +223,9 @@ class _Control:
     def _currents(self, label: str, value: Any, limit: float) -> None:
         good = isinstance(value, list) and len(value) == self._unit.options.detectors
         if not good or not all(isinstance(v, int | float) and abs(v) <= limit for v in value):
-            self._tell("ErrorMessage", f"{label}: {self._unit.options.detectors} numbers up to {limit} are needed")
+            self._tell(
+                "ErrorMessage", f"{label}: {self._unit.options.detectors} numbers up to {limit} are needed"
+            )
             return
         self._set(label, [float(v) for v in value])
         self._unit.apply()

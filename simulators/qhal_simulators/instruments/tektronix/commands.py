@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_ELEMENTS = 8000
 _BLOCK_LIMIT = 650_000_000
-_ELEMENT: dict[str, tuple[str, Any, Any]] = {
+_ELEMENT: dict[str, tuple[Any, Any, Any]] = {
     "LOOP:COUNt": ("integer", 1, (1, 65536)),
     "LOOP:INFinite": ("boolean", False, None),
     "TWAit": ("integer", 0, (-1, 1)),
@@ -200,7 +200,10 @@ def _waveforms(awg: Awg5014) -> dict[str, Handler]:
         return quoted(names[place])
 
     def new(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
-        points, kind = round(number(_argument(arguments, 1))), choice(_argument(arguments, 2), ("INTeger", "REAL"))
+        points, kind = (
+            round(number(_argument(arguments, 1))),
+            choice(_argument(arguments, 2), ("INTeger", "REAL")),
+        )
         awg.waveforms.new(text(arguments[0]), points, kind)
 
     def delete(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
@@ -304,9 +307,13 @@ def _sequences(awg: Awg5014) -> dict[str, Handler]:
         "AWGControl:EVENt:DJUMp:DEFine": define_jump,
         "AWGControl:EVENt:DJUMp:DEFine?": lambda s, a: str(jumps.get(round(number(_argument(a))), -1)),
     }
+
+    def recall(key: str, suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
+        return shown(element(suffixes)[key])
+
     for key in _ELEMENT:
         commands[f"SEQuence:ELEMent#:{key}"] = partial(store, key)
-        commands[f"SEQuence:ELEMent#:{key}?"] = lambda s, a, key=key: shown(element(s)[key])
+        commands[f"SEQuence:ELEMent#:{key}?"] = partial(recall, key)
     return commands
 
 
@@ -316,7 +323,9 @@ def _files(awg: Awg5014) -> dict[str, Handler]:
 
     def catalog(suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
         used = sum(map(len, awg.files.values()))
-        entries = [quoted(f"{name},{'DIR' if not data else ''},{len(data)}") for name, data in awg.files.items()]
+        entries = [
+            quoted(f"{name},{'DIR' if not data else ''},{len(data)}") for name, data in awg.files.items()
+        ]
         return ",".join([str(used), "100000000000", *entries])
 
     def write(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:

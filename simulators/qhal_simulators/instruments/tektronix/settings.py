@@ -38,7 +38,9 @@ SETTINGS = (
     Setting("[SOURce#]:SKEW", "skew{n}", "number", 0.0, -5e-9, 5e-9),
     Setting("[SOURce#]:COMBine:FEED", "feed{n}", "text", ""),
     Setting("OUTPut#:FILTer[:LPASs]:FREQuency", "filter{n}", "number", 9.9e37, 20e6, 9.9e37),
-    Setting("AWGControl:RMODe", "run_mode", ("CONTinuous", "TRIGgered", "GATed", "SEQuence", "ENHanced"), "CONT"),
+    Setting(
+        "AWGControl:RMODe", "run_mode", ("CONTinuous", "TRIGgered", "GATed", "SEQuence", "ENHanced"), "CONT"
+    ),
     Setting("AWGControl:CLOCk:SOURce", "clock", ("INTernal", "EXTernal"), "INT"),
     Setting("AWGControl:DOUTput#[:STATe]", "direct{n}", "boolean", False),
     Setting("AWGControl:DC#[:STATe]", "dc", "boolean", False),

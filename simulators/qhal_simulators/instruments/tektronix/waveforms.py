@@ -48,7 +48,7 @@ class Waveform:
         values, markers = self.values[start:stop], self.markers[start:stop]
         if self.kind == "INT":
             words = np.rint(values * _HALF_SCALE).astype(np.int32) + _HALF_SCALE
-            return (words.astype("<u2") | markers.astype("<u2") << 8).tobytes()
+            return bytes(words.astype("<u2") | markers.astype("<u2") << 8)
         records = np.zeros(len(values), _REAL)
         records["value"], records["marker"] = values, markers
         return records.tobytes()

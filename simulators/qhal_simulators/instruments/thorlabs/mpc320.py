@@ -207,7 +207,11 @@ class _Apt:
 
     def _status(self, paddle: int) -> bytes:
         unit = self._unit
-        bits = _POWER_OK | (_HOMED if unit.homed[paddle] else 0) | (_ENABLED if unit.enabled >> paddle & 1 else 0)
+        bits = (
+            _POWER_OK
+            | (_HOMED if unit.homed[paddle] else 0)
+            | (_ENABLED if unit.enabled >> paddle & 1 else 0)
+        )
         moving = unit.moving[paddle] is not None
         bits |= _MOVING if moving else _SETTLED
         velocity, current = (100, 120) if moving else (0, 0)

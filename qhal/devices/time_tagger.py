@@ -1,0 +1,247 @@
+"""Time taggers: inputs with thresholds and delays, counters, and streams of time tags."""
+
+from abc import abstractmethod
+from enum import StrEnum
+from functools import cached_property
+
+from pydantic import BaseModel, ConfigDict
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.kind import Kind, check_channel, check_range, now
+from qhal.devices.status import Quality, Status
+from qhal.errors import Busy, DeviceError, OutOfRange
+from qhal.tags.batch import TagBatch
+from qhal.tags.pump import TagPump
+from qhal.tags.stream import DEFAULT_WAITING_TAGS, TagStream
+
+_BUSY_SHARE = 0.8
+"""Streaming starts only below this share of the unit's limit: beyond it real units stop until restarted."""
+_RATE_PERIOD_S = 0.1
+
+
+class Edge(StrEnum):
+    """The slope of a pulse on which it is tagged."""
+
+    RISING = "rising"
+    FALLING = "falling"
+
+
+class Coupling(StrEnum):
+    """How a pulse reaches the discriminator."""
+
+    DC = "dc"
+    AC = "ac"
+
+
+class ClockReference(StrEnum):
+    """What the tagger's time base is locked to."""
+
+    INTERNAL = "internal"
+    EXTERNAL = "external"
+
+
+class TimeTaggerCapabilities(Capabilities):
+    """Inputs 1..N, time resolution, limits of thresholds, delays, counting periods and the tag rate."""
+
+    channels: int
+    resolution_ps: int
+    min_threshold_v: float
+    max_threshold_v: float
+    threshold_step_v: float
+    max_delay_ps: int
+    min_period_s: float
+    max_period_s: float
+    max_tag_rate_hz: float
+
+
+class InputSettings(BaseModel):
+    """How one input is set."""
+
+    model_config = ConfigDict(frozen=True)
+
+    enabled: bool
+    threshold_v: float
+    edge: Edge
+    coupling: Coupling
+    delay_ps: int
+
+
+class InputCounts(Status):
+    """Pulses on each input in one period that began after the request."""
+
+    period_s: float
+    counts: tuple[int, ...]
+
+    @property
+    def rates_hz(self) -> tuple[float, ...]:
+        """Pulses per second on each input."""
+        return tuple(count / self.period_s for count in self.counts)
+
+
+class TimeTaggerStatus(Status):
+    """Settings of every input, clock reference, and whether tags are being recorded."""
+
+    inputs: tuple[InputSettings, ...]
+    clock_reference: ClockReference
+    streaming: bool
+
+
+class TimeTagger(Kind):
+    """A multi-channel time tagger."""
+
+    @property
+    def capabilities(self) -> TimeTaggerCapabilities:
+        """Limits read at opening."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, TimeTaggerCapabilities)
+        return found
+
+    def set_enabled(self, channel: int, on: bool) -> None:
+        """Turn an input on or off. Raises Unsupported for an input that the unit does not have."""
+        self._set(channel, "enabled", bool(on))
+
+    def set_threshold_v(self, channel: int, threshold_v: float) -> float:
+        """Set the discriminator level of an input and return the level achieved, volts."""
+        limits = self.capabilities
+        wanted = check_range(
+            self.device, "threshold", threshold_v, limits.min_threshold_v, limits.max_threshold_v, "V"
+        )
+        return self._set(channel, "threshold_v", wanted).threshold_v
+
+    def set_edge(self, channel: int, edge: Edge) -> None:
+        """Set the slope on which an input is tagged."""
+        self._set(channel, "edge", Edge(edge))
+
+    def set_coupling(self, channel: int, coupling: Coupling) -> None:
+        """Set the coupling of an input."""
+        self._set(channel, "coupling", Coupling(coupling))
+
+    def set_delay_ps(self, channel: int, delay_ps: int) -> int:
+        """Delay the pulses of an input and return the delay achieved, picoseconds."""
+        if delay_ps != int(delay_ps):
+            raise OutOfRange(f"{self.device.name}: delay {delay_ps} is no whole number of picoseconds")
+        check_range(self.device, "delay", delay_ps, 0, self.capabilities.max_delay_ps, "ps")
+        return self._set(channel, "delay_ps", int(delay_ps)).delay_ps
+
+    def set_clock_reference(self, reference: ClockReference) -> None:
+        """Lock the time base to a reference. Raises Busy while tags are recorded."""
+        wanted = ClockReference(reference)
+        with self.device.changing("set_clock_reference", wanted.value):
+            self._refuse_while_streaming("the clock reference")
+            self._write_clock_reference(wanted)
+            if self._read_clock_reference() is not wanted:
+                raise DeviceError(f"{self.device.name}: the clock reference is not {wanted.value}")
+            self.device.note_settings(clock_reference=wanted)
+
+    def read_counts(self, period_s: float) -> InputCounts:
+        """Count the pulses of all inputs for one period that begins after this call.
+
+        Raises OutOfRange for a period that the unit cannot count.
+        """
+        limits = self.capabilities
+        check_range(self.device, "period", period_s, limits.min_period_s, limits.max_period_s, "s")
+        with self.device.reading():
+            counts, counted_s = self._read_counts(period_s)
+        return InputCounts(time=now(), period_s=counted_s, counts=counts)
+
+    def stream(self, waiting_tags: int = DEFAULT_WAITING_TAGS) -> TagStream:
+        """Return a stream of the tags of all enabled inputs; use it in a ``with`` block.
+
+        The first reader starts the recording, the last one that closes ends it. ``waiting_tags`` is how many
+        may wait for this reader before batches are dropped for it (told as gaps). Raises Busy when the inputs
+        count more than 80 % of what the unit can stream.
+        """
+        if waiting_tags < 1:
+            raise OutOfRange(f"{self.device.name}: waiting_tags {waiting_tags} must be at least 1")
+        if not self.pump.running:
+            self._refuse_high_rate()
+        return self.pump.attach(waiting_tags)
+
+    def make_safe(self) -> None:
+        """Do nothing: a time tagger harms nothing behind it."""
+
+    def status(self) -> Status:
+        """Return one snapshot."""
+        with self.device.reading():
+            problems = self._read_problems()
+            return TimeTaggerStatus(
+                time=now(),
+                quality=Quality.DEGRADED if problems else Quality.GOOD,
+                problems=problems,
+                inputs=tuple(self._read_input(n) for n in range(1, self.capabilities.channels + 1)),
+                clock_reference=self._read_clock_reference(),
+                streaming=self.pump.running,
+            )
+
+    @cached_property
+    def pump(self) -> TagPump:
+        """The one thread that reads the tags."""
+        return TagPump(self.device.name, self, self.device.clock)
+
+    def _refuse_high_rate(self) -> None:
+        limit_hz = self.capabilities.max_tag_rate_hz
+        rates = self.read_counts(_RATE_PERIOD_S).rates_hz
+        if sum(rates) > _BUSY_SHARE * limit_hz:
+            each = ", ".join(f"{rate:.4g}" for rate in rates)
+            raise Busy(
+                f"{self.device.name}: the inputs count {sum(rates):.4g} /s ({each}); "
+                f"streaming starts below {_BUSY_SHARE:.0%} of the limit of {limit_hz:.4g} /s"
+            )
+
+    def _refuse_while_streaming(self, what: str) -> None:
+        if self.pump.running:
+            raise Busy(f"{self.device.name}: {what} cannot be changed while tags are recorded")
+
+    def _set(self, channel: int, name: str, value: object) -> InputSettings:
+        check_channel(self.device, channel, self.capabilities.channels, "input")
+        with self.device.changing(f"set_{name}", (channel, value)):
+            self._write_input(channel, name, value)
+            achieved = self._read_input(channel)
+            self.device.note_settings(**{f"input_{channel}": achieved})
+            found = getattr(achieved, name)
+            step = self.capabilities.threshold_step_v
+            if found != value and not (name == "threshold_v" and abs(found - float(str(value))) <= step):
+                raise DeviceError(
+                    f"{self.device.name}: {name} of input {channel} is {found}, {value} was set"
+                )
+        return achieved
+
+    @abstractmethod
+    def _write_input(self, channel: int, name: str, value: object) -> None:
+        """Send one setting of an input; ``name`` is a field of :class:`InputSettings`."""
+
+    @abstractmethod
+    def _read_input(self, channel: int) -> InputSettings:
+        """Ask for all settings of an input."""
+
+    @abstractmethod
+    def _write_clock_reference(self, reference: ClockReference) -> None:
+        """Send the clock reference."""
+
+    @abstractmethod
+    def _read_clock_reference(self) -> ClockReference:
+        """Ask for the clock reference."""
+
+    @abstractmethod
+    def _read_counts(self, period_s: float) -> tuple[tuple[int, ...], float]:
+        """Count for a period that begins now; return counts and the period counted in."""
+
+    @abstractmethod
+    def _read_problems(self) -> tuple[str, ...]:
+        """Ask what is wrong, in words."""
+
+    @abstractmethod
+    def start_tags(self) -> None:
+        """Begin a recording; its times count from here. For the pump."""
+
+    @abstractmethod
+    def read_tags(self, deadline: float) -> TagBatch | None:
+        """Return the next batch, None when there is none before the (wall time) deadline. For the pump."""
+
+    @abstractmethod
+    def stop_tags(self) -> None:
+        """End the recording. Raises DeviceError when tags were lost on the way. For the pump."""
+
+    @abstractmethod
+    def tags_due_in_s(self, position_ps: int) -> float:
+        """Return the device time until the batch beginning at a position should be here. For the pump."""
