@@ -7,7 +7,8 @@ import sys
 
 import typer
 
-from qhal.cli import check, demo, drivers, simulate, status, suites, udev
+from qhal.cli import check, drivers, simulate, status, suites, udev
+from qhal.cli.demo import demo
 from qhal.cli.output import ERRORS
 from qhal.errors import ConfigurationError, QhalError
 
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("demo")(demo.demo)
+app.command("demo")(demo)
 app.command("drivers")(drivers.drivers)
 app.command("simulate")(simulate.simulate)
 app.command("udev")(udev.udev)

@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 CONSOLE = Console()
+if not CONSOLE.is_terminal:
+    CONSOLE.width = 120  # nobody's window: tables in files and pipes keep their lines
 ERRORS = Console(stderr=True)
 
 

@@ -12,6 +12,7 @@ from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import Unsupported
 
 KINDS: dict[str, type] = {
+    "device": Device,
     "attenuator": Attenuator,
     "detector": Detector,
     "optical_switch": OpticalSwitch,

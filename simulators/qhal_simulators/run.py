@@ -64,7 +64,7 @@ async def _serve(
             node_file.write_text(text, encoding="utf-8")
         if print_control:
             _print_line({"control": control.address})
-        await stop.wait()
+        await simulation.run_until(stop)
     finally:
         control.stop()
         await simulation.stop()

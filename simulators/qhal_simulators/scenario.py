@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qhal.errors import ConfigurationError
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.physics.expectation import (
+    LinkExpectation,
     Weighted,
     background_rates_hz,
     expect_link,
@@ -93,21 +94,28 @@ class TruthService:
         }
 
     def _expect(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Return gains and error rates that a perfect analysis finds from ``start_s`` to ``stop_s``."""
+        """Return gains and error rates that a perfect analysis finds from ``start_s`` to ``stop_s``.
+
+        ``best_error_rates``: those at the controller's best setting for the fibre as it was at the end.
+        """
         truths = self._truths(request)
         scenario = self._world.scenario
         jitter_s = scenario.detectors.jitter_fwhm_ps / _FWHM_PER_SIGMA * 1e-12
         rounding_s = self._world.tagger.resolution_ps * 1e-12 / np.sqrt(12)
-        found = expect_link(
-            truths,
-            _bytes(request["intensity"]),
-            _bytes(request["states"]),
-            float(request["window_s"]),
-            scenario.receiver.optical_error,
-            float(np.hypot(jitter_s, rounding_s)),
-            self._integrated(truths),
-        )
-        return asdict(found)
+
+        def expect(truths: Weighted) -> LinkExpectation:
+            return expect_link(
+                truths,
+                _bytes(request["intensity"]),
+                _bytes(request["states"]),
+                float(request["window_s"]),
+                scenario.receiver.optical_error,
+                float(np.hypot(jitter_s, rounding_s)),
+                self._integrated(truths),
+            )
+
+        best = expect([(1.0, self._world.best_aligned(truths[-1][1]))])
+        return {**asdict(expect(truths)), "best_error_rates": best.error_rates}
 
     def _background(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the mean rate of background events of each detector, and the powers behind it."""

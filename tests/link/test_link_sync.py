@@ -2,7 +2,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from link_clicks import Link, cut, ideal_response, with_gap
 
 from qhal.errors import OutOfRange
 from qhal.link.acquisition import PatternFinder
@@ -12,6 +11,7 @@ from qhal.link.skew import Deskewer, Receiver, estimate_skews_ps
 from qhal.link.symbol_tags import ClockEventKind, SymbolTags
 from qhal.link.sync import SymbolClock
 from qhal.tags.batch import Gap, Loss, TagBatch
+from tests.link.link_clicks import Link, cut, ideal_response, with_gap
 
 PATTERN = bb84_pattern(11)
 MS = 1_000_000_000

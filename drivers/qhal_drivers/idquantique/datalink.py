@@ -5,6 +5,7 @@ PAIR socket of its own (Time Controller manual, section 10). One service may ser
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,10 +88,8 @@ class Channel:
         if self.known > index:
             return True
         if self.received <= index:
-            try:
+            with suppress(ReplyTimeout):  # late, or lost: the service knows
                 self._receive(max(deadline - now, 1e-3))
-            except ReplyTimeout:
-                pass  # late, or lost: the service knows
         pushed, pushed_tags = service.counts(self.acquisition)
         while self.received < pushed:
             try:

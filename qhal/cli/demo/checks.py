@@ -36,7 +36,8 @@ class Check:
     @property
     def decisive(self) -> bool:
         """Whether the uncertainty is small enough for the comparison to mean something."""
-        return self.uncertainty <= self.largest_relative_uncertainty * abs(self.expected)
+        limit = self.largest_relative_uncertainty
+        return limit == math.inf or self.uncertainty <= limit * abs(self.expected)
 
     @property
     def passed(self) -> bool:

@@ -42,6 +42,40 @@ def paddles(angles_rad: Sequence[float], retardances_rad: Sequence[float]) -> Ro
     return total
 
 
+def best_angles_rad(
+    fibre: Rotation, retardances_rad: Sequence[float], range_rad: float = math.radians(170.0)
+) -> tuple[float, ...]:
+    """Return the angles of three paddles that bring both bases nearest to their analysers.
+
+    Searched on a grid of 5 degrees, then by steps that shrink to 0.01 degrees.
+    """
+
+    def overlap(angles: NDArray[np.float64]) -> float:
+        total = paddles(angles.tolist(), retardances_rad) @ fibre
+        return float(total[0, 0] + total[1, 1])
+
+    grid = np.arange(0.0, range_rad, math.radians(5.0))
+    first, second, third = (
+        np.array([retarder(angle, retardance) for angle in grid]) for retardance in retardances_rad
+    )
+    # Only the two rows and columns of the analysers matter.
+    left = third[:, :2]
+    right = np.einsum("jab,ibc->jiac", second, first @ fibre[:, :2])
+    overlaps = np.einsum("kra,jiar->ijk", left, right)
+    place = np.unravel_index(int(np.argmax(overlaps)), overlaps.shape)
+    angles = grid[list(place)]
+    step = math.radians(2.5)
+    while step > math.radians(0.005):
+        moves = [np.clip(angles + step * np.array(move), 0.0, range_rad) for move in np.ndindex(3, 3, 3)]
+        moves += [np.clip(angles - step * np.array(move), 0.0, range_rad) for move in np.ndindex(3, 3, 3)]
+        best = max(moves, key=overlap)
+        if overlap(best) > overlap(angles):
+            angles = best
+        else:
+            step /= 2
+    return tuple(angles.tolist())
+
+
 def random_rotation(generator: np.random.Generator) -> Rotation:
     """Draw a rotation uniformly (a random unit quaternion)."""
     w, x, y, z = (quaternion := generator.normal(size=4)) / np.linalg.norm(quaternion)

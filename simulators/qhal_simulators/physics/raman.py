@@ -15,6 +15,8 @@ from qhal_simulators.physics.units import PLANCK_J_S, SPEED_OF_LIGHT_M_PER_S, wa
 BOLTZMANN_J_PER_K = 1.380649e-23
 _PEAK_PER_W_KM = 0.42
 _PEAK_PUMP_NM = 1454.0
+_LEAST_SHIFT_THZ = 0.01
+"""Towards no shift gain goes to 0 and phonons to infinity; their product is finite and taken here."""
 _PROFILE = np.array(
     [
         (0, 0), (0.5, 0.027), (1, 0.083), (2, 0.192), (3, 0.263), (4, 0.297), (5, 0.336), (6, 0.374), (7, 0.449),
@@ -29,10 +31,13 @@ _PROFILE = np.array(
 def cross_section_per_km_nm(
     pump_thz: float, quantum_thz: float, temperature_k: float = 295.0, scale: float = 0.52
 ) -> float:
-    """Return the fraction of pump power scattered forward (as much backward) per km and nm of bandwidth."""
-    shift_thz = abs(quantum_thz - pump_thz)
-    if not 0 < shift_thz <= _PROFILE[-1, 0]:
-        raise ValueError(f"a shift of {shift_thz} THz is outside the profile, 0 to {_PROFILE[-1, 0]} THz")
+    """Return the fraction of pump power scattered forward (as much backward) per km and nm of bandwidth.
+
+    Beyond 40 THz, where the profile ends, nothing is scattered.
+    """
+    shift_thz = max(abs(quantum_thz - pump_thz), _LEAST_SHIFT_THZ)
+    if shift_thz > _PROFILE[-1, 0]:
+        return 0.0
     profile = float(np.interp(shift_thz, _PROFILE[:, 0], _PROFILE[:, 1]))
     gain_per_w_km = _PEAK_PER_W_KM * profile * _PEAK_PUMP_NM / wavelength_nm(pump_thz)
     phonons = 1 / math.expm1(PLANCK_J_S * shift_thz * 1e12 / (BOLTZMANN_J_PER_K * temperature_k))

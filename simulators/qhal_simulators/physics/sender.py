@@ -104,9 +104,11 @@ class Sender:
             )
             scattered_w = launched_w * rho * bandwidth_nm * length_km
         arriving_w = launched_w * transmission(self._fibre_db)
-        line_leak_w = arriving_w * transmission(table.isolation_db)
-        noise_leak_w = arriving_w * transmission(-table.noise_dbc + table.noise_cleanup_db)
         after = transmission(self._after_fibre_db)
+        off_ghz = abs(laser.frequency_thz - receiver.quantum_frequency_thz) * 1e3
+        in_band = off_ghz <= receiver.filter_bandwidth_ghz / 2
+        line_leak_w = arriving_w * (after if in_band else transmission(table.isolation_db))
+        noise_leak_w = arriving_w * transmission(-table.noise_dbc + table.noise_cleanup_db)
         leak_hz = line_leak_w / photon_energy_j(laser.frequency_thz) + noise_leak_w * after / energy_j
         return launched_w, scattered_w * after / energy_j, leak_hz
 

@@ -7,6 +7,7 @@ change at the sender acts at the receiver one fibre delay later.
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,13 @@ class World:
             self._begin(next_s)
         self._record(self._sampler.advance(t_s, self._inputs))
         self.now_s = t_s
+
+    def best_aligned(self, truth: Truth) -> Truth:
+        """Return a truth as it would be at the controller's best angles for this fibre."""
+        now = polarization.paddles(self.paddles.angles_rad, self._retardances)
+        fibre = now.T @ truth.rotation
+        angles = polarization.best_angles_rad(fibre, self._retardances)
+        return replace(truth, rotation=polarization.paddles(angles, self._retardances) @ fibre)
 
     # -- the sender's side: acts one fibre delay later
 

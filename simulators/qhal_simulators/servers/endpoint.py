@@ -34,7 +34,8 @@ class Delivery:
             self._write(data)
             return
         delay_s = endpoint.delay_s() if endpoint.delay_s else 0.0
-        self._free_s = max(self._free_s, loop.time() + delay_s)
+        # Two calls at one time could come in any order, so each has a time of its own.
+        self._free_s = max(self._free_s + 1e-6, loop.time() + delay_s)
         loop.call_at(self._free_s, self._write, data)
 
 

@@ -49,6 +49,15 @@ class Simulation:
         self._wake = asyncio.Event()
         self._pace: asyncio.Task[None] | None = None
 
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Return when ``stop`` is set. Raises what the world or an instrument raised when its time came."""
+        assert self._pace is not None
+        waiting = asyncio.create_task(stop.wait())
+        await asyncio.wait({waiting, self._pace}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._pace.done():
+            self._pace.result()
+
     async def start(self, announce: Callable[[Unit], None] = lambda unit: None) -> None:
         """Open all endpoints and let time run."""
         self._folder = tempfile.TemporaryDirectory(prefix="qhal-")
@@ -129,4 +138,5 @@ class Simulation:
             if self.clock.world is not None and not self.clock.stepped:
                 wait_s = _TICK_S if wait_s is None else min(wait_s, _TICK_S)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._wake.wait()

@@ -1,0 +1,161 @@
+"""The comparisons of the demonstration.
+
+``truth``: against the world's own log, 4 sigma, and only if the statistics are decisive. ``reported``: against
+what instruments and data sheets say, within their tolerances, k = 2.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from qhal.cli.demo.bench import PERIOD_PS, WINDOW_PS, MetroLink
+from qhal.cli.demo.checks import Check
+from qhal.link.pattern import Intensity
+
+if TYPE_CHECKING:
+    from qhal.cli.demo.run import Results, State
+
+GAIN_PRECISION = (1e-3, 2e-3, 2e-2)
+"""Largest relative uncertainty of the gains of signal, decoy, vacuum for a check to prove anything."""
+RAMAN_PRECISION = 0.01
+_LASER_TOLERANCE_DB = 0.25
+_ATTENUATOR_TOLERANCE_DB = 0.1
+_EFFICIENCY_TOLERANCE = 0.03
+_WINDOW_TOLERANCE = 0.02
+_FLOOR_MARGIN = 3e-4
+"""How much an aligned error rate may exceed the best that the controller can reach (standard uncertainty)."""
+
+
+def link_checks(state: "State") -> list[Check]:
+    """Compare gain and error rate of each intensity, and that the bound is not better than the truth."""
+    counts, expected, checks = state.measurement.counts, state.expected, []
+    for level in Intensity:
+        name = f"{state.name}, {level.name.lower()}"
+        gain, qber = counts.gain(level), counts.qber(level)
+        checks.append(
+            Check(
+                f"gain, {name}",
+                "truth",
+                gain.value,
+                gain.standard_uncertainty,
+                expected["gains"][level],
+                GAIN_PRECISION[level],
+            )
+        )
+        checks.append(
+            Check(
+                f"QBER, {name}",
+                "truth",
+                qber.value,
+                qber.standard_uncertainty,
+                expected["error_rates"][level],
+            )
+        )
+    bound = state.bounds.single_photon_error
+    checks.append(
+        Check(
+            f"e1 is not above its bound, {state.name}",
+            "truth",
+            expected["single_photon_error"],
+            bound.standard_uncertainty,
+            bound.value,
+            at_most=True,
+        )
+    )
+    return checks
+
+
+def raman_checks(states: "Sequence[State]") -> list[Check]:
+    """Compare the background, and what the classical channel adds to it, with darks and integrated Raman."""
+    checks = [
+        Check(
+            f"background /s, {state.name}",
+            "truth",
+            state.background.rate_hz,
+            state.background.standard_uncertainty_hz,
+            sum(state.true_background["rates_hz"]),
+        )
+        for state in states
+    ]
+    off = states[0]
+    added: list[tuple[float, float, float]] = []
+    for state in states[1:]:
+        difference = state.background.rate_hz - off.background.rate_hz
+        sigma = math.hypot(state.background.standard_uncertainty_hz, off.background.standard_uncertainty_hz)
+        expected = sum(state.true_background["rates_hz"]) - sum(off.true_background["rates_hz"])
+        added.append((difference, sigma, state.true_background["classical_w"]))
+        checks.append(
+            Check(
+                f"Raman on less off /s, {state.name}", "truth", difference, sigma, expected, RAMAN_PRECISION
+            )
+        )
+    (low, low_sigma, low_w), (high, high_sigma, high_w) = added[0], added[-1]
+    ratio = high / low
+    checks.append(
+        Check(
+            "Raman is linear in power (ratio)",
+            "truth",
+            ratio,
+            ratio * math.hypot(low_sigma / low, high_sigma / high),
+            high_w / low_w,
+            RAMAN_PRECISION,
+        )
+    )
+    return checks
+
+
+def alignment_check(off: "State") -> Check:
+    """Compare the aligned error rate with the best that the controller's range allows for this fibre."""
+    qber = off.measurement.counts.qber(Intensity.SIGNAL)
+    return Check(
+        "QBER is at the floor of the alignment",
+        "truth",
+        qber.value,
+        math.hypot(qber.standard_uncertainty, _FLOOR_MARGIN),
+        off.expected["best_error_rates"][Intensity.SIGNAL],
+        at_most=True,
+    )
+
+
+def reported_checks(results: "Results", link: MetroLink) -> list[Check]:
+    """Compare with what the instruments report and the data sheets say."""
+    off = results.states[0]
+    gain = off.measurement.counts.gain(Intensity.SIGNAL)
+    expected, relative = _gain_from_reports(link)
+    detectors = link.node.detector("detectors")
+    counted = detectors.read_counts(1.0)
+    tagged = link.node.time_tagger("tagger").read_counts(1.0)
+    return [
+        Check(
+            "signal gain from laser, attenuator and losses",
+            "reported",
+            gain.value,
+            relative * expected,
+            expected,
+        ),
+        Check(
+            "detectors' counter and tagger's counter agree /s",
+            "reported",
+            sum(counted.rates_hz),
+            math.sqrt(sum(counted.counts) / counted.period_s**2 + sum(tagged.counts) / tagged.period_s**2),
+            sum(tagged.rates_hz),
+        ),
+    ]
+
+
+def _gain_from_reports(link: MetroLink) -> tuple[float, float]:
+    """Return the signal gain that the node's path map promises, and its relative standard uncertainty."""
+    sheet, photons = link.sheet, link.reported["signal_mean_photon_number"]
+    behind_pad, loss_db, variance_db = False, 0.0, _LASER_TOLERANCE_DB**2 + _ATTENUATOR_TOLERANCE_DB**2
+    for element in link.node.file.paths["quantum"].elements:
+        variance_db += element.tolerance_db**2
+        if behind_pad:
+            loss_db += element.loss_db or 0.0
+        behind_pad = behind_pad or element.name == "pad"
+    efficiency = sum(sheet["detectors"]["efficiency"]) / 4
+    window_share = 1 - _WINDOW_TOLERANCE / 2 if WINDOW_PS < PERIOD_PS else 1.0
+    mean = photons * 10 ** (-loss_db / 10) * efficiency * window_share
+    relative = math.hypot(
+        math.log(10) / 10 * math.sqrt(variance_db), _EFFICIENCY_TOLERANCE, _WINDOW_TOLERANCE
+    )
+    return 1 - math.exp(-mean), relative

@@ -1,0 +1,57 @@
+"""Suite of single-photon detectors."""
+
+import pytest
+
+from qhal.devices.detector import Detector, DetectorState, DetectorStatus, Scope
+from qhal.errors import OutOfRange, Unsupported
+
+
+@pytest.mark.reads
+def test_status_covers_every_channel(detector: Detector) -> None:
+    """State, bias and trigger are there for every channel."""
+    status, channels = detector.status(), detector.capabilities.channels
+    assert isinstance(status, DetectorStatus)
+    assert len(status.states) == len(status.bias_ua) == len(status.trigger_mv) == channels
+
+
+@pytest.mark.reads
+def test_wrong_requests_send_nothing(detector: Detector) -> None:
+    """A bias beyond the limits, too few values and a verb narrower than the electronics are refused."""
+    limits, before = detector.capabilities, detector.device.health.exchanges
+    with pytest.raises(OutOfRange, match="bias of channel 1"):
+        detector.set_bias_ua([limits.max_bias_ua + 1] * limits.channels)
+    with pytest.raises(OutOfRange, match="values of bias"):
+        detector.set_bias_ua([limits.min_bias_ua] * (limits.channels + 1))
+    with pytest.raises(OutOfRange, match="period"):
+        detector.read_counts(limits.min_period_s / 2)
+    if limits.bias_scope is Scope.GROUP:
+        with pytest.raises(Unsupported, match="group"):
+            detector.set_channel_bias_ua(1, limits.min_bias_ua)
+    if limits.enable_scope is Scope.GROUP:
+        with pytest.raises(Unsupported, match="group"):
+            detector.enable_channel(1)
+    assert detector.device.health.exchanges == before
+
+
+@pytest.mark.biases
+def test_bias_goes_on_and_off(detector: Detector) -> None:
+    """At a tenth of the highest bias the group comes on, counts, and goes off when made safe."""
+    limits, before = detector.capabilities, detector.status()
+    assert isinstance(before, DetectorStatus)
+    gentle = [limits.max_bias_ua / 10] * limits.channels
+    try:
+        detector.disable()
+        assert detector.set_bias_ua(gentle) == pytest.approx(gentle, abs=0.1)
+        detector.enable()
+        found = detector.status()
+        assert isinstance(found, DetectorStatus)
+        assert set(found.states) == {DetectorState.BIASED}
+        counts = detector.read_counts(max(limits.min_period_s, 0.1))
+        assert len(counts.counts) == limits.channels
+        assert all(count >= 0 for count in counts.counts)
+    finally:
+        detector.make_safe()
+        detector.set_bias_ua(before.bias_ua)
+    off = detector.status()
+    assert isinstance(off, DetectorStatus)
+    assert set(off.states) == {DetectorState.OFF}

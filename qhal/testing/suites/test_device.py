@@ -1,0 +1,48 @@
+"""What every device owes, whatever its kind."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from qhal.devices.device import Device
+from qhal.devices.kind import Kind
+
+pytestmark = pytest.mark.reads
+
+
+def test_says_who_it_is(device: Device) -> None:
+    """An identity has at least a model or a shape, and its grade is kept at every opening."""
+    identity = device.identity
+    assert identity.model or identity.shape
+    if device.declaration.identity.value == "serial":
+        assert identity.serial_number
+
+
+def test_opening_again_changes_nothing(device: Device) -> None:
+    """Opening is idempotent; closing and opening finds the same unit with the same settings."""
+    identity = device.identity
+    device.open()
+    device.close()
+    device.close()
+    device.open()
+    assert device.identity == identity
+    assert device.health.settings_changed == {}
+
+
+def test_status_is_one_snapshot(device: Device) -> None:
+    """A status has a time and a quality; what is not good is said in words."""
+    assert isinstance(device, Kind)
+    status = device.status()
+    assert status.time.tzinfo is not None
+    assert (status.quality.value == "good") == (not status.problems)
+
+
+def test_threads_get_their_own_answers(device: Device) -> None:
+    """Four threads that read at once neither disturb each other nor fail."""
+    assert isinstance(device, Kind)
+    kinds = {type(device.status()).__name__}
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: device.status(), range(8)))
+    assert {type(status).__name__ for status in found} == kinds
+    assert device.health.timeouts == 0
+    assert device.health.protocol_errors == 0
