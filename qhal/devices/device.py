@@ -246,6 +246,8 @@ class Device(ABC):
         try:
             for port in self._standing_ports:
                 port.link.open(deadline)
+                if not port.link.reopen_discards:
+                    port.wait_out_late_reply()  # a serial line may still bring what was asked before
                 port.state = PortState.PROVING
             self._start()
             identity = self._identify()
@@ -255,6 +257,7 @@ class Device(ABC):
             settings = self._read_settings()
         except BaseException:
             for port in self._standing_ports:
+                port.taint()
                 port.link.close()
                 port.state = PortState.LOST if self._settings else PortState.CLOSED
             raise
@@ -313,10 +316,7 @@ class Device(ABC):
             port.state = PortState.READY
 
     def _reopen(self) -> None:
-        late = max((port.late_left_s() for port in self._standing_ports), default=0.0)
         for port in self._standing_ports:
-            if not port.link.reopen_discards and late > 0 and port.state is PortState.TAINTED:
-                port.wait_out_late_reply()
             port.link.close()
             port.state = PortState.LOST
         self._connect()

@@ -156,10 +156,6 @@ class Port:
         self.state = PortState.TAINTED
         self._late_until = time.monotonic() + self.late_s
 
-    def late_left_s(self) -> float:
-        """Return how long a reply to an earlier request may still be under way."""
-        return max(0.0, self._late_until - time.monotonic())
-
     def wait_out_late_reply(self) -> None:
         """Discard whatever arrives until no reply to an earlier request can be under way."""
         while True:

@@ -10,12 +10,14 @@ from qhal.errors import QhalError
 
 TIMEOUT_S = 0.02
 LATE_S = 0.03
+WIRE_S = 0.02
+"""What the wire and a busy machine may add to a reply's own delay."""
 
 
 def test_delayed_replies(echo, request):
     queries = request.config.getoption("--queries")
     device, background = echo()
-    device.port.late_s = LATE_S
+    device.port.late_s = LATE_S + WIRE_S
     endpoint = background.unit("echo1").endpoints["main"]
     background.do(lambda: endpoint.delay_randomly(LATE_S, seed=7))
     outcome: Counter[str] = Counter()

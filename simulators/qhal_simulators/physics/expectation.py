@@ -19,6 +19,8 @@ from qhal_simulators.physics.truth import Truth
 from qhal_simulators.physics.units import photon_energy_j, wavelength_nm
 from qhal_simulators.physics.waveform import LightPattern
 
+_POINTS_PER_CELL = 16
+
 Weighted = Sequence[tuple[float, Truth]]
 
 
@@ -134,7 +136,8 @@ def _symbol_classes(
             f"{len(pattern)} slots were played, which is no multiple of {len(intensity)} symbols"
         )
     energy = pattern.energy_s.reshape(-1, per_symbol)
-    share = _window_shares(pattern, per_symbol, window_s, smear_s).reshape(-1, per_symbol)
+    crowding = _crowding(truth, energy.sum(axis=1))
+    share = _window_shares(pattern, per_symbol, window_s, smear_s, crowding).reshape(-1, per_symbol)
     stokes = pattern.stokes.reshape(-1, per_symbol, 3)
     for level in range(3):
         for state in range(4):
@@ -215,17 +218,32 @@ def _probabilities(means: NDArray[np.float64], state: int) -> tuple[float, float
     return clicked, sifted, errors
 
 
+def _crowding(truth: Truth, energy_s: NDArray[np.float64]) -> float:
+    """Return how many events one detector has, on average over events, in the pulse of an event."""
+    light = truth.detected_per_light_s * energy_s[:, None] * truth.efficiency / 4
+    # Half of the light meets its own basis, where one detector sees twice the mean and one nothing.
+    return 1.5 * float((light**2).sum() / max(light.sum(), 1e-300))
+
+
 def _window_shares(
-    pattern: LightPattern, per_symbol: int, window_s: float, smear_s: float
+    pattern: LightPattern, per_symbol: int, window_s: float, smear_s: float, crowding: float
 ) -> NDArray[np.float64]:
-    """Return the share of each slot's light that is tagged within a window centred on the mean pulse."""
+    """Return the share of each slot's light that is tagged within a window centred on the mean click.
+
+    The first event of a pulse hides those that follow, so clicks come a little before the light: its share at
+    cumulated light c is lower by ``crowding * c``.
+    """
     symbol_s = per_symbol * pattern.slot_s
-    middle = (pattern.shapes[:, :-1] + pattern.shapes[:, 1:]) / 2 * pattern.slot_s
+    # Light is spread evenly between the quantiles of a shape, and a cell in the tail is wider than the smear.
+    within = ((np.arange(_POINTS_PER_CELL) + 0.5) / _POINTS_PER_CELL)[None, None, :]
+    low, high = pattern.shapes[:, :-1, None], pattern.shapes[:, 1:, None]
+    middle = ((low + (high - low) * within) * pattern.slot_s).reshape(len(pattern.shapes), -1)
     place = np.arange(len(pattern)) % per_symbol
     pairs, back = np.unique(np.stack((place, pattern.shape_class)), axis=1, return_inverse=True)
     weight = np.bincount(back.ravel(), pattern.energy_s)
     positions = pairs[0][:, None] * pattern.slot_s + middle[pairs[1]]
-    turns = np.exp(2j * np.pi * positions / symbol_s).mean(axis=1)
+    seen = 1 - crowding * (np.arange(positions.shape[1]) + 0.5) / positions.shape[1]
+    turns = (seen * np.exp(2j * np.pi * positions / symbol_s)).mean(axis=1)
     centre = float(np.angle((weight * turns).sum())) / (2 * np.pi) * symbol_s
     offsets = np.mod(positions - centre + symbol_s / 2, symbol_s) - symbol_s / 2
     upper, lower = (window_s / 2 - offsets) / smear_s, (-window_s / 2 - offsets) / smear_s
