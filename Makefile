@@ -23,10 +23,10 @@ stress: .venv/ready
 	$(BIN)/python -m pytest tests/transport/test_nobody_gets_anothers_answer.py --queries 10000 --timeout 3600
 
 pulls: .venv/ready
-	$(BIN)/python -m pytest tests/cli/test_pulls.py --seeds 50 --timeout 7200
+	$(BIN)/python -m pytest tests/cli/test_demo.py --seeds 50 --timeout 7200
 
-interop: .venv-interop/ready
-	.venv-interop/bin/python -m tests.interop
+interop: .venv/ready .venv-interop/ready .venv-tm/ready
+	$(BIN)/python -m tests.interop
 
 udev: .venv/ready
 	$(BIN)/qhal udev > udev/70-qhal.rules
@@ -35,6 +35,11 @@ udev: .venv/ready
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "qhal needs Python 3.11 or newer"'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv-%/ready: tests/interop/constraints-%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 clean:

@@ -37,4 +37,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--queries", type=int, default=300, help="questions on each transport in the stress test"
     )
-    parser.addoption("--seeds", type=int, default=6, help="seeds of the pull tests")
+    parser.addoption("--seeds", type=int, default=3, help="seeds of the demonstration")

@@ -43,15 +43,24 @@ def pytest_unconfigure(config: pytest.Config) -> None:
             target.write_text(json.dumps(config.stash[_OUTCOMES], indent=2), encoding="utf-8")
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the suites of kinds that no device offers."""
+    fixture = collection_path.stem.removeprefix("test_")
+    return True if fixture in KINDS and not _names(config, fixture) else None
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a suite on each device that offers its kind."""
-    node = metafunc.config.stash[_NODE]
-    wanted = metafunc.config.getoption("--qhal-device")
-    for fixture, kind in KINDS.items():
+    for fixture in KINDS:
         if fixture in metafunc.fixturenames:
-            names = [name for name, device in node.devices.items() if has_kind(device, kind)]
-            names = [name for name in names if wanted in (None, name)]
-            metafunc.parametrize(fixture, names, indirect=True)
+            metafunc.parametrize(fixture, _names(metafunc.config, fixture), indirect=True)
+
+
+def _names(config: pytest.Config, fixture: str) -> list[str]:
+    """Return the devices that offer a kind and were asked for."""
+    wanted = config.getoption("--qhal-device")
+    devices = config.stash[_NODE].devices.items()
+    return [name for name, device in devices if has_kind(device, KINDS[fixture]) and wanted in (None, name)]
 
 
 @pytest.hookimpl(hookwrapper=True)

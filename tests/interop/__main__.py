@@ -7,6 +7,7 @@ dependencies do not go together with ours; it gets the simulator's addresses as 
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -49,12 +50,14 @@ def run(environment: str, client: str, instrument: str, options: tuple[str, ...]
     try:
         unit = json.loads(simulator.stdout.readline())
         python = ROOT / environment / "bin" / "python"
-        done = subprocess.run(
-            [python, CLIENTS / client, json.dumps(unit)],
-            capture_output=True,
-            text=True,
-            timeout=TIME_LIMIT_S,
-        )
+        with tempfile.TemporaryDirectory() as folder:  # some clients leave logs where they run
+            done = subprocess.run(
+                [python, CLIENTS / client, json.dumps(unit)],
+                capture_output=True,
+                text=True,
+                timeout=TIME_LIMIT_S,
+                cwd=folder,
+            )
         return None if done.returncode == 0 else done.stdout[-3000:] + done.stderr[-5000:]
     except subprocess.TimeoutExpired as error:
         return f"no end after {TIME_LIMIT_S} s: {error.stdout!r} {error.stderr!r}"

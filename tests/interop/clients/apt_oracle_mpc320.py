@@ -35,6 +35,6 @@ assert parameters.velocity == 50, parameters
 line.write(apt.mod_set_chanenablestate(0x50, 0x01, chan_ident=7, enable_state=1))
 time.sleep(0.1)
 ask(apt.mot_move_absolute(0x50, 0x01, chan_ident=1, position=400), "mot_move_completed")
-status = ask(apt.mot_req_ustatusupdate(0x50, 0x01, chan_ident=1), "mot_get_ustatusupdate")
+status = ask(apt.mot_req_dcstatusupdate(0x50, 0x01, chan_ident=1), "mot_get_dcstatusupdate")
 assert status.position == 400, status
 line.close()

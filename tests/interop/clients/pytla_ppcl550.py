@@ -30,9 +30,12 @@ except Exception as error:
 laser.wait()
 deadline = time.monotonic() + 5
 while laser.is_disabled():
-    assert time.monotonic() < deadline
+    assert time.monotonic() < deadline, "still disabled"
     time.sleep(0.02)
-assert abs(laser.get_power_output() - 10.0) < 0.5, laser.get_power_output()
+while abs(laser.get_power_output() - 10.0) > 0.5:  # it tunes before it shines
+    assert time.monotonic() < deadline, laser.get_power_output()
+    time.sleep(0.02)
 laser.disable()
 assert laser.is_disabled()
+assert laser.get_power_output() < -20, laser.get_power_output()
 laser.disconnect()

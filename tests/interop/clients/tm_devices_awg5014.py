@@ -14,7 +14,7 @@ with DeviceManager(verbose=False) as manager:
     awg = manager.add_awg(host, connection_type="SOCKET", port=int(port))
     assert awg.model.startswith("AWG5014"), awg.model
     channel = awg.source_channel["SOURCE1"]
-    channel.set_frequency(1.0e9)
+    awg.set_sample_rate(1.0e9)
     channel.set_amplitude(1.0)
     channel.set_offset(0.1)
     awg.commands.wlist.waveform.new.write('"interop",960,INTEGER')
@@ -24,4 +24,4 @@ with DeviceManager(verbose=False) as manager:
     awg.commands.awgcontrol.run.immediate.write()
     assert awg.commands.awgcontrol.rstate.query() == "2"
     awg.expect_esr(0)
-    assert awg.commands.system.error.next.query().startswith("0,")
+    assert awg.query("SYSTem:ERRor?").startswith("0,")

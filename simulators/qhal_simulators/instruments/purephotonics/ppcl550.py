@@ -29,7 +29,7 @@ _LF1, _LF2, _OOP, _CTEMP, _FTFR, _OPSL, _OPSH, _FTF, _MODE = (
 )
 _SENA, _MODULE_RESET, _SOFT_RESET = 0x08, 0x01, 0x02
 _OFF_OOP = -6000
-_DISABLED_BIT = 1 << 12
+_DIS_BIT = 1 << 12
 _PLAIN = {
     0x08: 0, 0x09: 0, 0x0A: 0, 0x0E: 0, 0x0F: 0, 0x10: 0, 0x14: 0, _MCB: 2, _MODE: 0,
     0x22: 1000, 0x23: 500, 0x24: 50, 0x25: 25, 0x26: 1000, 0x27: 500, 0x28: 0x1FBF, 0x29: 0x0F0F, 0x2A: 0x0F0F,
@@ -42,14 +42,17 @@ class Ppcl550Options(Options):
     """What the sources leave open.
 
     ``ce_sense``: value of the CE bit that means a checksum error. ``constant_bit``: whether bit 26 of replies
-    is 1. ``fcf_range_error``: whether a first channel frequency out of range is refused (these modules do not).
-    ``initialising_s``: time until MRDY. ``tune_time_s``: time to lock. ``power_error_db``: true less set power.
+    is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while nobody pulls it, as an
+    independent client reads it) or that the output is disabled. ``fcf_range_error``: whether a first channel
+    frequency out of range is refused (these modules do not). ``initialising_s``: time until MRDY.
+    ``tune_time_s``: time to lock. ``power_error_db``: true less set power.
     """
 
     serial_number: str = "CRTMXC0001"
     msa: Literal["1.2", "1.3"] = "1.2"
     ce_sense: Literal[0, 1] = 1
     constant_bit: bool = True
+    dis_bit: Literal["pin", "disabled"] = "pin"
     fcf_range_error: bool = False
     initialising_s: float = Field(default=0.0, ge=0)
     tune_time_s: float = Field(default=0.2, ge=0)
@@ -283,7 +286,8 @@ class _Module:
         return None
 
     def _status(self) -> int:
-        return self._unit.latched | (0 if self._unit.enabled else _DISABLED_BIT)
+        pin_released = self._unit.options.dis_bit == "pin"
+        return self._unit.latched | (_DIS_BIT if pin_released or not self._unit.enabled else 0)
 
     def _clear(self, data: int) -> Error | None:
         self._unit.latched &= ~data

@@ -1,0 +1,53 @@
+"""Every driver passes the suites of its kinds on its simulator, at the wire, as ``qhal test`` runs them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from qhal.cli.drivers import describe
+from qhal.node.registry import drivers, load_driver
+from qhal.testing.kinds import KINDS
+from qhal_simulators.nodefile import node_file_text
+
+SCENARIO_KINDS = {name: kind for name, kind in KINDS.items() if name != "device"}
+
+
+@pytest.mark.parametrize("driver", sorted(drivers()))
+def test_passes_its_suites(driver, simulate, tmp_path):
+    background = simulate(driver, speed=20.0)
+    node = tmp_path / "node.toml"
+    node.write_text(node_file_text("suites", background.simulation, "", {}))
+    done = subprocess.run(
+        [sys.executable, "-m", "qhal", "test", str(node), "--json", str(tmp_path / "outcome.json")]
+        + [option for mark in ("moves", "emits", "biases") for option in ("--allow", mark)],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout
+    outcomes = json.loads((tmp_path / "outcome.json").read_text())
+    assert {outcome["outcome"] for outcome in outcomes} == {"passed"}
+    suites = {outcome["test"].partition(".py")[0].rpartition("/")[2] for outcome in outcomes}
+    row = describe(driver, load_driver(driver))
+    names = {kind.__name__: name for name, kind in SCENARIO_KINDS.items()}
+    assert suites == {"test_device", *(f"test_{names[kind]}" for kind in (row["kind"], *row["facets"]))}
+
+
+def test_only_reading_tests_run_unless_more_is_allowed(simulate, tmp_path):
+    background = simulate("ozoptics.dd100", homed=True)
+    node = tmp_path / "node.toml"
+    node.write_text(node_file_text("suites", background.simulation, "", {}))
+    outcome = tmp_path / "outcome.json"
+    subprocess.run(
+        [sys.executable, "-m", "qhal", "test", str(node), "--json", str(outcome)],
+        check=True,
+        capture_output=True,
+        timeout=50,
+        cwd=tmp_path,
+    )
+    names = {entry["test"] for entry in json.loads(outcome.read_text())}
+    assert any("test_beyond_the_limits_nothing_is_sent" in name for name in names)
+    assert not any("test_goes_where_it_is_told" in name for name in names)
