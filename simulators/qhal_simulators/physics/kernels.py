@@ -16,6 +16,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _UNIT_53 = 1.0 / 9007199254740992.0
 _UNIT_32 = 1.0 / 4294967296.0
 _LOW_32 = np.uint64(0xFFFFFFFF)
+_BLOCK = 512
 JITTER_STEPS = 2048
 """Length of the table of jitter quantiles: eleven bits of a draw."""
 
@@ -53,70 +54,122 @@ def signal_events(
     that period], both updated. ``scale``: detected events per unit of energy for the best detector.
     ``guide``, ``shapes``, ``marks_by_slot``: of a :class:`LightPattern`. ``axes`` (2, 3): analysers of basis 0 and
     1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. A slot at position p is at
-    ``origin_s + (p - origin_position) * slot_s``. Returns the number of events; when the buffers are full it
-    stops early, and the caller calls again.
+    ``origin_s + (p - origin_position) * slot_s``. Returns the number of events, and whether there are more for
+    which the buffers have no room.
     """
+    filled = 0
+    more = True
+    positions = np.empty(_BLOCK, np.int64)
+    draws = np.empty(_BLOCK, np.uint64)
+    while more and filled + _BLOCK <= len(times_s):
+        found = _positions(
+            key, state_count, state_energy, stop_period, stop_slot, scale, cumulative, guide, positions, draws
+        )
+        more = found == _BLOCK
+        filled = _receive(
+            positions[:found],
+            draws,
+            shapes,
+            marks_by_slot,
+            axes,
+            weights,
+            origin_s,
+            origin_position,
+            slot_s,
+            times_s,
+            marks,
+            filled,
+        )
+    return filled, more
+
+
+@njit(nogil=True, cache=True)
+def _positions(
+    key, state_count, state_energy, stop_period, stop_slot, scale, cumulative, guide, positions, draws
+):
+    """Find the slots of the next events: a loop with nothing but the chain, so that memory is waited for once."""
     slots = len(cumulative) - 1
     total = cumulative[slots]
-    steps = len(guide) - 1
-    finest = shapes.shape[1] - 1
+    steps_per_energy = (len(guide) - 1) / total
+    inverse_scale = 1.0 / scale
     count, period = state_count[0], state_count[1]
     energy = state_energy[0]
-    filled = 0
-    while filled < len(times_s):
+    found = 0
+    draw = _mix(key + np.uint64(count) * _GOLDEN)
+    while found < len(positions):
         while energy >= total:
             energy -= total
             period += 1
-        slot = np.int64(guide[np.int64(energy / total * steps)])
+        slot = np.int64(guide[np.int64(energy * steps_per_energy)])
         while cumulative[slot + 1] <= energy:
             slot += 1
         if period > stop_period or (period == stop_period and slot >= stop_slot):
             break
-        first = _mix(key + np.uint64(count) * _GOLDEN)
-        second = _mix(first + _GOLDEN)
-        place = np.float64(second >> np.uint64(32)) * _UNIT_32 * finest
-        cell = np.int64(place)
-        kind = np.int64(marks_by_slot[slot, 3])
-        within = shapes[kind, cell] + (place - cell) * (shapes[kind, cell + 1] - shapes[kind, cell])
-        x, y, z = marks_by_slot[slot, 0], marks_by_slot[slot, 1], marks_by_slot[slot, 2]
-        straight = axes[0, 0] * x + axes[0, 1] * y + axes[0, 2] * z
-        diagonal = axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * z
-        choice = np.float64(second & _LOW_32) * _UNIT_32 * 4.0
-        detector = -1
-        choice -= weights[0] * (1.0 + straight)
-        if choice < 0.0:
-            detector = 0
-        else:
-            choice -= weights[1] * (1.0 - straight)
-            if choice < 0.0:
-                detector = 1
-            else:
-                choice -= weights[2] * (1.0 + diagonal)
-                if choice < 0.0:
-                    detector = 2
-                else:
-                    choice -= weights[3] * (1.0 - diagonal)
-                    if choice < 0.0:
-                        detector = 3
-        if detector >= 0:
-            position = np.float64(period * slots + slot) + within
-            time_s = origin_s + (position - origin_position) * slot_s
-            mark = np.int32(np.int64(first & np.uint64(JITTER_STEPS - 1)) * 4 + detector)
-            # Two events of one slot may come in the wrong order.
-            place_in_row = filled
-            while place_in_row > 0 and times_s[place_in_row - 1] > time_s:
-                times_s[place_in_row] = times_s[place_in_row - 1]
-                marks[place_in_row] = marks[place_in_row - 1]
-                place_in_row -= 1
-            times_s[place_in_row] = time_s
-            marks[place_in_row] = mark
-            filled += 1
+        positions[found] = period * slots + slot
+        draws[found] = draw
+        found += 1
         count += 1
-        following = _mix(key + np.uint64(count) * _GOLDEN)
-        uniform = (np.float64(following >> np.uint64(11)) + 0.5) * _UNIT_53
-        energy -= math.log(uniform) / scale
+        draw = _mix(key + np.uint64(count) * _GOLDEN)
+        energy -= math.log((np.float64(draw >> np.uint64(11)) + 0.5) * _UNIT_53) * inverse_scale
     state_count[0], state_count[1] = count, period
     state_energy[0] = energy
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _receive(
+    positions,
+    draws,
+    shapes,
+    marks_by_slot,
+    axes,
+    weights,
+    origin_s,
+    origin_position,
+    slot_s,
+    times_s,
+    marks,
+    filled,
+):
+    """Place each event within its slot and choose its detector, or none; return how many rows are filled now."""
+    slots = len(marks_by_slot)
+    finest = shapes.shape[1] - 1
+    x0, y0, z0 = axes[0, 0], axes[0, 1], axes[0, 2]
+    x1, y1, z1 = axes[1, 0], axes[1, 1], axes[1, 2]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    slot = positions[0] % slots if len(positions) else 0
+    before = positions[0] if len(positions) else 0
+    for n in range(len(positions)):
+        slot += positions[n] - before
+        before = positions[n]
+        while slot >= slots:
+            slot -= slots
+        second = _mix(draws[n] + _GOLDEN)
+        place = np.float64(second >> np.uint64(32)) * _UNIT_32 * finest
+        cell = np.int64(place)
+        x, y, z = marks_by_slot[slot, 0], marks_by_slot[slot, 1], marks_by_slot[slot, 2]
+        kind = np.int64(marks_by_slot[slot, 3])
+        low = shapes[kind, cell]
+        within = low + (place - cell) * (shapes[kind, cell + 1] - low)
+        straight = x0 * x + y0 * y + z0 * z
+        diagonal = x1 * x + y1 * y + z1 * z
+        choice = np.float64(second & _LOW_32) * _UNIT_32 * 4.0
+        edge0 = w0 * (1.0 + straight)
+        edge1 = edge0 + w1 * (1.0 - straight)
+        edge2 = edge1 + w2 * (1.0 + diagonal)
+        edge3 = edge2 + w3 * (1.0 - diagonal)
+        # Sums of comparisons, because branches on a random choice are mispredicted.
+        detector = np.int64(choice >= edge0) + np.int64(choice >= edge1) + np.int64(choice >= edge2)
+        time_s = origin_s + (np.float64(positions[n]) + within - origin_position) * slot_s
+        mark = np.int32(np.int64(draws[n] & np.uint64(JITTER_STEPS - 1)) * 4 + detector)
+        row = filled
+        if row > 0 and times_s[row - 1] > time_s and choice < edge3:
+            # Two events of one slot may come in the wrong order.
+            while row > 0 and times_s[row - 1] > time_s:
+                times_s[row], marks[row] = times_s[row - 1], marks[row - 1]
+                row -= 1
+        times_s[row], marks[row] = time_s, mark
+        filled += np.int64(choice < edge3)
     return filled
 
 

@@ -134,8 +134,9 @@ class ClickSampler:
         pattern = segment.pattern
         (signal_s, signal_marks), (background_s, background_marks) = self._buffers
         signal = background = 0
+        more = False
         if segment.scale > 0:
-            signal = kernels.signal_events(
+            signal, more = kernels.signal_events(
                 self._signal_key, self._signal_count, self._signal_energy, period, within, segment.scale,
                 pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.marks, segment.axes,
                 segment.weights, segment.origin_s, segment.origin_position, segment.slot_s,
@@ -147,7 +148,7 @@ class ClickSampler:
                 self._background_key, self._background_count, self._background_time, stop_s, edges,
                 background_s, background_marks,
             )  # fmt: skip
-        if signal == _BUFFER_EVENTS or background == _BUFFER_EVENTS:
+        if more or background == _BUFFER_EVENTS:
             raise OverflowError("more events than four times the mean in one piece")
         times = np.empty(signal + background, np.int64)
         channels = np.empty(signal + background, np.uint8)
