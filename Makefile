@@ -16,7 +16,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready
+bench: .venv/ready .venv-sequence/ready
 	$(BIN)/python -m benchmarks
 
 stress: .venv/ready
@@ -43,4 +43,4 @@ udev: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-tm .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-interop .venv-tm .venv-sequence .mypy_cache .pytest_cache .ruff_cache

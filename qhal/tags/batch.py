@@ -79,7 +79,7 @@ class TagBatch:
             for gap in self.gaps
             if channel is None or gap.concerns(channel)
         ]
-        return (self.stop_ps - self.start_ps - _union_length(spans)) * 1e-12
+        return (self.stop_ps - self.start_ps - _union_length(spans)) / 1e12
 
     def counts(self) -> dict[int, int]:
         """Return the number of tags of each channel that has any."""
