@@ -115,3 +115,19 @@ def test_drivers_lists_what_is_published():
 def test_udev_file_is_what_the_command_writes():
     written = Path(__file__).parents[2] / "udev" / "70-qhal.rules"
     assert qhal("udev").stdout == written.read_text()
+
+
+def test_a_scenario_from_start_to_status(simulator, tmp_path):
+    node = tmp_path / "node.toml"
+    *units, _ = simulator("wuhan-metro-link", "--stepped", "--node-file", node, "-o", "voa.homed=true")
+    assert [unit["name"] for unit in units][:3] == ["quantum-laser", "classical-laser", "awg"]
+    assert set(units[-1]["links"]) == {"dlt", "stream1", "stream2", "stream3", "stream4"}
+    assert len(json.loads(qhal("check", node, "--json").stdout)["devices"]) == 8
+    status = json.loads(qhal("status", node, "--json").stdout)["devices"]
+    assert status["voa"]["attenuation_db"] == 60.0
+    assert status["quantum-laser"]["emitting"] is False
+    done = qhal("test", node, "voa", "--json", tmp_path / "voa.json")
+    assert "passed" in done.stdout
+    assert all(o["outcome"] == "passed" for o in json.loads((tmp_path / "voa.json").read_text()))
+    assert "no device 'attic'" in qhal("test", node, "attic", check=False).stderr
+    assert "allowed are moves, emits, biases" in qhal("test", node, "--allow", "reads2", check=False).stderr

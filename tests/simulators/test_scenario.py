@@ -1,0 +1,87 @@
+"""Scenario files: the shipped one comes to life; a wrong one is refused by file, table and key."""
+
+import tomllib
+from importlib.resources import files
+
+import pytest
+
+from qhal.errors import ConfigurationError
+from qhal.node.schema import parse_node
+from qhal_simulators.clock import SimulationClock
+from qhal_simulators.nodefile import node_file_text
+from qhal_simulators.physics.scenario import load_scenario, parse_scenario, scenario_names
+from qhal_simulators.scenario import build
+from qhal_simulators.servers.background import Background
+from qhal_simulators.servers.simulation import Simulation
+
+NAME = "wuhan-metro-link"
+TEXT = (files("qhal_simulators") / "scenarios" / f"{NAME}.toml").read_text()
+
+
+def test_the_shipped_scenario_yields_a_node_file():
+    assert scenario_names() == [NAME]
+    clock = SimulationClock(stepped=True)
+    units, handlers, tables = build(NAME, {}, clock, seed=7)
+    with Background(Simulation(units, clock)) as background:
+        text = node_file_text(NAME, background.simulation, "tcp://127.0.0.1:1", tables)
+        node = parse_node(tomllib.loads(text), "written")
+        sheet = handlers["datasheet"]({})
+    assert set(node.devices) == set(load_scenario(NAME).instruments)
+    assert set(node.paths) == {"quantum", "classical"}
+    assert node.clock.mode == "stepped"
+    assert (sheet["scenario"], sheet["seed"]) == (NAME, 7)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("channel", "length_km"), -1.0, "channel.length_km"),
+        (("channel", "length_km"), "far", "channel.length_km"),
+        (("channel", "colour"), "red", "channel.colour"),
+        (("receiver", "controller_loops"), "3-3-3", "receiver.controller_loops"),
+        (("receiver", "optical_error"), 0.7, "receiver.optical_error"),
+        (("detectors", "efficiency"), [0.8, 0.8, 0.8], "detectors.efficiency"),
+        (("detectors", "efficiency"), [0.8, 0.8, 0.8, 1.8], "detectors.efficiency.3"),
+        (("transmitter", "decoy"), {"channel": 9}, "transmitter.decoy.channel"),
+        (("transmitter",), None, "transmitter"),
+        (("seed",), -1, "seed"),
+    ],
+)
+def test_wrong_files_are_named_by_table_and_key(path, value, message):
+    content = tomllib.loads(TEXT)
+    table = content
+    for key in path[:-1]:
+        table = table[key]
+    if value is None:
+        del table[path[-1]]
+    else:
+        table[path[-1]] = value
+    with pytest.raises(ConfigurationError) as caught:
+        parse_scenario(content, "mine.toml")
+    assert "mine.toml" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_wrong_instruments_are_refused(tmp_path):
+    for old, new, message in (
+        ('part = "voa"', 'part = "attic"', "no part 'attic'"),
+        ('part = "voa"', 'part = "awg"', "is a WaveformPort, a ozoptics.dd100 needs a AttenuatorPort"),
+        ('model = "ozoptics.dd100"', 'model = "nobody.knows"', "no simulated instrument 'nobody.knows'"),
+    ):
+        file = tmp_path / "mine.toml"
+        assert old in TEXT
+        file.write_text(TEXT.replace(old, new))
+        with pytest.raises(ConfigurationError, match=message):
+            build(str(file), {}, SimulationClock(stepped=True), None)
+
+
+def test_wrong_options_are_refused():
+    clock = SimulationClock(stepped=True)
+    with pytest.raises(ConfigurationError, match="no instrument attic; there are quantum-laser"):
+        build(NAME, {"attic": {"a": 1}}, clock, None)
+    with pytest.raises(ConfigurationError, match=r"options of voa \(ozoptics.dd100\): colour"):
+        build(NAME, {"voa": {"colour": "red"}}, clock, None)
+    with pytest.raises(ConfigurationError, match="there are wuhan-metro-link"):
+        build("wuhan-moon-link", {}, clock, None)
+    with pytest.raises(ConfigurationError, match="No such file"):
+        build("absent.toml", {}, clock, None)
