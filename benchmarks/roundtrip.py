@@ -1,10 +1,7 @@
 """A typed query through a driver, against the bare library on the same server."""
 
-import json
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -12,7 +9,7 @@ import pyvisa
 import serial
 import zmq
 
-from benchmarks.runner import Outcome, compare
+from benchmarks.runner import Outcome, compare, server
 from qhal.transport.open import make_link
 from tests.echo import EchoDevice
 
@@ -24,26 +21,18 @@ def outcomes() -> Iterator[Outcome]:
     # which connection has to is a matter of luck.
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
-    server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.echo_server"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert server.stdin is not None
-    assert server.stdout is not None
     try:
-        at = json.loads(server.stdout.readline())
-        tcp, visa = f"tcp://127.0.0.1:{at['tcp']}", f"TCPIP0::127.0.0.1::{at['tcp']}::SOCKET"
-        yield measure("tcp query / raw socket", tcp, raw_socket(at["tcp"]), 1.3)
-        yield measure("visa query / bare PyVISA-py", f"visa:{visa}?backend=@py", raw_visa(visa), 1.15)
-        yield measure("zmq query / bare pyzmq", f"zmq+tcp://127.0.0.1:{at['zmq']}", raw_zmq(at["zmq"]), 1.15)
-        yield measure(
-            "serial query / pyserial read_until", f"serial://{at['pty']}", raw_serial(at["pty"]), 0.45
-        )
+        with server("benchmarks.echo_server") as at:
+            tcp, visa = f"tcp://127.0.0.1:{at['tcp']}", f"TCPIP0::127.0.0.1::{at['tcp']}::SOCKET"
+            yield measure("tcp query / raw socket", tcp, raw_socket(at["tcp"]), 1.3)
+            yield measure("visa query / bare PyVISA-py", f"visa:{visa}?backend=@py", raw_visa(visa), 1.15)
+            yield measure(
+                "zmq query / bare pyzmq", f"zmq+tcp://127.0.0.1:{at['zmq']}", raw_zmq(at["zmq"]), 1.15
+            )
+            yield measure(
+                "serial query / pyserial read_until", f"serial://{at['pty']}", raw_serial(at["pty"]), 0.45
+            )
     finally:
-        server.stdin.close()
-        server.wait()
         os.sched_setaffinity(0, cores)
 
 

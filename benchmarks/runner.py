@@ -4,10 +4,15 @@ Machines are shared and noisy, so only ratios inside one run mean anything, and 
 median and best of wall and process time is enough to show that the code itself is not at fault.
 """
 
+import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +68,22 @@ def compare(
     }
     detail = f"{min(ours.wall_s) * 1e3:.4g} ms against {min(theirs.wall_s) * 1e3:.4g} ms (best)"
     return Outcome(name, wanted, bound, ratios, detail)
+
+
+@contextmanager
+def server(module: str, *arguments: str) -> Iterator[Any]:
+    """Run a module that prints its addresses as JSON, and serves until its input is closed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.stdin.close()
+        process.wait()
+        process.stdout.close()

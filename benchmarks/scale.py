@@ -3,12 +3,11 @@
 import asyncio
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
-from benchmarks.runner import Outcome
+from benchmarks.runner import Outcome, server
 from qhal_simulators.instrument import Wire
 from tests.echo import echo_simulation
 
@@ -19,20 +18,8 @@ SECONDS = 5.0
 
 def outcomes() -> Iterator[Outcome]:
     for wire in (Wire.TCP, Wire.PTY):
-        server = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.scale", wire],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert server.stdin is not None
-        assert server.stdout is not None
-        try:
-            addresses = json.loads(server.stdout.readline())
+        with server("benchmarks.scale", wire) as addresses:
             rate, slowest_s = asyncio.run(poll(addresses))
-        finally:
-            server.stdin.close()
-            server.wait()
         achieved = rate / (UNITS * POLLS_PER_S)
         yield Outcome(
             f"{UNITS} {wire} instruments polled at {POLLS_PER_S:g} Hz",

@@ -3,14 +3,15 @@
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, now
+from qhal.devices.kind import Kind, now
 from qhal.devices.status import Status
+from qhal.errors import Unsupported
 
 
 class PowerMeterCapabilities(Capabilities):
-    """Channels 1..N and the range in which a reading means something, dBm."""
+    """The channels that have a monitor, and the range in which a reading means something, dBm."""
 
-    channels: int
+    channels: tuple[int, ...]
     min_power_dbm: float
     max_power_dbm: float
 
@@ -18,7 +19,7 @@ class PowerMeterCapabilities(Capabilities):
 class PowerMeterStatus(Status):
     """Power by channel, dBm; None below the meter's range."""
 
-    power_dbm: tuple[float | None, ...]
+    power_dbm: dict[int, float | None]
 
 
 class PowerMeter(Kind):
@@ -34,7 +35,12 @@ class PowerMeter(Kind):
 
         Raises Unsupported for a channel that there is not.
         """
-        check_channel(self.device, channel, self.meter_capabilities.channels)
+        channels = self.meter_capabilities.channels
+        if channel not in channels:
+            raise Unsupported(
+                f"{self.device.name}: no power monitor {channel!r}; there are {len(channels)} "
+                f"between {channels[0]} and {channels[-1]}"
+            )
         reading = self._read_power_dbm(channel)
         return reading if reading >= self.meter_capabilities.min_power_dbm else None
 
@@ -44,10 +50,8 @@ class PowerMeter(Kind):
     def status(self) -> Status:
         """Return one snapshot of all channels."""
         with self.device.reading():
-            channels = range(1, self.meter_capabilities.channels + 1)
-            return PowerMeterStatus(
-                time=now(), power_dbm=tuple(self.read_power_dbm(channel) for channel in channels)
-            )
+            readings = {channel: self.read_power_dbm(channel) for channel in self.meter_capabilities.channels}
+            return PowerMeterStatus(time=now(), power_dbm=readings)
 
     @abstractmethod
     def _read_power_dbm(self, channel: int) -> float:

@@ -72,7 +72,7 @@ def test_power_monitors_are_a_facet_where_there_are_any(bench):
     meter = switch.facet(PowerMeter)
     assert meter.read_power_dbm(17) == -3.2
     assert meter.read_power_dbm(18) is None
-    with pytest.raises(Unsupported, match="channel 33"):
+    with pytest.raises(Unsupported, match="no power monitor 33; there are 32 between 1 and 32"):
         meter.read_power_dbm(33)
 
 
@@ -96,3 +96,12 @@ def test_another_device_at_the_address(simulate):
     background = simulate("tektronix.awg5014")
     with pytest.raises(WrongDevice, match="expected a Polatis"):
         open_device(NAME, background.address("tektronix.awg5014"))
+
+
+def test_monitors_of_the_outputs_only(bench):
+    switch, _ = bench(NAME, monitors="outputs")
+    meter = switch.facet(PowerMeter)
+    assert meter.meter_capabilities.channels == tuple(range(17, 33))
+    assert set(meter.status().power_dbm) == set(range(17, 33))
+    with pytest.raises(Unsupported, match="no power monitor 1"):
+        meter.read_power_dbm(1)

@@ -37,7 +37,7 @@ def test_devices_are_asked_for_by_kind(rack):
         assert node.optical_switch(MODELS[1]).device is node.power_meter(MODELS[1]).device
         with pytest.raises(Unsupported, match="is no PowerMeter"):
             node.facet(MODELS[0], PowerMeter)
-        with pytest.raises(ConfigurationError, match="no device 'nobody'; there are ozoptics.dd100"):
+        with pytest.raises(ConfigurationError, match=r"no device 'nobody'; there are ozoptics\.dd100"):
             node.device("nobody")
     assert not node.device(MODELS[0]).is_open
 

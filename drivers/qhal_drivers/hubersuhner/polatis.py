@@ -121,13 +121,14 @@ class _PowerMonitor(Facet, PowerMeter):
 
     @property
     def meter_capabilities(self) -> PowerMeterCapabilities:
-        """One channel per port, ingress first."""
+        """Channels are port numbers: the outputs, and the inputs too on the variant 801."""
         switch = self.device
         assert isinstance(switch, Polatis)
         low, high = _METER_RANGE_DBM
-        return PowerMeterCapabilities(
-            channels=switch.capabilities.egress[-1], min_power_dbm=low, max_power_dbm=high
-        )
+        ports = switch.capabilities.egress
+        if switch.identity.model.endswith("-801"):
+            ports = switch.capabilities.ingress + ports
+        return PowerMeterCapabilities(channels=ports, min_power_dbm=low, max_power_dbm=high)
 
     def _read_power_dbm(self, channel: int) -> float:
         switch = self.device

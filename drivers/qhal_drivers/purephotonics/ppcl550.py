@@ -173,7 +173,7 @@ class _OutputMeter(Facet, PowerMeter):
     @property
     def meter_capabilities(self) -> PowerMeterCapabilities:
         """One channel, the output."""
-        return PowerMeterCapabilities(channels=1, min_power_dbm=_DARK_DBM, max_power_dbm=20.0)
+        return PowerMeterCapabilities(channels=(1,), min_power_dbm=_DARK_DBM, max_power_dbm=20.0)
 
     def _read_power_dbm(self, channel: int) -> float:
         laser = self.device
