@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 FINE_STEPS = 4
 """Points per sample at which light is computed."""
-SHAPE_STEPS = 512
+SHAPE_STEPS = 256
 """Steps of the inverse cumulative distribution of the position in a slot."""
 LARGEST_CLASSES = 256
 
@@ -66,7 +66,7 @@ class LightPattern:
     guide: NDArray[np.int32]
     stokes: NDArray[np.float64]
     shape_class: NDArray[np.int64]
-    shapes: NDArray[np.float64]
+    shapes: NDArray[np.float32]
     marks: NDArray[np.float32]
     slot_s: float
 
@@ -121,7 +121,7 @@ def light_pattern(
 
 def _shapes(
     by_slot: NDArray[np.float64], total: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Sort slots into classes of alike shape; return each slot's class and the classes' mean shapes."""
     relative = by_slot / total[:, None]
     for steps in (64, 32, 16, 8, 4, 2, 1):
@@ -132,7 +132,7 @@ def _shapes(
     classes: NDArray[np.int64] = found.astype(np.int64)
     count = int(classes.max()) + 1
     mean = np.column_stack([np.bincount(classes, column, count) for column in by_slot.T])
-    return classes, np.array([_inverse(row) for row in mean])
+    return classes, np.array([_inverse(row) for row in mean], np.float32)
 
 
 def _low_pass(waveform: NDArray[np.float64], rate_hz: float, bandwidth_hz: float) -> NDArray[np.float64]:
