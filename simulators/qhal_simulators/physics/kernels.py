@@ -39,7 +39,8 @@ def signal_events(
     cumulative,
     guide,
     shapes,
-    marks_by_slot,
+    kind_of_slot,
+    kinds,
     axes,
     weights,
     origin_s,
@@ -52,8 +53,8 @@ def signal_events(
 
     ``state_count``: [number of the next draw, period it falls in]; ``state_energy``: [its cumulated energy in
     that period], both updated. ``scale``: detected events per unit of energy for the best detector.
-    ``guide``, ``shapes``, ``marks_by_slot``: of a :class:`LightPattern`. ``axes`` (2, 3): analysers of basis 0 and
-    1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. A slot at position p is at
+    ``guide``, ``shapes``, ``kind_of_slot``, ``kinds``: of a :class:`LightPattern`. ``axes`` (2, 3): analysers of basis
+    0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. A slot at position p is at
     ``origin_s + (p - origin_position) * slot_s``. Returns the number of events, and whether there are more for
     which the buffers have no room.
     """
@@ -70,7 +71,8 @@ def signal_events(
             positions[:found],
             draws,
             shapes,
-            marks_by_slot,
+            kind_of_slot,
+            kinds,
             axes,
             weights,
             origin_s,
@@ -121,7 +123,8 @@ def _receive(
     positions,
     draws,
     shapes,
-    marks_by_slot,
+    kind_of_slot,
+    kinds,
     axes,
     weights,
     origin_s,
@@ -132,7 +135,7 @@ def _receive(
     filled,
 ):
     """Place each event within its slot and choose its detector, or none; return how many rows are filled now."""
-    slots = len(marks_by_slot)
+    slots = len(kind_of_slot)
     finest = shapes.shape[1] - 1
     x0, y0, z0 = axes[0, 0], axes[0, 1], axes[0, 2]
     x1, y1, z1 = axes[1, 0], axes[1, 1], axes[1, 2]
@@ -147,10 +150,10 @@ def _receive(
         second = _mix(draws[n] + _GOLDEN)
         place = np.float64(second >> np.uint64(32)) * _UNIT_32 * finest
         cell = np.int64(place)
-        x, y, z = marks_by_slot[slot, 0], marks_by_slot[slot, 1], marks_by_slot[slot, 2]
-        kind = np.int64(marks_by_slot[slot, 3])
-        low = shapes[kind, cell]
-        within = low + (place - cell) * (shapes[kind, cell + 1] - low)
+        kind = kind_of_slot[slot]
+        x, y, z, shape = kinds[kind, 0], kinds[kind, 1], kinds[kind, 2], np.int64(kinds[kind, 3])
+        low = shapes[shape, cell]
+        within = low + (place - cell) * (shapes[shape, cell + 1] - low)
         straight = x0 * x + y0 * y + z0 * z
         diagonal = x1 * x + y1 * y + z1 * z
         choice = np.float64(second & _LOW_32) * _UNIT_32 * 4.0
@@ -248,8 +251,13 @@ def detect_and_tag(
         if passes[detector]:
             exact_ps = clock_origin_ps + (time_s - clock_origin_s) * clock_rate * 1e12
             exact_ps += jitter_ps[detector, mark >> 2] + delay_ps[detector]
-            times_ps[filled] = np.int64(math.floor(exact_ps / resolution_ps)) * resolution_ps
-            channels[filled] = detector + 1
+            tag_ps = np.int64(math.floor(exact_ps / resolution_ps)) * resolution_ps
+            row = filled
+            # Jitter and cables turn a few neighbours round; longer delays are sorted when the tags are taken.
+            while row > 0 and filled - row < 4 and times_ps[row - 1] > tag_ps:
+                times_ps[row], channels[row] = times_ps[row - 1], channels[row - 1]
+                row -= 1
+            times_ps[row], channels[row] = tag_ps, detector + 1
             tag_count[detector] += 1
             filled += 1
     return filled

@@ -138,7 +138,7 @@ class ClickSampler:
         if segment.scale > 0:
             signal, more = kernels.signal_events(
                 self._signal_key, self._signal_count, self._signal_energy, period, within, segment.scale,
-                pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.marks, segment.axes,
+                pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.kind, pattern.kinds, segment.axes,
                 segment.weights, segment.origin_s, segment.origin_position, segment.slot_s,
                 signal_s, signal_marks,
             )  # fmt: skip

@@ -229,8 +229,10 @@ class World:
             return np.empty(0, np.int64), np.empty(0, np.uint8)
         times, channels = (np.concatenate(column) for column in zip(*self._recorded, strict=True))
         self._recorded, self._recorded_count = [], 0
-        order = np.argsort(times, kind="stable")
-        return times[order], channels[order]
+        if (times[1:] < times[:-1]).any():
+            order = np.argsort(times, kind="stable")
+            times, channels = times[order], channels[order]
+        return times, channels
 
     def _voltages(self) -> tuple[float, ...]:
         port = self.detectors
