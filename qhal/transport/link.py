@@ -152,7 +152,7 @@ class MessageLink(ABC):
 
     def read_until(self, end: bytes, deadline: float) -> bytes:
         """Return the bytes before the next ``end`` or, without one, up to the end of the message."""
-        frame, _, self._rest = self.read_message(deadline).partition(end)
+        frame, _, self._rest = (self._rest or self._receive(deadline)).partition(end)
         return frame
 
     def read_exactly(self, count: int, deadline: float) -> bytes:

@@ -86,10 +86,12 @@ class ZmqLink(MessageLink):
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send one message of one frame."""
-        link = self._connected()
-        left_ms = _milliseconds(deadline)
+        link = self._socket
+        if link is None:
+            raise lost(self.address, "not open")
+        left_ms = (deadline - time.monotonic()) * 1e3
         if not 0.9 * self._send_limit_ms <= left_ms <= self._send_limit_ms:
-            link.sndtimeo = self._send_limit_ms = left_ms
+            link.sndtimeo = self._send_limit_ms = _whole(left_ms)
         try:
             link.send(data)
         except zmq.Again as error:
@@ -98,10 +100,12 @@ class ZmqLink(MessageLink):
             raise lost(self.address, str(error)) from error
 
     def _receive(self, deadline: float) -> bytes:
-        link = self._connected()
-        left_ms = _milliseconds(deadline)
+        link = self._socket
+        if link is None:
+            raise lost(self.address, "not open")
+        left_ms = (deadline - time.monotonic()) * 1e3
         if not 0.9 * self._receive_limit_ms <= left_ms <= self._receive_limit_ms:
-            link.rcvtimeo = self._receive_limit_ms = left_ms
+            link.rcvtimeo = self._receive_limit_ms = _whole(left_ms)
         try:
             return link.recv(zmq.NOBLOCK if self._ended else 0)
         except zmq.Again as error:
@@ -112,12 +116,7 @@ class ZmqLink(MessageLink):
     def _readable(self) -> bool:
         if self._hung_up():
             return True
-        return self._pattern != "req" and bool(self._connected().poll(0, zmq.POLLIN))
-
-    def _connected(self) -> "zmq.Socket[bytes]":
-        if self._socket is None:
-            raise lost(self.address, "not open")
-        return self._socket
+        return self._pattern != "req" and self._socket is not None and bool(self._socket.poll(0, zmq.POLLIN))
 
     def _silent(self, what: str) -> Exception:
         return lost(self.address, "the peer closed the connection") if self._hung_up() else ReplyTimeout(what)
@@ -135,8 +134,7 @@ class ZmqLink(MessageLink):
         return int(recv_monitor_message(self._monitor)["event"])
 
 
-def _milliseconds(deadline: float) -> int:
-    left_ms = int((deadline - time.monotonic()) * 1e3 + 0.999)
+def _whole(left_ms: float) -> int:
     if left_ms <= 0:
         raise ReplyTimeout("deadline passed")
-    return left_ms
+    return int(left_ms + 0.999)
