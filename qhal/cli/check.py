@@ -25,7 +25,7 @@ def check(
         failures = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
         identities = {}
     finally:
-        node.close()
+        node.release()
     if json:
         print_json(
             {

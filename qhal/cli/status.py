@@ -1,29 +1,30 @@
 """``qhal status``: one snapshot of everything."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from qhal.cli.output import flat, print_json, print_table
+from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.errors import QhalError
-from qhal.node.node import open_node
+from qhal.node.node import Node
+from qhal.node.schema import load_node_file
 
 
 def status(
     file: Annotated[Path, typer.Argument(metavar="NODE.toml", help="The node file.")],
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print one snapshot of all devices. Exit code 1 when one cannot be read."""
-    snapshots: dict[str, dict[str, Any]] = {}
-    with open_node(file) as node:
-        for name, device in node.devices.items():
-            try:
-                assert isinstance(device, Kind)
-                snapshots[name] = device.status().model_dump(mode="json")
-            except QhalError as error:
-                snapshots[name] = {"quality": "unreadable", "problems": [str(error)]}
+    """Print one snapshot of all devices; those that do not answer are named. Exit code 1 when there are any."""
+    node = Node(load_node_file(file))
+    try:
+        with ThreadPoolExecutor() as pool:
+            snapshots = dict(zip(node.devices, pool.map(_snapshot, node.devices.values()), strict=True))
+    finally:
+        node.release()
     if json:
         print_json({"node": node.name, "devices": snapshots})
     else:
@@ -42,3 +43,13 @@ def status(
         )
     if any(snapshot["quality"] == "unreadable" for snapshot in snapshots.values()):
         raise typer.Exit(1)
+
+
+def _snapshot(device: Device) -> dict[str, Any]:
+    """Return a device's status as plain data, or why it cannot be read."""
+    try:
+        device.open()
+        assert isinstance(device, Kind)
+        return device.status().model_dump(mode="json")
+    except QhalError as error:
+        return {"quality": "unreadable", "problems": [f"{type(error).__name__}: {error}"]}

@@ -59,10 +59,10 @@ class Node:
             if isinstance(error, QhalError):
                 failures[name] = error
             elif error is not None:
-                self._close_devices()
+                self.release()
                 raise error
         if failures:
-            self._close_devices()
+            self.release()
             raise OpenFailed(self.name, failures)
         return self
 
@@ -72,7 +72,13 @@ class Node:
             if self.file.node.safe_on_exit:
                 self.make_safe()
         finally:
-            self._close_devices()
+            self.release()
+
+    def release(self) -> None:
+        """Close all devices and leave the hardware as it is, whatever the node file says."""
+        for device in self.devices.values():
+            device.close()
+        self.clock.close()
 
     def make_safe(self) -> None:
         """Make every open device safe; a device that fails does not keep the others from it.
@@ -143,11 +149,6 @@ class Node:
     def time_tagger(self, name: str) -> TimeTagger:
         """Return a device as a time tagger."""
         return self.facet(name, TimeTagger)
-
-    def _close_devices(self) -> None:
-        for device in self.devices.values():
-            device.close()
-        self.clock.close()
 
 
 def _make_clock(file: NodeFile) -> Clock:

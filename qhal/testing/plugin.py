@@ -37,7 +37,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Close the node and write the outcomes."""
     if _NODE in config.stash:
-        config.stash[_NODE].close()
+        config.stash[_NODE].release()
         target = config.getoption("--qhal-json")
         if target is not None:
             target.write_text(json.dumps(config.stash[_OUTCOMES], indent=2), encoding="utf-8")

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qhal.transport.control import SimulatorControl
+
 
 def qhal(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
@@ -119,15 +121,32 @@ def test_udev_file_is_what_the_command_writes():
 
 def test_a_scenario_from_start_to_status(simulator, tmp_path):
     node = tmp_path / "node.toml"
-    *units, _ = simulator("wuhan-metro-link", "--stepped", "--node-file", node, "-o", "voa.homed=true")
+    *units, last = simulator("wuhan-metro-link", "--stepped", "--node-file", node, "-o", "voa.homed=true")
     assert [unit["name"] for unit in units][:3] == ["quantum-laser", "classical-laser", "awg"]
     assert set(units[-1]["links"]) == {"dlt", "stream1", "stream2", "stream3", "stream4"}
     assert len(json.loads(qhal("check", node, "--json").stdout)["devices"]) == 8
     status = json.loads(qhal("status", node, "--json").stdout)["devices"]
     assert status["voa"]["attenuation_db"] == 60.0
     assert status["quantum-laser"]["emitting"] is False
+    world = SimulatorControl(last["control"])
+    assert world.request("now") == {"now_s": 0.0}, "questions move no world"
+    world.close()
     done = qhal("test", node, "voa", "--json", tmp_path / "voa.json")
     assert "passed" in done.stdout
     assert all(o["outcome"] == "passed" for o in json.loads((tmp_path / "voa.json").read_text()))
     assert "no device 'attic'" in qhal("test", node, "attic", check=False).stderr
     assert "allowed are moves, emits, biases" in qhal("test", node, "--allow", "reads2", check=False).stderr
+
+
+def test_status_of_a_node_that_is_half_there(simulator, tmp_path):
+    node = tmp_path / "node.toml"
+    simulator("ozoptics.dd100", "--option", "homed=true", "--node-file", node)
+    node.write_text(
+        node.read_text() + '[devices.switch]\ndriver = "hubersuhner.polatis"\naddress = "tcp://127.0.0.1:1"\n'
+    )
+    done = qhal("status", node, "--json", check=False)
+    assert done.returncode == 1
+    devices = json.loads(done.stdout)["devices"]
+    assert devices["ozoptics.dd100"]["quality"] == "good"
+    assert devices["switch"]["quality"] == "unreadable"
+    assert "Disconnected" in devices["switch"]["problems"][0]

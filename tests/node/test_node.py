@@ -99,6 +99,10 @@ def test_safe_on_exit(rack):
         with pytest.raises(OutOfRange):
             node.attenuator(MODELS[0]).set_attenuation_db(200.0)
     assert voa.port.attenuation_db == pytest.approx(60.0, abs=0.2)
+    only_looked = qhal.open_node(write(head=head))
+    only_looked.attenuator(MODELS[0]).set_attenuation_db(30.0)
+    only_looked.release()
+    assert voa.port.attenuation_db == pytest.approx(30.0, abs=0.2)
     with qhal.open_node(write()) as node:
         node.attenuator(MODELS[0]).set_attenuation_db(20.0)
     assert voa.port.attenuation_db == pytest.approx(20.0, abs=0.2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qhal_simulators.physics import polarization, raman, snspd
-from qhal_simulators.physics.expectation import integrated_raman_hz
+from qhal_simulators.physics.expectation import background_rates_hz, integrated_raman_hz
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, photon_energy_j, wavelength_nm
 from tests.physics.bench import PATTERN, Link, scenario
@@ -60,6 +60,17 @@ def test_the_worlds_raman_is_what_integration_along_the_fibre_gives(changes):
     assert truth.raman_hz == pytest.approx(integrated_raman_hz(link.scenario, truth, 193.4), rel=1e-5)
     assert truth.raman_hz > 1e4
     assert truth.leak_hz < 0.01 * truth.raman_hz
+
+
+def test_counted_raman_at_a_second_length_is_what_integration_gives():
+    link = Link(scenario(channel={"length_km": 45.0})).classical(6.0)
+    link.world.advance_to(0.01)
+    counted = len(link.tags(1.0)[0])
+    (_, truth), *_ = link.truths(0.5, 0.51)
+    raman_hz = integrated_raman_hz(link.scenario, truth, 193.4)
+    expected = float(background_rates_hz([(1.0, truth)], [raman_hz]).sum())
+    assert abs(counted - expected) < 4 * np.sqrt(expected)
+    assert np.sqrt(expected) < 0.01 * (expected - 400)
 
 
 def test_without_raman_only_leakage_is_left():
