@@ -80,6 +80,8 @@ class TagPump:
     def close(self) -> None:
         """End the recording and let all readers go."""
         with self._lock:
+            for stream in self._streams:
+                stream.end()
             self._streams.clear()
         self._stop()
 

@@ -37,6 +37,7 @@ class TagStream:
         self._dropped: TagBatch | None = None
         self._epoch = 0
         self._end_ps = 0
+        self._closed = False
         self.delivered = 0
         self.missed = 0
 
@@ -73,6 +74,7 @@ class TagStream:
 
     def close(self) -> None:
         """Stop reading. Raises DeviceError when the tagger says that it lost tags."""
+        self.end()
         self._pump.detach(self)
 
     # -- for the pump
@@ -80,6 +82,12 @@ class TagStream:
     def join(self, epoch: int, position_ps: int) -> None:
         """Begin in the middle of a recording."""
         self._epoch, self._end_ps = epoch, position_ps
+
+    def end(self) -> None:
+        """Let what waits be read, and nothing after it."""
+        with self._arrived:
+            self._closed = True
+            self._arrived.notify_all()
 
     def put(self, item: TagBatch | QhalError) -> None:
         """Queue a batch or an error; a batch that does not fit is dropped and told as a gap."""
@@ -102,11 +110,11 @@ class TagStream:
     # -- inside
 
     def _take(self) -> TagBatch:
-        if not self._queue:
+        if not self._queue and not self._closed:
             self._pump.resume()
             self._pump.clock.sleep_s(self._pump.due_in_s(self._end_ps))
             with self._arrived:
-                here = self._arrived.wait_for(lambda: bool(self._queue), _OVERDUE_S)
+                here = self._arrived.wait_for(lambda: self._closed or bool(self._queue), _OVERDUE_S)
             if not here:
                 self._pump.fail(
                     ReplyTimeout(f"{self._pump.name}: no tags {_OVERDUE_S:g} s after they were due")
