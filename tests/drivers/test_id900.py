@@ -270,3 +270,50 @@ def test_transfer_errors_are_not_kept_quiet(stepped):
     background.unit(NAME).instrument.raw_errors[1] = 7
     with pytest.raises(DeviceError, match=r"transfer errors by input: \{2: 7\}"):
         tags.close()
+
+
+def test_golden_requests_in_the_order_of_the_vendors_example(stepped):
+    tagger, background = stepped(inputs=(2,))
+    unit, sent = background.unit(NAME).instrument, []
+    carry_out, answer = unit.table.run, unit.datalink.answer
+
+    def note_scpi(message, errors):
+        sent.append(message.decode())
+        return carry_out(message, errors)
+
+    def note_dlt(request):
+        sent.append(request)
+        return answer(request)
+
+    unit.table.run, unit.datalink.answer = note_scpi, note_dlt
+    tagger.set_threshold_v(2, 0.5)
+    assert sent[0] == "INPU2:THRE 0.500000V"
+    with tagger.stream() as tags:
+        sent.clear()
+        next(tags)
+    port = background.unit(NAME).pair_ports["stream2"]
+    status = "status --id 127.0.0.1:5557"
+    assert [text for text in sent if text != status] == [
+        "REC:STOP",
+        "stop --id 127.0.0.1:5557",
+        "RAW2:SEND OFF",
+        "RAW2:ERRORS?",
+    ]
+    assert status in sent
+    sent.clear()
+    tagger.stream().close()
+    started = sent[sent.index("REC:STOP") : sent.index("REC:PLAY") + 1]
+    assert started == [
+        "REC:STOP",
+        "list",
+        "REC:TRIG:ARM:MODE MANU",
+        "REC:ENAB ON",
+        "REC:NUM INF",
+        "REC:PWID 200000000000",
+        "REC:PPER 200000103700",
+        "RAW2:ERRORS:CLEAR",
+        "RAW2:REF:LINK NONE",
+        f"start-stream --address 127.0.0.1 --channel 2 --stream-port {port}",
+        "RAW2:SEND ON",
+        "REC:PLAY",
+    ]
