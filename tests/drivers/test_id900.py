@@ -1,9 +1,11 @@
 """The ID900 driver over real ZeroMQ sockets, with everything that the sources leave open as an option."""
 
+import socket
 import threading
 
 import numpy as np
 import pytest
+import zmq
 
 from qhal.devices.time_tagger import ClockReference, Coupling, Edge
 from qhal.errors import (
@@ -19,7 +21,6 @@ from qhal.errors import (
 from qhal.tags.batch import Loss, TagBatch
 from qhal.transport.control import SteppedClock
 from qhal_simulators.servers.control import ControlServer
-from qhal_simulators.servers.zeromq import free_tcp_port
 
 NAME = "idquantique.id900"
 PERIOD_PS = 200_000_103_700
@@ -49,7 +50,7 @@ def stepped(bench):
 
 def pair_of(background, channel):
     unit = background.unit(NAME)
-    return unit.pairs[unit.pair_ports[f"stream{channel}"]]
+    return unit.pairs[unit.pair_ports[f"stream{channel}"].number]
 
 
 def test_settings_are_read_back_as_achieved(bench):
@@ -178,14 +179,31 @@ def test_a_slow_reader_loses_its_own_batches_with_their_count(stepped):
 
 
 def test_leftovers_of_our_unit_are_stopped_and_others_left_alone(stepped):
-    tagger, background = stepped(pulse_rate_hz=1_000.0)
-    service = background.unit(NAME).instrument.datalink
-    for address in ("127.0.0.1", "10.0.0.9"):
-        request = f"start-stream --address {address} --channel 1 --stream-port {free_tcp_port()}"
+    tagger, background = stepped(pulse_rate_hz=1_000.0, inputs=(1,))
+    service, ports = background.unit(NAME).instrument.datalink, background.unit(NAME).pair_ports
+    for address, link in (("127.0.0.1", "stream1"), ("10.0.0.9", "stream2")):
+        request = f"start-stream --address {address} --channel 1 --stream-port {ports[link].number}"
         background.do(lambda request=request: service.answer(request))
     with tagger.stream() as tags:
         next(tags)
     assert background.do(lambda: service.answer("list")) == '["10.0.0.9:5556"]'
+
+
+def test_a_taken_port_is_refused_by_the_service(stepped):
+    tagger, background = stepped()
+    port = background.unit(NAME).pair_ports["stream1"].number
+    with zmq.Context.instance().socket(zmq.PAIR) as intruder:
+        intruder.bind(f"tcp://127.0.0.1:{port}")
+        with pytest.raises(DeviceError, match=f"port {port}: Address already in use"):
+            next(tagger.stream())
+    next(tagger.stream())
+
+
+def test_the_ports_of_streams_are_kept_from_others(stepped):
+    _, background = stepped()
+    for port in background.unit(NAME).pair_ports.values():
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", port.number))
 
 
 def test_a_rate_beyond_the_limit_is_refused_with_the_numbers(bench):
@@ -291,7 +309,7 @@ def test_golden_requests_in_the_order_of_the_vendors_example(stepped):
     with tagger.stream() as tags:
         sent.clear()
         next(tags)
-    port = background.unit(NAME).pair_ports["stream2"]
+    port = background.unit(NAME).pair_ports["stream2"].number
     status = "status --id 127.0.0.1:5557"
     assert [text for text in sent if text != status] == [
         "REC:STOP",

@@ -12,7 +12,7 @@ from qhal_simulators.instrument import Instrument, PairEndpoint, Wire
 from qhal_simulators.servers.endpoint import Endpoint
 from qhal_simulators.servers.pty import PtyEndpoint
 from qhal_simulators.servers.tcp import TcpEndpoint
-from qhal_simulators.servers.zeromq import PairSocket, RepEndpoint, free_tcp_port
+from qhal_simulators.servers.zeromq import PairSocket, RepEndpoint, ReservedPort
 
 _TICK_S = 0.02
 """The world goes on in pieces of this wall time, so that bytes are answered in between."""
@@ -28,13 +28,13 @@ class Unit:
     driver: str = ""
     options: dict[str, object] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
-    pair_ports: dict[str, int] = field(default_factory=dict)
+    pair_ports: dict[str, ReservedPort] = field(default_factory=dict)
     pairs: dict[int, PairSocket] = field(default_factory=dict)
 
     def description(self) -> dict[str, object]:
         """Return name, driver, main address and further links by name."""
         addresses = {link: endpoint.address for link, endpoint in self.endpoints.items()}
-        addresses |= {link: f"zmq+tcp://127.0.0.1:{port}" for link, port in self.pair_ports.items()}
+        addresses |= {link: f"zmq+tcp://127.0.0.1:{port.number}" for link, port in self.pair_ports.items()}
         main = addresses.pop("main")
         return {"name": self.name, "driver": self.driver or self.model, "address": main, "links": addresses}
 
@@ -78,6 +78,8 @@ class Simulation:
                 endpoint.stop()
             for pair in unit.pairs.values():
                 pair.close()
+            for port in unit.pair_ports.values():
+                port.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -115,7 +117,7 @@ class Simulation:
         instrument.bind_pair = lambda port: self._bind_pair(unit, port)
         for link, wire in instrument.wires.items():
             if wire is Wire.ZMQ_PAIR:
-                unit.pair_ports[link] = free_tcp_port()
+                unit.pair_ports[link] = ReservedPort()
                 continue
             if wire is Wire.PTY:
                 unit.endpoints[link] = PtyEndpoint(

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import time
 
 import zmq
 
@@ -12,16 +13,15 @@ from qhal_simulators.servers.endpoint import Endpoint
 
 PAIR_QUEUE_MESSAGES = 1000
 """A stream's messages that wait for a slow client before further ones are dropped."""
+_BIND_PATIENCE_S = 1.0
 
 
 class RepEndpoint(Endpoint):
     """A REP socket: one request, one reply, whoever asks."""
 
-    def __init__(
-        self, name: str, link: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
-    ) -> None:
+    def __init__(self, name: str, link: str, instrument: Instrument, clock: SimulationClock) -> None:
         super().__init__(name, link, instrument, clock)
-        self._tcp_port = tcp_port
+        self._tcp_port = 0
         self._socket: zmq.Socket[bytes] | None = None
         self._connection: Connection | None = None
         self._asked = False
@@ -37,7 +37,7 @@ class RepEndpoint(Endpoint):
         self._socket = link
         self._socket.linger = 0
         if self._tcp_port:
-            await _bind_again(self._socket, self._tcp_port)
+            _bind(self._socket, self._tcp_port)
         else:
             self._tcp_port = self._socket.bind_to_random_port("tcp://127.0.0.1")
         self._asked = False
@@ -85,13 +85,20 @@ class RepEndpoint(Endpoint):
 
 
 class PairSocket:
-    """A bound PAIR socket that never blocks: what does not fit into its queue is dropped and counted."""
+    """A bound PAIR socket that never blocks: what does not fit into its queue is dropped and counted.
+
+    Raises OSError when the port is taken.
+    """
 
     def __init__(self, tcp_port: int) -> None:
         link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
         link.linger = 0
         link.sndhwm = PAIR_QUEUE_MESSAGES
-        link.bind(f"tcp://127.0.0.1:{tcp_port}")
+        try:
+            _bind(link, tcp_port)
+        except zmq.ZMQError as error:
+            link.close()
+            raise OSError(error.errno, f"port {tcp_port}: {error.strerror}") from error
         self._socket = link
         self.dropped = 0
         self.silent = False
@@ -112,19 +119,29 @@ class PairSocket:
         self._socket.close(linger=500)
 
 
-def free_tcp_port() -> int:
-    """Return a loopback port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+class ReservedPort:
+    """A free loopback port that nobody else is given, while a ZeroMQ socket may bind to it again and again."""
+
+    def __init__(self) -> None:
+        self._holder = socket.socket()
+        self._holder.bind(("127.0.0.1", 0))
+        # Set after binding: only sockets that ask for reuse themselves, as those of ZeroMQ do, may join now.
+        self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.number = int(self._holder.getsockname()[1])
+
+    def close(self) -> None:
+        """Give the port back."""
+        self._holder.close()
 
 
-async def _bind_again(link: "zmq.Socket[bytes]", tcp_port: int) -> None:
-    """Bind to a port that a closed socket of ours may hold for another moment."""
-    for _ in range(200):
+def _bind(link: "zmq.Socket[bytes]", tcp_port: int) -> None:
+    """Bind to a port that ZeroMQ's thread may hold for another moment for a closed socket of ours."""
+    deadline = time.monotonic() + _BIND_PATIENCE_S
+    while True:
         try:
             link.bind(f"tcp://127.0.0.1:{tcp_port}")
             return
         except zmq.ZMQError:
-            await asyncio.sleep(0.01)
-    link.bind(f"tcp://127.0.0.1:{tcp_port}")
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.001)

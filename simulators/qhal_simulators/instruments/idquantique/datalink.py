@@ -118,7 +118,10 @@ class DataLinkService:
         if name in self._acquisitions:
             raise _Refused(f"acquisition '{name}' is already running")
         if stream_port is not None:
-            more["stream"] = self._unit.bind_pair(stream_port)
+            try:
+                more["stream"] = self._unit.bind_pair(stream_port)
+            except OSError as error:
+                raise _Refused(str(error)) from error
         self._acquisitions[name] = _Acquisition(
             int(channel), "with-ref-index" in options, last_s=self._unit.clock.now_s(), **more
         )
