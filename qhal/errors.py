@@ -11,6 +11,7 @@
     |-- ProtocolError        (RuntimeError)         bytes came that the protocol does not allow
     |-- WrongDevice          (ConnectionError)      another device answers at this address
     |-- DeviceError          (RuntimeError)         the device refused or reported a fault
+    |-- DataError            (ValueError)           a file or stream of tags is damaged or of another kind
     |-- Busy                 (RuntimeError)         something else holds what is needed now
     `-- OpenFailed           (ConnectionError)      several devices of a node failed to open
 
@@ -55,6 +56,17 @@ class WrongDevice(QhalError, ConnectionError):
 
 class DeviceError(QhalError, RuntimeError):
     """The device understood and refused, or reported a fault of its own."""
+
+
+class DataError(QhalError, ValueError):
+    """A file or stream of data is damaged, cut or of another kind.
+
+    ``offset``: the byte at which it is, None when that has no place. What came before it was delivered.
+    """
+
+    def __init__(self, message: str, offset: int | None = None) -> None:
+        self.offset = offset
+        super().__init__(message if offset is None else f"{message} (byte {offset})")
 
 
 class Busy(QhalError, RuntimeError):

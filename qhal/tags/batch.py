@@ -4,7 +4,7 @@ A rate or an error rate is a count divided by the time in which the counter coul
 batch always says which span it covers and what is missing in it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
@@ -111,6 +111,12 @@ class TagBatch:
             replace(self, times_ps=times[:place], channels=channels[:place], stop_ps=at_ps, gaps=before),
             replace(self, times_ps=times[place:], channels=channels[place:], start_ps=at_ps, gaps=after),
         )
+
+    def select(self, channels: Collection[int]) -> Self:
+        """Return the tags of some channels, with the gaps that concern them."""
+        kept = np.isin(self.channels, list(channels))
+        gaps = tuple(gap for gap in self.gaps if any(map(gap.concerns, channels)))
+        return replace(self, times_ps=self.times_ps[kept], channels=self.channels[kept], gaps=gaps)
 
     @classmethod
     def concatenate(cls, batches: Iterable[Self]) -> Self:

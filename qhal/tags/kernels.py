@@ -1,0 +1,142 @@
+"""Compiled decoders: one pass over the records, nothing but integers. Each has a numpy twin beside its codec."""
+
+import numpy as np
+from numba import njit
+
+_BLOCK = 4096
+
+
+@njit(nogil=True, cache=True)
+def decode_picoquant(
+    words,
+    time_bits,
+    dtime_bits,
+    channel_shift,
+    special_channel,
+    lowest,
+    highest,
+    offset,
+    wrap,
+    counted,
+    overflow,
+    latest,
+    tolerance,
+    ticks,
+    channels,
+    dtimes,
+):
+    """Decode 32-bit T2 or T3 words of one chunk; ``dtimes`` is empty for T2.
+
+    The layout is a :class:`~qhal.tags.codecs.picoquant.RecordLayout`. ``overflow``: ticks before this chunk;
+    ``latest``: the last time before it, ``tolerance``: by how much a time may be before an earlier one.
+    Returns (records written, overflow after it, whether times ascend, index of the first impossible word or -1).
+    """
+    t3 = dtime_bits > 0
+    time_mask = (np.uint32(1) << np.uint32(time_bits)) - np.uint32(1)
+    dtime_mask = (np.uint32(1) << np.uint32(dtime_bits)) - np.uint32(1)
+    shift = np.uint32(channel_shift)
+    dtime_shift = np.uint32(time_bits)
+    special_from = np.uint32(special_channel)
+    filled = 0
+    ordered = True
+    for i in range(len(words)):
+        word = words[i]
+        time = np.int64(word & time_mask)
+        channel = word >> shift
+        if channel >= special_from:
+            if special_channel == 15:  # PicoHarp 300: one kind of special record, told apart by a field
+                field = np.int64(word & np.uint32(15))
+                if t3:
+                    field = np.int64((word >> dtime_shift) & dtime_mask)
+                if field == 0:
+                    overflow += wrap
+                    continue
+                if field > 15:
+                    return filled, overflow, ordered, i
+                number = np.int64(200) + field
+                if not t3:
+                    time &= np.int64(~15)
+            else:
+                number = np.int64(channel - special_from)
+                if number == 63:
+                    overflow += wrap * max(time, np.int64(1)) if counted else wrap
+                    continue
+                if number > 15 or (t3 and number == 0):
+                    return filled, overflow, ordered, i
+                number = number + np.int64(200) if number > 0 else np.int64(0)
+            dtime = np.uint16(0)
+        elif channel < lowest or channel > highest:
+            return filled, overflow, ordered, i
+        else:
+            number = np.int64(channel) + offset
+            dtime = np.uint16((word >> dtime_shift) & dtime_mask)
+        time += overflow
+        if time < latest - tolerance:
+            return filled, overflow, ordered, i
+        if time < latest:
+            ordered = False
+        else:
+            latest = time
+        ticks[filled] = time
+        channels[filled] = np.uint8(number)
+        if t3:
+            dtimes[filled] = dtime
+        filled += 1
+    return filled, overflow, ordered, -1
+
+
+@njit(nogil=True, cache=True)
+def decode_patterns(
+    words, begin, before, time_shift, factor, halvings, dummy, constant, tolerance, times, channels, head
+):
+    """Decode 64-bit event words, time above and detector pattern below, as far as the output has room.
+
+    Times become ``ticks * factor >> halvings``. A word with several pattern bits gives several tags, one with the
+    ``dummy`` bit none; all bits of ``constant`` must be set. ``before``: ticks of the word ahead; ``tolerance``: by
+    how much a time may be before an earlier one. Tags are written from place ``head`` on. Returns (words consumed,
+    places filled, latest ticks, whether times ascend, whether the word that comes next cannot be).
+    """
+    shift = np.uint64(time_shift)
+    kept = np.uint64(15) | dummy
+    filled, i = head, begin
+    ordered = True
+    while i < len(words):
+        stop = min(i + _BLOCK, len(words))
+        if filled + 4 * (stop - i) > len(times):
+            break
+        last = filled + stop - i - 1
+        irregular = np.uint64(before > words[i] >> shift)
+        # What is regular needs no branch, so that the compiler can take several words at once.
+        for n in range(i, stop):
+            word = words[n]
+            low = word & kept
+            irregular |= np.uint64((low == 0) | ((low & (low - np.uint64(1))) != 0) | (low > 8))
+            irregular |= (word & constant) ^ constant
+            times[filled + n - i] = (np.int64(word >> shift) * factor) >> halvings
+            channels[filled + n - i] = 1 + np.uint8(low > 1) + np.uint8(low > 2) + np.uint8(low > 4)
+        for n in range(filled, last):
+            irregular |= np.uint64(times[n] > times[n + 1])
+        if irregular == 0:
+            filled += stop - i
+            before = words[stop - 1] >> shift
+        else:
+            for n in range(i, stop):
+                word = words[n]
+                ticks = word >> shift
+                if word & constant != constant:
+                    return n, filled, before, ordered, True
+                if ticks < before:
+                    if before - ticks > tolerance:
+                        return n, filled, before, ordered, True
+                    ordered = False
+                else:
+                    before = ticks
+                if word & dummy:
+                    continue
+                for bit in range(4):
+                    if word >> np.uint64(bit) & np.uint64(1):
+                        times[filled] = (np.int64(ticks) * factor) >> halvings
+                        channels[filled] = bit + 1
+                        filled += 1
+        i = stop
+    return i, filled, before, ordered, False
