@@ -25,7 +25,7 @@ stress: .venv/ready
 pulls: .venv/ready
 	$(BIN)/python -m pytest tests/cli/test_demo.py --seeds 50 --timeout 7200
 
-interop: .venv/ready .venv-interop/ready .venv-tm/ready
+interop: .venv/ready .venv-interop/ready .venv-tm/ready .venv-tags/ready
 	$(BIN)/python -m tests.interop
 
 udev: .venv/ready
@@ -43,4 +43,4 @@ udev: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-tm .venv-sequence .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-sequence .mypy_cache .pytest_cache .ruff_cache

@@ -104,7 +104,7 @@ class TagBatch:
         after = tuple(
             gap if gap.start_ps >= at_ps else replace(gap, start_ps=at_ps, missed=0)
             for gap in self.gaps
-            if gap.stop_ps > at_ps
+            if gap.stop_ps > at_ps or gap.start_ps >= at_ps  # a gap may have no length, only a count
         )
         times, channels = self.times_ps, self.channels
         return (
@@ -115,7 +115,7 @@ class TagBatch:
     def select(self, channels: Collection[int]) -> Self:
         """Return the tags of some channels, with the gaps that concern them."""
         kept = np.isin(self.channels, list(channels))
-        gaps = tuple(gap for gap in self.gaps if any(map(gap.concerns, channels)))
+        gaps = tuple(gap for gap in self.gaps if not gap.channels or set(gap.channels) & set(channels))
         return replace(self, times_ps=self.times_ps[kept], channels=self.channels[kept], gaps=gaps)
 
     @classmethod

@@ -1,7 +1,8 @@
 """Other people's clients against our simulators: ``make interop``.
 
 Each client is a script in an environment of its own (``.venv-interop``, ``.venv-tm``), because their
-dependencies do not go together with ours; it gets the simulator's addresses as JSON and fails loudly.
+dependencies do not go together with ours; it gets the simulator's addresses as JSON and fails loudly. Readers of
+tag files (``.venv-tags``) get a folder of files and what qhal found in them.
 """
 
 import json
@@ -10,6 +11,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tests.interop.tag_files import write_all
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests" / "interop" / "clients"
@@ -36,8 +39,26 @@ def main() -> int:
         print(f"{verdict:7}{client} against {instrument} ({time.monotonic() - started:.1f} s)", flush=True)
         if output is not None:
             print(output, flush=True)
-    print(f"{len(CASES) - failed} of {len(CASES)} independent clients are satisfied")
+    started = time.monotonic()
+    output = read_tag_files()
+    failed += output is not None
+    verdict = "ok" if output is None else "FAILED"
+    print(
+        f"{verdict:7}tag_readers.py on files of tags ({time.monotonic() - started:.1f} s)\n{output or ''}",
+        flush=True,
+    )
+    print(f"{len(CASES) + 1 - failed} of {len(CASES) + 1} independent clients are satisfied")
     return 1 if failed else 0
+
+
+def read_tag_files() -> str | None:
+    """Return None when other people's readers find in files of tags what qhal finds, what they printed otherwise."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_all(Path(folder))
+        python = ROOT / ".venv-tags" / "bin" / "python"
+        command = [python, CLIENTS / "tag_readers.py", folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
+    return None if done.returncode == 0 else done.stdout[-3000:] + done.stderr[-5000:]
 
 
 def run(environment: str, client: str, instrument: str, options: tuple[str, ...]) -> str | None:

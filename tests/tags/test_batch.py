@@ -29,6 +29,15 @@ def test_live_time_is_what_no_gap_covers(spans):
     assert batch([], [], 0, 1000, gaps=gaps).live_time_s() == pytest.approx((1000 - len(dead)) * 1e-12)
 
 
+@given(st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
+def test_splitting_loses_no_gap(one, two, at):
+    gap = Gap(min(one, two), max(one, two), 5, Loss.EXACT)
+    whole = batch([], [], 0, 1000, gaps=(gap,))
+    parts = whole.split(at)
+    assert sum(part.missed for part in parts) == 5
+    assert sum(part.live_time_s() for part in parts) == pytest.approx(whole.live_time_s())
+
+
 def test_only_adjacent_batches_of_one_epoch_are_joined():
     first, second = batch([1], [1], 0, 10), batch([12], [2], 10, 20, gaps=(Gap(15, 16),))
     joined = TagBatch.concatenate([first, second])

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhal.errors import DataError
-from qhal.tags import compiled
 from qhal.tags.batch import TagBatch
+from qhal.tags.codecs import compiled
 from qhal.tags.codecs.picoquant import LAYOUTS
 from qhal.tags.formats import FORMATS, TagWriter, open_tags
 from qhal.tags.numbering import marker

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.tags import compiled
+from qhal.tags.codecs import compiled
 from qhal.tags.codecs.codec import Channels, Times
 from qhal.tags.numbering import SYNC, marker
 

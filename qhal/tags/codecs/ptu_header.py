@@ -6,6 +6,7 @@ Source: PicoQuant's description of the unified TTTR file format.
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +19,7 @@ _TAG = struct.Struct("<32siIq")
 _EMPTY, _BOOL, _INT, _BITS, _COLOR = 0xFFFF0008, 0x00000008, 0x10000008, 0x11000008, 0x12000008
 _FLOAT, _DATE = 0x20000008, 0x21000008
 _FLOATS, _ANSI, _WIDE, _BLOB = 0x2001FFFF, 0x4001FFFF, 0x4002FFFF, 0xFFFFFFFF
+_DAY_0 = datetime(1899, 12, 30, tzinfo=UTC)
 _TEN_MEGABYTES = 10_000_000
 _END = "Header_End"
 
@@ -137,8 +139,10 @@ def _content(kind: int, content: bytes) -> Any:
 def build_header(layout: RecordLayout, tick_ps: Fraction, dtime_ps: Fraction) -> tuple[bytes, int]:
     """Return a header with a number of records of 0, and the byte at which that number stands."""
     sync_rate = round(1e12 / tick_ps) if layout.is_t3 else 0
+    created = (datetime.now(UTC) - _DAY_0) / timedelta(days=1)
     lines: list[tuple[str, int, int | float]] = [
         ("File_GUID", _ANSI, 0),
+        ("File_CreatingTime", _DATE, created),
         ("CreatorSW_Name", _ANSI, 0),
         ("CreatorSW_Version", _ANSI, 0),
         ("Measurement_Mode", _INT, 3 if layout.is_t3 else 2),
@@ -167,6 +171,6 @@ def build_header(layout: RecordLayout, tick_ps: Fraction, dtime_ps: Fraction) ->
         number = len(text) if kind == _ANSI else value
         if name == COUNT:
             count_at = len(header) + 40
-        raw = struct.pack("<d" if kind == _FLOAT else "<q", number)
+        raw = struct.pack("<d" if kind in (_FLOAT, _DATE) else "<q", number)
         header += struct.pack("<32siI", name.encode(), -1, kind) + raw + (text if kind == _ANSI else b"")
     return header, count_at

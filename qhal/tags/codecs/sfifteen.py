@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.tags import compiled
 from qhal.tags.batch import TagBatch
+from qhal.tags.codecs import compiled
 from qhal.tags.codecs.codec import Channels, CodecOptions, Piece, TagDecoder, TagEncoder, Times
 
 _DUMMY = 16
@@ -80,7 +80,7 @@ class _Words(TagDecoder):
         parts: list[tuple[Times, Channels]] = []
         place, ordered, bad, why = 0, head == 0, None, ""
         while place < len(words):
-            room = head + (len(words) - place) * 5 // 4 + 4 * 4096
+            room = head + (len(words) - place) * 5 // 4 + 4 * 512
             times, channels = np.empty(room, np.int64), np.empty(room, np.uint8)
             decode = _decode_plainly if compiled.kernels is None else compiled.kernels.decode_patterns
             place, filled, before, in_order, stuck = decode(
@@ -88,7 +88,8 @@ class _Words(TagDecoder):
                 np.uint64(layout.dummy), np.uint64(layout.constant), np.uint64(tolerance), times, channels, head,
             )  # fmt: skip
             place, self._before, ordered = int(place), int(before), ordered and bool(in_order)
-            times[head:filled] += self._base_ps
+            if self._base_ps:
+                times[head:filled] += self._base_ps
             parts.append((times[:filled], channels[:filled]))
             head = 0
             if stuck:

@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-_BLOCK = 4096
+_BLOCK = 512
 
 
 @njit(nogil=True, cache=True)
@@ -101,33 +101,25 @@ def decode_patterns(
     filled, i = head, begin
     ordered = True
     while i < len(words):
-        stop = min(i + _BLOCK, len(words))
-        if filled + 4 * (stop - i) > len(times):
+        count = min(_BLOCK, len(words) - i)
+        if filled + 4 * count > len(times):
             break
-        last = filled + stop - i - 1
-        irregular = np.uint64(before > words[i] >> shift)
-        # What is regular needs no branch, so that the compiler can take several words at once.
-        for n in range(i, stop):
-            word = words[n]
-            low = word & kept
-            irregular |= np.uint64((low == 0) | ((low & (low - np.uint64(1))) != 0) | (low > 8))
-            irregular |= (word & constant) ^ constant
-            times[filled + n - i] = (np.int64(word >> shift) * factor) >> halvings
-            channels[filled + n - i] = 1 + np.uint8(low > 1) + np.uint8(low > 2) + np.uint8(low > 4)
-        for n in range(filled, last):
-            irregular |= np.uint64(times[n] > times[n + 1])
-        if irregular == 0:
-            filled += stop - i
-            before = words[stop - 1] >> shift
+        piece = words[i : i + count]
+        if _decode_regular(
+            piece, before, shift, factor, halvings, kept, constant, times[filled : filled + count],
+            channels[filled : filled + count],
+        ):  # fmt: skip
+            filled += count
+            before = piece[count - 1] >> shift
         else:
-            for n in range(i, stop):
-                word = words[n]
+            for n in range(count):
+                word = piece[n]
                 ticks = word >> shift
                 if word & constant != constant:
-                    return n, filled, before, ordered, True
+                    return i + n, filled, before, ordered, True
                 if ticks < before:
                     if before - ticks > tolerance:
-                        return n, filled, before, ordered, True
+                        return i + n, filled, before, ordered, True
                     ordered = False
                 else:
                     before = ticks
@@ -138,5 +130,28 @@ def decode_patterns(
                         times[filled] = (np.int64(ticks) * factor) >> halvings
                         channels[filled] = bit + 1
                         filled += 1
-        i = stop
+        i += count
     return i, filled, before, ordered, False
+
+
+@njit(inline="always")
+def _decode_regular(words, before, shift, factor, halvings, kept, constant, times, channels):
+    """Decode words as if each had one pattern bit and no earlier time than the last; tell whether it is so.
+
+    Loops without a branch, each over so little that it stays in the nearest cache: the compiler takes several
+    words at once.
+    """
+    irregular = np.uint64(before > words[0] >> shift)
+    for n in range(len(words)):
+        word = words[n]
+        irregular |= (word & constant) ^ constant
+        # Bit p of the number below is set where pattern p is a single bit of the lowest four.
+        irregular |= ((np.uint64(0b1_0001_0110) >> (word & kept)) & np.uint64(1)) ^ np.uint64(1)
+        times[n] = (np.int64(word >> shift) * factor) >> halvings
+    for n in range(len(words)):
+        low = np.uint32(words[n] & np.uint64(15))
+        channels[n] = np.uint8(np.uint32(1) + np.uint32(low > 1) + np.uint32(low > 2) + np.uint32(low > 4))
+    back = np.int64(0)
+    for n in range(1, len(words)):
+        back |= times[n] - times[n - 1]
+    return irregular == 0 and back >= 0

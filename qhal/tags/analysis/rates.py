@@ -1,0 +1,58 @@
+"""Counts and rates over live time, in total and over time. Needs numpy only."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qhal.errors import OutOfRange
+from qhal.tags.batch import TagBatch
+
+
+class RateMeter:
+    """Count the tags of each channel, and of each bin of ``bin_s`` of the tagger's time.
+
+    Rates are counts over live time, so neither a gap nor a pause lowers them. Raises OutOfRange.
+    """
+
+    def __init__(self, bin_s: float = 1.0) -> None:
+        if bin_s <= 0:
+            raise OutOfRange(f"bins of {bin_s} s: give a positive time")
+        self.bin_s = bin_s
+        self.counts: dict[int, int] = {}
+        self.missed = 0
+        self._bin_ps = round(bin_s * 1e12)
+        self._bins: dict[tuple[int, int], tuple[NDArray[np.int64], NDArray[np.float64]]] = {}
+
+    def add(self, batch: TagBatch) -> None:
+        """Take the next batch of the stream."""
+        self.missed += batch.missed
+        rest = batch
+        while rest.stop_ps > rest.start_ps:
+            place = rest.start_ps // self._bin_ps
+            part, rest = rest.split(min((place + 1) * self._bin_ps, rest.stop_ps))
+            self._add(part, (batch.epoch, place))
+
+    def rates_hz(self) -> dict[int, float]:
+        """Return the rate of each channel that has tags."""
+        return {channel: count / self._live(channel) for channel, count in sorted(self.counts.items())}
+
+    def over_time(self, channel: int, epoch: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the beginnings of the bins (s) and the rates in them (1/s; nan where nothing was live)."""
+        places = sorted(place for each, place in self._bins if each == epoch)
+        rates = []
+        for place in places:
+            counts, live_s = self._bins[epoch, place]
+            rates.append(counts[channel] / live_s[channel] if live_s[channel] > 0 else np.nan)
+        return np.array(places) * self.bin_s, np.array(rates)
+
+    def _live(self, channel: int) -> float:
+        return sum(float(live_s[channel]) for _, live_s in self._bins.values())
+
+    def _add(self, part: TagBatch, key: tuple[int, int]) -> None:
+        counts, live_s = self._bins.setdefault(key, (np.zeros(256, np.int64), np.zeros(256)))
+        found = np.bincount(part.channels, minlength=256)
+        counts += found
+        named = {channel for gap in part.gaps for channel in gap.channels}
+        common_s = part.select(()).live_time_s() if named else part.live_time_s()
+        live_s += [part.live_time_s(channel) if channel in named else common_s for channel in range(256)]
+        for channel in np.flatnonzero(found):
+            self.counts[int(channel)] = self.counts.get(int(channel), 0) + int(found[channel])
