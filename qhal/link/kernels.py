@@ -8,8 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-LIVE, CLICKED, SIFTED, ERRORS, CROSS_BASIS, SAME_BASIS = range(6)
-CURRENT, PLACE, MASK, IS_LIVE, NEXT, NEXT_PLACE = range(6)
+CURRENT, PLACE, MASK, IS_LIVE, LIVE_SYMBOLS = range(5)
 NO_DETECTOR = 255
 PHASE_BINS = 1024
 
@@ -110,51 +109,32 @@ def random_bit(seed: int, symbol: int) -> int:
     return int((x ^ (x >> np.uint64(31))) & np.uint64(1))
 
 
-@njit(nogil=True, cache=True)
-def add_live(place: int, count: int, cumulative: NDArray[np.int32], counters: NDArray[np.int64]) -> int:
-    """Add ``count`` symbols from a place of the pattern to the live counters; return the place after them.
+@njit(inline="always")
+def _next_symbol(n, current, place, mask, live, hold, codes, seed, outcomes, ends, begins, luck):
+    """Settle the current symbol and go on to symbol ``n``; return its place, and whether it is live (0 or 1).
 
-    ``cumulative[i]``: symbols of each intensity among the first i of the pattern, length pattern + 1.
+    Nothing here branches but on what is rare: whether a click is live, sifted or wrong is as good as random, and a
+    branch on it would be guessed wrongly half of the time.
     """
-    length = len(cumulative) - 1
-    stop, turns = place + count, 0
-    while stop >= length:  # seldom more than once: much faster than a division
-        stop -= length
-        turns += 1
-    for k in range(3):
-        counters[LIVE, k] += turns * cumulative[length, k] + cumulative[stop, k] - cumulative[place, k]
-    return stop
+    outcomes[np.uint64(codes[np.uint64(place)]), np.uint64(mask)] += live
+    if mask & (mask - 1):
+        settle_double(current, codes[np.uint64(place)], mask, live, seed, luck)
+    before = place
+    place += n - current
+    while place >= len(codes):  # seldom more than once: much faster than a division
+        place -= len(codes)
+    is_live = np.int64(n > current + hold)
+    ends[np.uint64(place)] += is_live
+    begins[np.uint64(before)] += is_live
+    return place, is_live
 
 
 @njit(nogil=True, cache=True)
-def settle_symbol(
-    symbol: int, code: int, mask: int, seed: int, counters: NDArray[np.int64], clicks: NDArray[np.int64]
-) -> None:
-    """Count one live symbol.
-
-    ``code``: intensity + 4 * state of the symbol. ``mask``: bit ``2 * basis + bit`` set for each detector
-    that clicked in the window.
-    """
-    k, state = code & 3, code >> 2
-    counters[LIVE, k] += 1
-    if mask == 0:
-        return
-    counters[CLICKED, k] += 1
-    for detector in range(4):
-        clicks[k, state, detector] += (mask >> detector) & 1
-    if mask & 3 and mask >> 2:
-        counters[CROSS_BASIS, k] += 1
-        return
-    basis = 0 if mask & 3 else 1
-    which = mask >> (2 * basis)
-    if which == 3:
-        counters[SAME_BASIS, k] += 1
-        value = random_bit(seed, symbol)
-    else:
-        value = which - 1
-    if basis == state >> 1:
-        counters[SIFTED, k] += 1
-        counters[ERRORS, k] += value != (state & 1)
+def settle_double(symbol: int, code: int, mask: int, live: int, seed: int, luck: NDArray[np.int64]) -> None:
+    """Give two clicks in the sender's basis, and none in the other, a random bit; count it when it is wrong."""
+    state = code >> 2
+    if mask == 3 << (state & 2):
+        luck[code & 3] += live * (random_bit(seed, symbol) != (state & 1))
 
 
 @njit(nogil=True, cache=True)
@@ -163,46 +143,80 @@ def sift(
     detectors: NDArray[np.uint8],
     offsets_ps: NDArray[np.float32],
     half_window_ps: float,
-    hold_symbols: int,
-    stop: int,
+    hold: int,
     codes: NDArray[np.uint8],
-    cumulative: NDArray[np.int32],
     seed: int,
     state: NDArray[np.int64],
-    counters: NDArray[np.int64],
-    clicks: NDArray[np.int64],
+    outcomes: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    luck: NDArray[np.int64],
 ) -> None:
-    """Count the tags of ascending symbols, and the live symbols before ``stop``.
+    """Count the tags of ascending symbols.
 
-    ``state``: CURRENT symbol (-1: none) with its PLACE in the pattern, MASK of detectors and whether it
-    IS_LIVE; NEXT symbol that can be live and is not yet counted, and its NEXT_PLACE. The symbol ``stop``
-    stays open: more tags of it may follow.
+    ``codes``: intensity + 4 * state of each symbol of the pattern. ``state``: CURRENT symbol with its PLACE in the
+    pattern, the MASK of its detectors that clicked in the window (bit ``2 * basis + bit``), whether it IS_LIVE, and
+    LIVE_SYMBOLS without a tag so far. ``outcomes`` (16, 16): live symbols by code and mask. A stretch of live symbols
+    begins ``hold + 1`` after one with tags, at place p (``begins[p]``), and ends at one with tags (``ends``).
+    ``luck``: see :func:`settle_double`.
     """
-    length = len(codes)
     current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
-    following, following_place = state[NEXT], state[NEXT_PLACE]
-    for i in range(len(symbols) + 1):
-        n = symbols[i] if i < len(symbols) else stop
+    live_symbols = state[LIVE_SYMBOLS]
+    for i in range(len(symbols)):
+        n = symbols[i]
         if n != current:
-            if current >= 0 and live:
-                settle_symbol(current, codes[place], mask, seed, counters, clicks)
-            current = -1
-        if i == len(symbols):
-            break
-        if current < 0:
-            live = n >= following
-            if live:
-                following_place = add_live(following_place, n - following, cumulative, counters)
-                following = n
-            current, place, mask = n, following_place, 0
-            following_place += n + hold_symbols + 1 - following
-            following = n + hold_symbols + 1
-            while following_place >= length:
-                following_place -= length
-        if abs(offsets_ps[i]) < half_window_ps:
-            mask |= 1 << detectors[i]
-    if following < stop:
-        following_place = add_live(following_place, stop - following, cumulative, counters)
-        following = stop
+            place, live = _next_symbol(
+                n, current, place, mask, live, hold, codes, seed, outcomes, ends, begins, luck
+            )
+            live_symbols += live * (n - current - hold - 1)
+            current, mask = n, np.int64(0)
+        mask |= np.int64(abs(offsets_ps[i]) < half_window_ps) << np.int64(detectors[i])
     state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE] = current, place, mask, live
-    state[NEXT], state[NEXT_PLACE] = following, following_place
+    state[LIVE_SYMBOLS] = live_symbols
+
+
+@njit(nogil=True, cache=True)
+def sift_words(
+    words: NDArray[np.uint64],
+    time_shift: int,
+    start: int,
+    symbol: int,
+    fraction: float,
+    rate: float,
+    half_window: float,
+    masks: NDArray[np.int64],
+    hold: int,
+    codes: NDArray[np.uint8],
+    seed: int,
+    state: NDArray[np.int64],
+    outcomes: NDArray[np.int64],
+    ends: NDArray[np.int64],
+    begins: NDArray[np.int64],
+    luck: NDArray[np.int64],
+) -> None:
+    """Do the same from a tagger's own words in one pass: decode, fold, gate, sift.
+
+    The time of a word is above ``time_shift``, its detectors are ``masks`` (32) of its lowest five bits; none at all
+    is a dummy. Ticks t are at symbol coordinate ``symbol + fraction + (t - start) * rate``; ``half_window`` is in
+    symbols, and a slot begins so much before its pulse.
+    """
+    current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
+    live_symbols = state[LIVE_SYMBOLS]
+    shift = np.uint64(time_shift)
+    lead = fraction + half_window
+    for i in range(len(words)):
+        detectors = masks[words[i] & np.uint64(31)]
+        if detectors == 0:
+            continue
+        u = lead + np.float64(np.int64(words[i] >> shift) - start) * rate
+        whole = np.int64(u)  # never negative
+        n = symbol + whole
+        if n != current:
+            place, live = _next_symbol(
+                n, current, place, mask, live, hold, codes, seed, outcomes, ends, begins, luck
+            )
+            live_symbols += live * (n - current - hold - 1)
+            current, mask = n, np.int64(0)
+        mask |= detectors * np.int64(u - whole < 2 * half_window)
+    state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE] = current, place, mask, live
+    state[LIVE_SYMBOLS] = live_symbols

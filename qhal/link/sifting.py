@@ -1,15 +1,31 @@
 """Count symbols, clicks and errors by intensity, in the time in which the detectors could click."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
 from qhal.link.estimates import SiftedCounts
-from qhal.link.kernels import CURRENT, NEXT, NEXT_PLACE, sift
+from qhal.link.kernels import settle_double, sift, sift_words
 from qhal.link.pattern import SymbolPattern
 from qhal.link.symbol_tags import SymbolTags
+from qhal.tags.codecs.sfifteen import WordLayout
+
+
+@dataclass(frozen=True, slots=True)
+class StraightClock:
+    """Where symbols are for a while: the pulse of symbol n arrives where ``symbol + fraction + (t - time) rate`` is n.
+
+    ``rate``: symbols per picosecond of the tagger.
+    """
+
+    time_ps: int
+    symbol: int
+    fraction: float
+    rate: float
 
 
 class Sifter:
@@ -29,43 +45,140 @@ class Sifter:
                 f"hold-off {hold_off_ps} ps and seed {seed} must not be negative (seed below 2^63)"
             )
         self._hold = math.ceil(hold_off_ps / pattern.period_ps)
+        self._period_ps = pattern.period_ps
         self._codes = pattern.intensity + 4 * pattern.states
         one_hot = pattern.intensity[:, None] == np.arange(3)
-        self._cumulative = np.concatenate(
-            (np.zeros((1, 3), np.int32), np.cumsum(one_hot, axis=0, dtype=np.int32))
-        )
+        self._cumulative = np.concatenate((np.zeros((1, 3), np.int64), np.cumsum(one_hot, axis=0)))
         self._seed = seed
-        self._state = np.array([-1, 0, 0, 0, 0, 0], np.int64)
         self._stop: int | None = None
-        self._counters = np.zeros((6, 3), np.int64)
-        self._clicks = np.zeros((3, 4, 4), np.int64)
+        self._state = np.zeros(5, np.int64)
+        self._outcomes = np.zeros((16, 16), np.int64)
+        self._ends, self._begins = np.zeros((2, len(pattern)), np.int64)
+        self._luck = np.zeros(3, np.int64)
+        self._live = np.zeros(3, np.int64)
 
     def push(self, parts: Iterable[SymbolTags]) -> None:
         """Count the next parts of the stream. Raises OutOfRange when one goes back."""
         for tags in parts:
-            if self._stop is not None and tags.start < self._stop:
-                raise OutOfRange(f"symbols from {tags.start} were counted already, up to {self._stop}")
-            if tags.start != self._stop:
-                self._state[CURRENT] = -1  # what was open at the gap is not complete
-                self._state[NEXT] = tags.start + self._hold
-                self._state[NEXT_PLACE] = self._state[NEXT] % len(self._codes)
+            self._begin(tags.start, tags.stop)
             sift(
                 tags.symbols,
                 tags.detectors,
                 tags.offsets_ps,
                 tags.window_ps / 2,
                 self._hold,
-                tags.stop,
                 self._codes,
-                self._cumulative,
                 self._seed,
                 self._state,
-                self._counters,
-                self._clicks,
+                self._outcomes,
+                self._ends,
+                self._begins,
+                self._luck,
             )
-            self._stop = tags.stop
+
+    def push_words(
+        self,
+        words: NDArray[np.uint64],
+        layout: WordLayout,
+        clock: StraightClock,
+        symbols: range,
+        window_ps: float,
+        detector_of: Sequence[int] = (0, 1, 2, 3),
+    ) -> None:
+        """Count a tagger's own words, in one pass: for rates at which separate steps do not keep up.
+
+        ``clock`` places the words' times, which must not wrap; ``symbols`` are those that the words cover;
+        ``detector_of``: ``2 * basis + bit`` of the four inputs. Raises OutOfRange for a window that is no part of the
+        period, and as :meth:`push`.
+        """
+        if not 0 < window_ps <= self._period_ps:
+            raise OutOfRange(f"a window of {window_ps} ps in a period of {self._period_ps} ps")
+        if sorted(detector_of) != [0, 1, 2, 3]:
+            raise OutOfRange(f"detectors {tuple(detector_of)} are not 0, 1, 2, 3 in some order")
+        patterns, masks = np.arange(32), np.zeros(32, np.int64)
+        for n, detector in enumerate(detector_of):
+            masks |= (patterns >> n & 1) << detector
+        masks[patterns & layout.dummy != 0] = 0
+        tick_ps = layout.factor / 2**layout.halvings
+        start = (clock.time_ps << layout.halvings) // layout.factor
+        early_ps = clock.time_ps - start * tick_ps
+        self._begin(symbols.start, symbols.stop)
+        sift_words(
+            words,
+            layout.time_shift,
+            start,
+            clock.symbol,
+            clock.fraction - early_ps * clock.rate,
+            tick_ps * clock.rate,
+            window_ps / 2 / self._period_ps,
+            masks,
+            self._hold,
+            self._codes,
+            self._seed,
+            self._state,
+            self._outcomes,
+            self._ends,
+            self._begins,
+            self._luck,
+        )
 
     def counts(self) -> SiftedCounts:
         """Return a snapshot of the counts so far."""
-        live, clicked, sifted, errors, cross_basis, same_basis = self._counters.copy()
-        return SiftedCounts(live, clicked, sifted, errors, cross_basis, same_basis, self._clicks.copy())
+        outcomes, luck, live = self._settled()
+        by_mask = outcomes.reshape(4, 4, 16)[:, :3]  # state, intensity, mask
+        states, masks = np.arange(4)[:, None], np.arange(16)[None, :]
+        clicks = np.stack([by_mask[..., masks[0] >> n & 1 == 1].sum(axis=2) for n in range(4)], axis=2)
+        cross = (masks & 3 > 0) & (masks >> 2 > 0)
+        double = ~cross & ((masks == 3) | (masks == 12))
+        own = masks >> (states & 2) & 3  # the clicks in the sender's basis
+        sifted = ~cross & (own > 0)
+        wrong = sifted & (own == 2 - (states & 1))
+
+        def counted(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+            total: NDArray[np.int64] = (by_mask * chosen[:, None, :]).sum(axis=(0, 2))
+            return total
+
+        every = np.ones((4, 16), bool)
+        return SiftedCounts(
+            live + counted(every),
+            counted(every & (masks > 0)),
+            counted(sifted),
+            counted(wrong) + luck,
+            counted(every & cross),
+            counted(every & double),
+            clicks.transpose(1, 0, 2),
+        )
+
+    def _begin(self, start: int, stop: int) -> None:
+        if self._stop is not None and start < self._stop:
+            raise OutOfRange(f"symbols from {start} were counted already, up to {self._stop}")
+        if start != self._stop:
+            self._outcomes, self._luck, self._live = self._settled()
+            self._ends[:] = self._begins[:] = 0
+            # As after a click in the last symbol of the gap.
+            before = start - 1
+            self._state[:] = before, before % len(self._codes), 0, 0, 0
+        self._stop = stop
+
+    def _settled(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Return outcomes, luck and live symbols without a tag, up to where the stream has come."""
+        outcomes, luck, live = self._outcomes.copy(), self._luck.copy(), self._live.copy()
+        if self._stop is None:
+            return outcomes, luck, live
+        current, place, mask, is_live, live_symbols = self._state.tolist()
+        if current < self._stop:  # what is open at the end is not complete
+            outcomes[self._codes[place], mask] += is_live
+            settle_double(current, int(self._codes[place]), mask, is_live, self._seed, luck)
+        length, first = len(self._codes), current + self._hold + 1
+        if first < self._stop:
+            live += self._symbols_before(self._stop) - self._symbols_before(first)
+        after = (np.arange(length) + self._hold + 1) % length
+        live += self._ends @ self._cumulative[:-1] - self._begins @ self._cumulative[after]
+        turns = (live_symbols - self._ends @ np.arange(length) + self._begins @ after) // length
+        return outcomes, luck, live + turns * self._cumulative[-1]
+
+    def _symbols_before(self, symbol: int) -> NDArray[np.int64]:
+        """Return how many symbols of each intensity come before a symbol."""
+        turns, place = divmod(symbol, len(self._codes))
+        count: NDArray[np.int64] = turns * self._cumulative[-1] + self._cumulative[place]
+        return count

@@ -7,10 +7,11 @@ from qhal.errors import OutOfRange
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.kernels import random_bit
 from qhal.link.pattern import Intensity, bb84_pattern
-from qhal.link.sifting import Sifter
+from qhal.link.sifting import Sifter, StraightClock
 from qhal.link.symbol_tags import SymbolTags
 from qhal.link.sync import SymbolClock
 from qhal.tags.batch import Gap
+from qhal.tags.codecs.sfifteen import TDC1_CONSOLIDATED, TDC2, TIMESTAMP3
 from tests.link.link_clicks import Link, cut, ideal_response, with_gap
 
 PATTERN = bb84_pattern(21)
@@ -105,6 +106,53 @@ def test_the_cut_of_the_stream_makes_no_difference():
         sifter.push(clock.finish())
         results.append(sifter.counts())
     assert_same(results[0], {name: getattr(results[1], name) for name in FIELDS})
+
+
+@pytest.mark.parametrize("layout", [TDC2, TDC1_CONSOLIDATED, TIMESTAMP3], ids=lambda layout: layout.name)
+def test_words_in_one_pass_are_counted_as_step_by_step(layout):
+    rng = np.random.default_rng(7)
+    pattern = bb84_pattern(3, 256)
+    symbols = np.cumsum(rng.geometric(0.2, 4000)) + 100
+    tick_ps = layout.factor / 2**layout.halvings
+    clock = StraightClock(10**12 + 7, 90, 0.25, (1 + 2e-6) / pattern.period_ps)
+    offsets = rng.choice([-400.0, 0.0, 400.0, 4000.0, 7000.0], len(symbols))
+    times = clock.time_ps + (symbols - clock.symbol - clock.fraction) / clock.rate + offsets
+    ticks = np.round(times / tick_ps).astype(np.int64)
+    patterns = np.where(
+        rng.random(len(symbols)) < 0.1,
+        rng.integers(1, 16, len(symbols)),
+        1 << rng.integers(0, 4, len(symbols)),
+    )
+    words = ticks.astype(np.uint64) << np.uint64(layout.time_shift) | patterns.astype(np.uint64)
+    if layout.dummy:
+        words[::50] |= np.uint64(layout.dummy)
+        patterns[::50] = 0
+    wiring = (2, 0, 3, 1)
+    rows, inputs = np.nonzero(patterns[:, None] >> np.arange(4) & 1)
+    stop = int(symbols[-1]) + 40
+    step_by_step, one_pass = Sifter(pattern, 25_000, 11), Sifter(pattern, 25_000, 11)
+    step_by_step.push(
+        [
+            SymbolTags(
+                symbols[rows],
+                np.array(wiring, np.uint8)[inputs],
+                offsets[rows].astype(np.float32),
+                90,
+                stop,
+                3000.0,
+            )
+        ]
+    )
+    for part, first, last in (
+        (slice(0, 1500), 90, int(symbols[1500])),
+        (slice(1500, None), int(symbols[1500]), stop),
+    ):
+        one_pass.push_words(words[part], layout, clock, range(first, last), 3000.0, wiring)
+    assert_same(one_pass.counts(), {name: getattr(step_by_step.counts(), name) for name in FIELDS})
+    with pytest.raises(OutOfRange, match="a window of 20000 ps in a period of 10000"):
+        one_pass.push_words(words, layout, clock, range(stop, stop + 1), 20_000)
+    with pytest.raises(OutOfRange, match="are not 0, 1, 2, 3 in some order"):
+        one_pass.push_words(words, layout, clock, range(stop, stop + 1), 3000, (0, 0, 1, 2))
 
 
 def test_each_click_takes_the_hold_off_out_and_so_does_a_gap():
