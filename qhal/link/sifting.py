@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
 from qhal.link.estimates import SiftedCounts
-from qhal.link.kernels import settle_double, sift, sift_words
+from qhal.link.kernels import bad_luck, sift, sift_words
 from qhal.link.pattern import SymbolPattern
 from qhal.link.symbol_tags import SymbolTags
 from qhal.tags.codecs.sfifteen import WordLayout
@@ -61,7 +61,7 @@ class Sifter:
         """Count the next parts of the stream. Raises OutOfRange when one goes back."""
         for tags in parts:
             self._begin(tags.start, tags.stop)
-            sift(
+            ascending = sift(
                 tags.symbols,
                 tags.detectors,
                 tags.offsets_ps,
@@ -75,6 +75,7 @@ class Sifter:
                 self._begins,
                 self._luck,
             )
+            self._check(ascending, range(tags.start, tags.stop))
 
     def push_words(
         self,
@@ -103,7 +104,7 @@ class Sifter:
         start = (clock.time_ps << layout.halvings) // layout.factor
         early_ps = clock.time_ps - start * tick_ps
         self._begin(symbols.start, symbols.stop)
-        sift_words(
+        ascending = sift_words(
             words,
             layout.time_shift,
             start,
@@ -121,6 +122,7 @@ class Sifter:
             self._begins,
             self._luck,
         )
+        self._check(ascending, symbols)
 
     def counts(self) -> SiftedCounts:
         """Return a snapshot of the counts so far."""
@@ -160,6 +162,11 @@ class Sifter:
             self._state[:] = before, before % len(self._codes), 0, 0, 0
         self._stop = stop
 
+    def _check(self, ascending: bool, symbols: range) -> None:
+        if not ascending:
+            self._stop = None  # what was counted of this piece is not whole: begin anew after it
+            raise OutOfRange(f"symbols {symbols.start} to {symbols.stop}: the tags are not in order")
+
     def _settled(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Return outcomes, luck and live symbols without a tag, up to where the stream has come."""
         outcomes, luck, live = self._outcomes.copy(), self._luck.copy(), self._live.copy()
@@ -168,7 +175,8 @@ class Sifter:
         current, place, mask, is_live, live_symbols = self._state.tolist()
         if current < self._stop:  # what is open at the end is not complete
             outcomes[self._codes[place], mask] += is_live
-            settle_double(current, int(self._codes[place]), mask, is_live, self._seed, luck)
+            code = int(self._codes[place])
+            luck[code & 3] += is_live * bad_luck(current, code >> 2, mask, self._seed)
         length, first = len(self._codes), current + self._hold + 1
         if first < self._stop:
             live += self._symbols_before(self._stop) - self._symbols_before(first)
