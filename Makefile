@@ -16,7 +16,7 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/ready .venv-sequence/ready
+bench: .venv/ready .venv-sequence/ready .venv-tags/ready
 	$(BIN)/python -m benchmarks
 
 stress: .venv/ready

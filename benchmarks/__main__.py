@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.runner import Outcome
 
-NAMES = ("roundtrip", "imports", "clicks", "scale")
+NAMES = ("roundtrip", "imports", "clicks", "tags", "scale")
 
 
 def main() -> int:

@@ -110,7 +110,7 @@ def random_bit(seed: int, symbol: int) -> int:
 
 
 @njit(inline="always")
-def _next_symbol(n, current, place, mask, live, hold, codes, seed, outcomes, ends, begins, luck):
+def _next_symbol(n, current, place, mask, live, hold, codes, seed, outcomes, edges, luck):
     """Settle the current symbol and go on to symbol ``n``; return its place, and whether it is live (0 or 1).
 
     Nothing here branches on what clicked: whether a click is live, sifted or wrong is as good as random, and a branch
@@ -125,8 +125,8 @@ def _next_symbol(n, current, place, mask, live, hold, codes, seed, outcomes, end
     while place >= len(codes):  # seldom more than once: much faster than a division
         place -= len(codes)
     is_live = np.int64(n > current + hold)
-    ends[np.uint64(place)] += is_live
-    begins[np.uint64(before)] += is_live
+    edges[np.uint64(before), 0] += is_live
+    edges[np.uint64(place), 1] += is_live
     return place, is_live
 
 
@@ -147,16 +147,15 @@ def sift(
     seed: int,
     state: NDArray[np.int64],
     outcomes: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    begins: NDArray[np.int64],
+    edges: NDArray[np.int32],
     luck: NDArray[np.int64],
 ) -> bool:
     """Count the tags of ascending symbols; return whether they were.
 
     ``codes``: intensity + 4 * state of each symbol of the pattern. ``state``: CURRENT symbol with its PLACE in the
     pattern, the MASK of its detectors that clicked in the window (bit ``2 * basis + bit``), whether it IS_LIVE, and
-    LIVE_SYMBOLS without a tag so far. ``outcomes`` (16, 16): live symbols by code and mask. A stretch of live symbols
-    begins ``hold + 1`` after one with tags, at place p (``begins[p]``), and ends at one with tags (``ends``).
+    LIVE_SYMBOLS without a tag so far. ``outcomes`` (16, 16): live symbols by code and mask. ``edges`` (length of the
+    pattern, 2): stretches of live symbols by the place of the tags before them, and of those that end them.
     ``luck``: wrong random bits by intensity.
     """
     current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
@@ -167,7 +166,7 @@ def sift(
             if n < current:
                 return False
             place, live = _next_symbol(
-                n, current, place, mask, live, hold, codes, seed, outcomes, ends, begins, luck
+                n, current, place, mask, live, hold, codes, seed, outcomes, edges, luck
             )
             live_symbols += live * (n - current - hold - 1)
             current, mask = n, np.int64(0)
@@ -192,8 +191,7 @@ def sift_words(
     seed: int,
     state: NDArray[np.int64],
     outcomes: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    begins: NDArray[np.int64],
+    edges: NDArray[np.int32],
     luck: NDArray[np.int64],
 ) -> bool:
     """Do the same from a tagger's own words in one pass: decode, fold, gate, sift.
@@ -217,7 +215,7 @@ def sift_words(
             if n < current:
                 return False
             place, live = _next_symbol(
-                n, current, place, mask, live, hold, codes, seed, outcomes, ends, begins, luck
+                n, current, place, mask, live, hold, codes, seed, outcomes, edges, luck
             )
             live_symbols += live * (n - current - hold - 1)
             current, mask = n, np.int64(0)

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
 from qhal.link.estimates import SiftedCounts
-from qhal.link.kernels import bad_luck, sift, sift_words
+from qhal.link.kernels import LIVE_SYMBOLS, bad_luck, sift, sift_words
 from qhal.link.pattern import SymbolPattern
 from qhal.link.symbol_tags import SymbolTags
 from qhal.tags.codecs.sfifteen import WordLayout
+
+_EDGE_ROOM = 2**31 - 1
+"""Tags after which 32 bits could not hold the edges of one place any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +56,15 @@ class Sifter:
         self._stop: int | None = None
         self._state = np.zeros(5, np.int64)
         self._outcomes = np.zeros((16, 16), np.int64)
-        self._ends, self._begins = np.zeros((2, len(pattern)), np.int64)
+        self._edges = np.zeros((len(pattern), 2), np.int32)
+        self._room = _EDGE_ROOM
         self._luck = np.zeros(3, np.int64)
         self._live = np.zeros(3, np.int64)
 
     def push(self, parts: Iterable[SymbolTags]) -> None:
         """Count the next parts of the stream. Raises OutOfRange when one goes back."""
         for tags in parts:
-            self._begin(tags.start, tags.stop)
+            self._begin(tags.start, tags.stop, len(tags))
             ascending = sift(
                 tags.symbols,
                 tags.detectors,
@@ -71,8 +75,7 @@ class Sifter:
                 self._seed,
                 self._state,
                 self._outcomes,
-                self._ends,
-                self._begins,
+                self._edges,
                 self._luck,
             )
             self._check(ascending, range(tags.start, tags.stop))
@@ -103,7 +106,7 @@ class Sifter:
         tick_ps = layout.factor / 2**layout.halvings
         start = (clock.time_ps << layout.halvings) // layout.factor
         early_ps = clock.time_ps - start * tick_ps
-        self._begin(symbols.start, symbols.stop)
+        self._begin(symbols.start, symbols.stop, len(words))
         ascending = sift_words(
             words,
             layout.time_shift,
@@ -118,8 +121,7 @@ class Sifter:
             self._seed,
             self._state,
             self._outcomes,
-            self._ends,
-            self._begins,
+            self._edges,
             self._luck,
         )
         self._check(ascending, symbols)
@@ -151,15 +153,20 @@ class Sifter:
             clicks.transpose(1, 0, 2),
         )
 
-    def _begin(self, start: int, stop: int) -> None:
+    def _begin(self, start: int, stop: int, tags: int) -> None:
         if self._stop is not None and start < self._stop:
             raise OutOfRange(f"symbols from {start} were counted already, up to {self._stop}")
         if start != self._stop:
             self._outcomes, self._luck, self._live = self._settled()
-            self._ends[:] = self._begins[:] = 0
+            self._edges[:] = 0
             # As after a click in the last symbol of the gap.
             before = start - 1
             self._state[:] = before, before % len(self._codes), 0, 0, 0
+        self._room -= tags
+        if self._room < 0:
+            self._live += self._stretches()
+            self._edges[:] = self._state[LIVE_SYMBOLS] = 0
+            self._room = _EDGE_ROOM - tags
         self._stop = stop
 
     def _check(self, ascending: bool, symbols: range) -> None:
@@ -172,18 +179,25 @@ class Sifter:
         outcomes, luck, live = self._outcomes.copy(), self._luck.copy(), self._live.copy()
         if self._stop is None:
             return outcomes, luck, live
-        current, place, mask, is_live, live_symbols = self._state.tolist()
+        current, place, mask, is_live, _ = self._state.tolist()
         if current < self._stop:  # what is open at the end is not complete
             outcomes[self._codes[place], mask] += is_live
             code = int(self._codes[place])
             luck[code & 3] += is_live * bad_luck(current, code >> 2, mask, self._seed)
-        length, first = len(self._codes), current + self._hold + 1
+        first = current + self._hold + 1
         if first < self._stop:
             live += self._symbols_before(self._stop) - self._symbols_before(first)
-        after = (np.arange(length) + self._hold + 1) % length
-        live += self._ends @ self._cumulative[:-1] - self._begins @ self._cumulative[after]
-        turns = (live_symbols - self._ends @ np.arange(length) + self._begins @ after) // length
-        return outcomes, luck, live + turns * self._cumulative[-1]
+        return outcomes, luck, live + self._stretches()
+
+    def _stretches(self) -> NDArray[np.int64]:
+        """Return the symbols of the stretches that have an end: places tell all but whole turns, their sum the rest."""
+        length = len(self._codes)
+        starts, places = (np.arange(length) + self._hold + 1) % length, np.arange(length)
+        begins, ends = self._edges.T.astype(np.int64)
+        turns = (self._state[LIVE_SYMBOLS] - ends @ places + begins @ starts) // length
+        live: NDArray[np.int64] = ends @ self._cumulative[:-1] - begins @ self._cumulative[starts]
+        live += turns * self._cumulative[-1]
+        return live
 
     def _symbols_before(self, symbol: int) -> NDArray[np.int64]:
         """Return how many symbols of each intensity come before a symbol."""

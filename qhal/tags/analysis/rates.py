@@ -1,5 +1,7 @@
 """Counts and rates over live time, in total and over time. Needs numpy only."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -32,8 +34,9 @@ class RateMeter:
             self._add(part, (batch.epoch, place))
 
     def rates_hz(self) -> dict[int, float]:
-        """Return the rate of each channel that has tags."""
-        return {channel: count / self._live(channel) for channel, count in sorted(self.counts.items())}
+        """Return the rate of each channel that has tags (inf when all of them came in gaps)."""
+        live_s = {channel: self._live(channel) for channel in sorted(self.counts)}
+        return {c: self.counts[c] / seconds if seconds else math.inf for c, seconds in live_s.items()}
 
     def over_time(self, channel: int, epoch: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the beginnings of the bins (s) and the rates in them (1/s; nan where nothing was live)."""

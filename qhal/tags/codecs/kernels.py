@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 
 _BLOCK = 512
+_GROUP = 64
 
 
 @njit(nogil=True, cache=True)
@@ -31,18 +32,68 @@ def decode_picoquant(
     ``latest``: the last time before it, ``tolerance``: by how much a time may be before an earlier one.
     Returns (records written, overflow after it, whether times ascend, index of the first impossible word or -1).
     """
+    shift = np.uint32(channel_shift)
+    first_special = np.uint32(special_channel << channel_shift)
+    time_mask = (np.uint32(1) << np.uint32(time_bits)) - np.uint32(1)
+    lowest_photon, highest_photon = np.uint32(lowest), np.uint32(min(highest, special_channel - 1))
+    places = np.empty(_BLOCK + 1, np.int64)
+    filled, ordered, bad = 0, True, -1
+    for i in range(0, len(words), _BLOCK):
+        block = words[i : i + _BLOCK]
+        # Where the special words are: most groups have none, and one comparison of the compiler's says so.
+        specials = 0
+        for group in range(0, len(block), _GROUP):
+            words_of_group = block[group : group + _GROUP]
+            found = False
+            for n in range(len(words_of_group)):
+                found |= words_of_group[n] >= first_special
+            if found:
+                for n in range(len(words_of_group)):
+                    if words_of_group[n] >= first_special:
+                        places[specials] = group + n
+                        specials += 1
+        places[specials] = len(block)
+        begin = 0
+        for k in range(specials + 1):
+            stop = places[k]
+            count = stop - begin
+            if count > 0 and _decode_photons(
+                block[begin:stop], time_mask, shift, lowest_photon, highest_photon, offset, overflow, latest,
+                ticks[filled : filled + count], channels[filled : filled + count],
+            ):  # fmt: skip
+                if dtime_bits > 0:
+                    _decode_dtimes(block[begin:stop], time_bits, dtime_bits, dtimes[filled : filled + count])
+                filled += count
+                begin = stop
+                latest = ticks[filled - 1]
+            if begin < len(block):
+                # The special word, or what did not go so smoothly before it.
+                last = min(stop + 1, len(block))
+                filled, overflow, latest, ordered, bad = _decode_singly(
+                    block[begin:last], time_bits, dtime_bits, shift, special_channel, lowest, highest, offset, wrap,
+                    counted, overflow, latest, tolerance, ordered, ticks, channels, dtimes, filled,
+                )  # fmt: skip
+                if bad >= 0:
+                    return filled, overflow, ordered, i + begin + bad
+                begin = last
+    return filled, overflow, ordered, bad
+
+
+@njit(nogil=True, cache=True)
+def _decode_singly(
+    words, time_bits, dtime_bits, shift, special_channel, lowest, highest, offset, wrap, counted, overflow, latest,
+    tolerance, ordered, ticks, channels, dtimes, filled,
+):  # fmt: skip
+    """Decode words one by one, whatever they are; as :func:`decode_picoquant`, with ``latest`` and ``filled``."""
     t3 = dtime_bits > 0
     time_mask = (np.uint32(1) << np.uint32(time_bits)) - np.uint32(1)
     dtime_mask = (np.uint32(1) << np.uint32(dtime_bits)) - np.uint32(1)
-    shift = np.uint32(channel_shift)
-    dtime_shift = np.uint32(time_bits)
-    special_from = np.uint32(special_channel)
-    filled = 0
-    ordered = True
-    for i in range(len(words)):
-        word = words[i]
+    dtime_shift, special_from = np.uint32(time_bits), np.uint32(special_channel)
+    for n in range(len(words)):
+        word = words[n]
         time = np.int64(word & time_mask)
         channel = word >> shift
+        dtime = np.uint16(0)
         if channel >= special_from:
             if special_channel == 15:  # PicoHarp 300: one kind of special record, told apart by a field
                 field = np.int64(word & np.uint32(15))
@@ -52,7 +103,7 @@ def decode_picoquant(
                     overflow += wrap
                     continue
                 if field > 15:
-                    return filled, overflow, ordered, i
+                    return filled, overflow, latest, ordered, n
                 number = np.int64(200) + field
                 if not t3:
                     time &= np.int64(~15)
@@ -62,17 +113,16 @@ def decode_picoquant(
                     overflow += wrap * max(time, np.int64(1)) if counted else wrap
                     continue
                 if number > 15 or (t3 and number == 0):
-                    return filled, overflow, ordered, i
+                    return filled, overflow, latest, ordered, n
                 number = number + np.int64(200) if number > 0 else np.int64(0)
-            dtime = np.uint16(0)
         elif channel < lowest or channel > highest:
-            return filled, overflow, ordered, i
+            return filled, overflow, latest, ordered, n
         else:
             number = np.int64(channel) + offset
             dtime = np.uint16((word >> dtime_shift) & dtime_mask)
         time += overflow
         if time < latest - tolerance:
-            return filled, overflow, ordered, i
+            return filled, overflow, latest, ordered, n
         if time < latest:
             ordered = False
         else:
@@ -82,7 +132,30 @@ def decode_picoquant(
         if t3:
             dtimes[filled] = dtime
         filled += 1
-    return filled, overflow, ordered, -1
+    return filled, overflow, latest, ordered, -1
+
+
+@njit(inline="always")
+def _decode_dtimes(words, time_bits, dtime_bits, dtimes):
+    mask = (np.uint32(1) << np.uint32(dtime_bits)) - np.uint32(1)
+    for n in range(len(words)):
+        dtimes[n] = np.uint16((words[n] >> np.uint32(time_bits)) & mask)
+
+
+@njit(inline="always")
+def _decode_photons(words, time_mask, shift, lowest, highest, offset, overflow, latest, ticks, channels):
+    """Decode a run of words as if all were photons in order; tell whether it is so. No branches, as below."""
+    foreign = np.uint32(0)
+    for n in range(len(words)):
+        channel = words[n] >> shift
+        foreign |= np.uint32(channel > highest) | np.uint32(channel < lowest)
+        channels[n] = np.uint8(channel + np.uint32(offset))
+    for n in range(len(words)):
+        ticks[n] = np.int64(words[n] & time_mask) + overflow
+    back = ticks[0] - latest
+    for n in range(1, len(words)):
+        back |= ticks[n] - ticks[n - 1]
+    return foreign == 0 and back >= 0
 
 
 @njit(nogil=True, cache=True)
