@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from qhal.cli import check, drivers, simulate, status, suites, udev
+from qhal.cli import check, drivers, simulate, status, suites, tags, udev
 from qhal.cli.demo import demo
 from qhal.cli.output import ERRORS
 from qhal.errors import ConfigurationError, QhalError
@@ -26,6 +26,7 @@ app.command("udev")(udev.udev)
 app.command("check")(check.check)
 app.command("status")(status.status)
 app.command("test")(suites.run_suites)
+app.add_typer(tags.app, name="tags")
 
 
 def run() -> None:

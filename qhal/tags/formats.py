@@ -98,6 +98,11 @@ class TagFile:
         for batch in self._own if self._own is not None else self._decoded():
             yield batch if self._channels is None else batch.select(self._channels)
 
+    @property
+    def position(self) -> int:
+        """How many bytes of the file were read (0 where only its library knows)."""
+        return self._file.tell() if self._own is None else 0
+
     def close(self) -> None:
         """Close the file."""
         (self._own if self._own is not None else self._file).close()
@@ -164,10 +169,16 @@ class TagWriter:
     """Write batches to a file that appears only when it is complete; a context manager.
 
     Until :meth:`close` the content is in ``<path>.part``; leaving the context with an error removes it.
+    ``drop_gaps``: write formats that hold no gaps as if nothing were missing, instead of refusing.
     """
 
     def __init__(
-        self, path: str | Path, format: str | None = None, options: Mapping[str, Any] | None = None
+        self,
+        path: str | Path,
+        format: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        *,
+        drop_gaps: bool = False,
     ) -> None:
         self._path = Path(path)
         form = _format(format or _by_suffix(self._path), self._path)
@@ -177,6 +188,7 @@ class TagWriter:
         parsed = _options(form, options)
         if form.encoder is not None:
             self._encoder = form.encoder() if form.options is CodecOptions else form.encoder(parsed)
+            self._encoder.drop_gaps = drop_gaps
         elif form.name not in ("arrow", "parquet"):
             raise ConfigurationError(f"{form.name} is read only: its header is not public")
         if not self._path.parent.is_dir():

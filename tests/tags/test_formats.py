@@ -92,6 +92,25 @@ def test_a_table_that_holds_no_tags(tmp_path):
         open_tags(tmp_path / "other.parquet")
 
 
+@pytest.mark.parametrize("name", ["ptu", "idq-bin", "tdc2", "qutag-raw"])
+def test_gaps_and_epochs_are_not_left_out_in_silence(name, tmp_path):
+    lossy = batch([5, 6], [1, 1], gaps=(Gap(10, 20, 3, Loss.EXACT),))
+    with pytest.raises(DataError, match="holds no gaps, and tags from 10 to 20 ps are missing"):
+        with_one(tmp_path / "one", name, lossy)
+    with pytest.raises(DataError, match="after epoch 0 comes 1"):
+        with_one(tmp_path / "two", name, batch([5], [1]), batch([5], [1], epoch=1))
+    assert list(tmp_path.iterdir()) == []
+    with TagWriter(tmp_path / "three", name, drop_gaps=True) as writer:
+        writer.write(lossy)
+    assert writer.written == 2
+
+
+def with_one(path, name, *batches):
+    with TagWriter(path, name) as writer:
+        for each in batches:
+            writer.write(each)
+
+
 def test_wrong_requests(tmp_path):
     path = tmp_path / "tags"
     path.write_bytes(b"")

@@ -38,13 +38,20 @@ class RateMeter:
         live_s = {channel: self._live(channel) for channel in sorted(self.counts)}
         return {c: self.counts[c] / seconds if seconds else math.inf for c, seconds in live_s.items()}
 
-    def over_time(self, channel: int, epoch: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the beginnings of the bins (s) and the rates in them (1/s; nan where nothing was live)."""
+    def over_time(
+        self, channel: int, epoch: int = 0, least_live: float = 0.0
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the beginnings of the bins (s) and the rates in them (1/s).
+
+        A bin that was live for no more than the share ``least_live`` of it has no rate (nan).
+        """
         places = sorted(place for each, place in self._bins if each == epoch)
         rates = []
         for place in places:
             counts, live_s = self._bins[epoch, place]
-            rates.append(counts[channel] / live_s[channel] if live_s[channel] > 0 else np.nan)
+            rates.append(
+                counts[channel] / live_s[channel] if live_s[channel] > least_live * self.bin_s else np.nan
+            )
         return np.array(places) * self.bin_s, np.array(rates)
 
     def _live(self, channel: int) -> float:

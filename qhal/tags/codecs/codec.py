@@ -119,20 +119,37 @@ class TagDecoder(ABC):
 
 
 class TagEncoder(ABC):
-    """A streaming encoder of one format. ``channels``: the numbers that it can hold."""
+    """A streaming encoder of one format. ``channels``: what it can hold; ``drop_gaps``: write as if there were none."""
 
     channels: frozenset[int]
     format: ClassVar[str]
+    holds_gaps: ClassVar[bool] = False
+    drop_gaps: bool = False
+    _epoch: int | None = None
 
     @abstractmethod
     def begin(self) -> bytes:
         """Return what stands before the records."""
 
     def encode(self, batch: TagBatch) -> bytes:
-        """Return the records of a batch. Raises DataError for a channel or a gap that the format cannot hold."""
+        """Return the records of a batch.
+
+        Raises DataError for a channel, a gap or a further epoch that the format cannot hold.
+        """
         if foreign := set(batch.counts()) - self.channels:
             raise DataError(
                 f"{self.format} holds no {describe_all(foreign)}; it holds {_ranges(self.channels)}"
+            )
+        if self._epoch is not None and batch.epoch != self._epoch:
+            raise DataError(
+                f"{self.format} holds one time base, and after epoch {self._epoch} comes {batch.epoch}"
+            )
+        self._epoch = batch.epoch
+        if batch.gaps and not (self.holds_gaps or self.drop_gaps):
+            gap = batch.gaps[0]
+            raise DataError(
+                f"{self.format} holds no gaps, and tags from {gap.start_ps} to {gap.stop_ps} ps are missing; "
+                "written without its gaps, the file would look complete"
             )
         return self._encode(batch)
 

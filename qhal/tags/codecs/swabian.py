@@ -92,6 +92,7 @@ class SwabianEncoder(TagEncoder):
     """Write a Swabian raw dump; gaps of known size become overflows with missed events."""
 
     format = "swabian-dump"
+    holds_gaps = True
     channels = frozenset((*range(1, LAST_INPUT + 1), *range(falling(1), falling(LAST_INPUT) + 1)))
 
     def __init__(self, options: SwabianOptions | None = None) -> None:

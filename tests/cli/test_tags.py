@@ -1,0 +1,89 @@
+"""``qhal tags``: what is in a file, conversion and plots, and wrong requests."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from qhal.tags.batch import Gap, Loss, TagBatch
+from qhal.tags.formats import TagWriter, open_tags
+
+
+def qhal(*words):
+    return subprocess.run(
+        [sys.executable, "-m", "qhal", "tags", *map(str, words)], capture_output=True, text=True, timeout=50
+    )
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("tags") / "recording.parquet"
+    rng = np.random.default_rng(1)
+    times = np.sort(rng.integers(0, 10**12, 20_000))
+    channels = rng.integers(1, 4, len(times)).astype(np.uint8)
+    gap = Gap(3 * 10**11, 4 * 10**11, 7, Loss.EXACT, (2,))
+    with TagWriter(path) as writer:
+        writer.write(TagBatch(times, channels, 0, 10**12, gaps=(gap,)))
+        writer.write(TagBatch(times[:5], channels[:5], 0, 10**12, epoch=1))
+    return path
+
+
+def test_info(recording):
+    done = qhal("info", recording, "--json")
+    found = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert (found["format"], found["tags"], found["missed"], found["gaps"]) == (
+        "parquet",
+        20_005,
+        7,
+        {"exact": 1},
+    )
+    assert found["channels"]["2"]["rate_hz"] == pytest.approx(found["channels"]["2"]["tags"] / 1.9)
+    assert "input 2" in qhal("info", recording).stdout
+
+
+def test_a_damaged_file_is_told_with_the_byte(recording, tmp_path):
+    path = tmp_path / "tags.ptu"
+    assert qhal("convert", recording, path, "--epoch", 1).returncode == 0
+    path.write_bytes(path.read_bytes()[:-1])
+    done = qhal("info", path)
+    assert done.returncode == 1
+    assert f"cut after 3 of 4 bytes of a record (byte {path.stat().st_size - 3})" in done.stderr
+    assert "tags    4, missed 0" in done.stdout
+
+
+def test_convert_and_plot(recording, tmp_path):
+    target = tmp_path / "one.bin"
+    done = qhal("convert", recording, target, "--to", "idq-bin", "-c", 1, "--epoch", 0)
+    assert done.returncode == 0, done.stderr
+    with open_tags(recording, channels=[1]) as file:
+        expected = next(iter(file)).times_ps
+    np.testing.assert_array_equal(np.fromfile(target, "<u8").astype(np.int64), expected)
+    assert qhal("plot", recording, tmp_path / "picture.png").returncode == 0
+    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("info", "absent"), 2, "no such file"),
+        (("info", "{file}", "-f", "phu"), 2, "no format 'phu'; there are arrow"),
+        (("info", "{file}", "-o", "channel"), 2, "option 'channel': give KEY=VALUE"),
+        (("convert", "{file}", "{folder}/a.ptu"), 1, "ptu holds no gaps"),
+        (("convert", "{file}", "{folder}/a.ptu", "--drop-gaps"), 1, "after epoch 0 comes 1"),
+        (("convert", "{file}", "{folder}/a.tags"), 2, "neither content nor name says the format"),
+        (
+            ("convert", "{file}", "{folder}/a", "-t", "idq-bin"),
+            1,
+            "idq-bin holds no input 2, input 3; it holds 1",
+        ),
+        (("plot", "{file}", "{folder}/absent/a.png"), 2, "no folder"),
+    ],
+)
+def test_wrong_requests(words, code, message, recording, tmp_path):
+    done = qhal(*(word.format(file=recording, folder=tmp_path) for word in words))
+    assert done.returncode == code, done.stderr
+    assert message in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
