@@ -5,8 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from qhal.errors import OutOfRange
 from qhal.link.decoy import Estimate
 from qhal.link.errors import NotEnoughCounts
+from qhal.link.finite_key import BlockCounts
 from qhal.link.statistics import ONE_SIGMA, Interval, binomial_interval, binomial_standard_uncertainty
 
 
@@ -94,16 +96,17 @@ class ClickMatrix:
 class SiftedCounts:
     """Counts of a :class:`~qhal.link.sifting.Sifter`, int64 arrays by intensity (signal, decoy, vacuum).
 
-    ``live``: symbols at whose start all four detectors could click. Of these: ``clicked`` in the window,
-    ``sifted`` to a bit in the sender's basis, with ``errors``; ``cross_basis`` have clicks in both bases
-    (dropped from sifting), ``same_basis`` two clicks in one basis (a random bit). ``clicks``: (3, 4, 4) by
-    intensity, state and detector. Counts of disjoint spans can be added, and an earlier snapshot subtracted.
+    ``live``: symbols at whose start all four detectors could click. Of these: ``clicked`` in the window; sifted to a
+    bit in the sender's basis, with errors (``sifted_by_basis``, ``errors_by_basis``: (3, 2) by intensity and basis);
+    ``cross_basis`` have clicks in both bases (dropped from sifting), ``same_basis`` two clicks in one basis (a random
+    bit). ``clicks``: (3, 4, 4) by intensity, state and detector. Counts of disjoint spans can be added, and an earlier
+    snapshot subtracted.
     """
 
     live: NDArray[np.int64]
     clicked: NDArray[np.int64]
-    sifted: NDArray[np.int64]
-    errors: NDArray[np.int64]
+    sifted_by_basis: NDArray[np.int64]
+    errors_by_basis: NDArray[np.int64]
     cross_basis: NDArray[np.int64]
     same_basis: NDArray[np.int64]
     clicks: NDArray[np.int64]
@@ -113,6 +116,29 @@ class SiftedCounts:
 
     def __sub__(self, other: "SiftedCounts") -> "SiftedCounts":
         return SiftedCounts(*(a - b for a, b in zip(self._arrays(), other._arrays(), strict=True)))
+
+    @property
+    def sifted(self) -> NDArray[np.int64]:
+        """Sifted bits by intensity, both bases together."""
+        total: NDArray[np.int64] = self.sifted_by_basis.sum(axis=1)
+        return total
+
+    @property
+    def errors(self) -> NDArray[np.int64]:
+        """Wrong bits by intensity, both bases together."""
+        total: NDArray[np.int64] = self.errors_by_basis.sum(axis=1)
+        return total
+
+    def block(self, key_basis: int) -> BlockCounts:
+        """Return the counts as a block with its key from one basis, its test from the other. Raises OutOfRange."""
+        if key_basis not in (0, 1):
+            raise OutOfRange(f"basis {key_basis}: there are 0 and 1")
+        columns = (
+            tuple(map(float, table[:, basis]))
+            for basis in (key_basis, 1 - key_basis)
+            for table in (self.sifted_by_basis, self.errors_by_basis)
+        )
+        return BlockCounts(*columns)
 
     def gain(self, intensity: int) -> GainEstimate:
         """Return the gain of an intensity. Raises NotEnoughCounts without a live symbol."""
@@ -134,8 +160,8 @@ class SiftedCounts:
         return (
             self.live,
             self.clicked,
-            self.sifted,
-            self.errors,
+            self.sifted_by_basis,
+            self.errors_by_basis,
             self.cross_basis,
             self.same_basis,
             self.clicks,

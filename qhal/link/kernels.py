@@ -119,7 +119,7 @@ def _next_symbol(n, current, place, mask, live, hold, codes, seed, outcomes, edg
     """
     code = np.int64(codes[np.uint64(place)])
     outcomes[np.uint64(code), np.uint64(mask)] += live
-    luck[code & 3] += live * bad_luck(current, int(code >> 2), mask, seed)
+    luck[code & 3, code >> 3] += live * bad_luck(current, int(code >> 2), mask, seed)
     before = place
     place += n - current
     while place >= len(codes):  # seldom more than once: much faster than a division
@@ -156,7 +156,7 @@ def sift(
     pattern, the MASK of its detectors that clicked in the window (bit ``2 * basis + bit``), whether it IS_LIVE, and
     LIVE_SYMBOLS without a tag so far. ``outcomes`` (16, 16): live symbols by code and mask. ``edges`` (length of the
     pattern, 2): stretches of live symbols by the place of the tags before them, and of those that end them.
-    ``luck``: wrong random bits by intensity.
+    ``luck`` (3, 2): wrong random bits by intensity and basis.
     """
     current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
     live_symbols = state[LIVE_SYMBOLS]

@@ -58,7 +58,7 @@ class Sifter:
         self._outcomes = np.zeros((16, 16), np.int64)
         self._edges = np.zeros((len(pattern), 2), np.int32)
         self._room = _EDGE_ROOM
-        self._luck = np.zeros(3, np.int64)
+        self._luck = np.zeros((3, 2), np.int64)
         self._live = np.zeros(3, np.int64)
 
     def push(self, parts: Iterable[SymbolTags]) -> None:
@@ -139,17 +139,18 @@ class Sifter:
         wrong = sifted & (own == 2 - (states & 1))
 
         def counted(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-            total: NDArray[np.int64] = (by_mask * chosen[:, None, :]).sum(axis=(0, 2))
-            return total
+            """Return the symbols whose state and mask are chosen, by intensity and basis."""
+            by_state = (by_mask * chosen[:, None, :]).sum(axis=2)
+            return np.stack((by_state[:2].sum(axis=0), by_state[2:].sum(axis=0)), axis=1)
 
         every = np.ones((4, 16), bool)
         return SiftedCounts(
-            live + counted(every),
-            counted(every & (masks > 0)),
+            live + counted(every).sum(axis=1),
+            counted(every & (masks > 0)).sum(axis=1),
             counted(sifted),
             counted(wrong) + luck,
-            counted(every & cross),
-            counted(every & double),
+            counted(every & cross).sum(axis=1),
+            counted(every & double).sum(axis=1),
             clicks.transpose(1, 0, 2),
         )
 
@@ -183,7 +184,7 @@ class Sifter:
         if current < self._stop:  # what is open at the end is not complete
             outcomes[self._codes[place], mask] += is_live
             code = int(self._codes[place])
-            luck[code & 3] += is_live * bad_luck(current, code >> 2, mask, self._seed)
+            luck[code & 3, code >> 3] += is_live * bad_luck(current, code >> 2, mask, self._seed)
         first = current + self._hold + 1
         if first < self._stop:
             live += self._symbols_before(self._stop) - self._symbols_before(first)

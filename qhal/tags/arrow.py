@@ -7,8 +7,7 @@ when its writer was killed; Parquet is smaller, and has its index at the end.
 """
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qhal.errors import DataError
-from qhal.tags.batch import Gap, Loss, TagBatch
+from qhal.tags.batch import TagBatch
 
 VERSION = b"1"
 _SCHEMA = pa.schema(
@@ -41,7 +40,7 @@ class ArrowWriter:
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
-        self._writer.write_batch(_rows(batch), custom_metadata={_ONE: json.dumps(_described(batch))})
+        self._writer.write_batch(_rows(batch), custom_metadata={_ONE: json.dumps(batch.description())})
 
     def close(self) -> None:
         """End the stream."""
@@ -67,7 +66,7 @@ class ParquetWriter:
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
-        self._described.append({"rows": len(batch), **_described(batch)})
+        self._described.append({"rows": len(batch), **batch.description()})
         self._waiting.append(_rows(batch))
         self._rows += len(batch)
         if self._rows >= _ROW_GROUP:
@@ -186,25 +185,10 @@ def _rows(batch: TagBatch) -> pa.RecordBatch:
     )
 
 
-def _described(batch: TagBatch) -> dict[str, Any]:
-    gaps = [asdict(gap) for gap in batch.gaps]
-    return {"start_ps": batch.start_ps, "stop_ps": batch.stop_ps, "epoch": batch.epoch, "gaps": gaps}
-
-
-def _batch(rows: Any, described: dict[str, Any]) -> TagBatch:
-    return TagBatch(
-        rows.column("time_ps").to_numpy(),
-        rows.column("channel").to_numpy(),
-        described["start_ps"],
-        described["stop_ps"],
-        described["epoch"],
-        tuple(_gap(each) for each in described["gaps"]),
+def _batch(rows: Any, description: dict[str, Any]) -> TagBatch:
+    return TagBatch.described(
+        rows.column("time_ps").to_numpy(), rows.column("channel").to_numpy(), description
     )
-
-
-def _gap(each: dict[str, Any]) -> Gap:
-    channels: Sequence[int] = each["channels"]
-    return Gap(each["start_ps"], each["stop_ps"], each["missed"], Loss(each["loss"]), tuple(channels))
 
 
 def _check_schema(schema: pa.Schema, path: Path) -> None:

@@ -4,10 +4,10 @@ A rate or an error rate is a count divided by the time in which the counter coul
 batch always says which span it covers and what is missing in it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,6 +117,23 @@ class TagBatch:
         kept = np.isin(self.channels, list(channels))
         gaps = tuple(gap for gap in self.gaps if not gap.channels or set(gap.channels) & set(channels))
         return replace(self, times_ps=self.times_ps[kept], channels=self.channels[kept], gaps=gaps)
+
+    def description(self) -> dict[str, Any]:
+        """Return what the columns do not tell, as plain data: span, epoch, gaps."""
+        gaps = [asdict(gap) for gap in self.gaps]
+        return {"start_ps": self.start_ps, "stop_ps": self.stop_ps, "epoch": self.epoch, "gaps": gaps}
+
+    @classmethod
+    def described(
+        cls, times_ps: NDArray[np.int64], channels: NDArray[np.uint8], description: Mapping[str, Any]
+    ) -> Self:
+        """Return the batch of these columns and this :meth:`description`."""
+        gaps = tuple(
+            Gap(**{**gap, "loss": Loss(gap["loss"]), "channels": tuple(gap["channels"])})
+            for gap in description["gaps"]
+        )
+        span = (description["start_ps"], description["stop_ps"], description["epoch"])
+        return cls(times_ps, channels, *span, gaps)
 
     @classmethod
     def concatenate(cls, batches: Iterable[Self]) -> Self:

@@ -17,7 +17,8 @@ from tests.link.link_clicks import Link, cut, ideal_response, with_gap
 PATTERN = bb84_pattern(21)
 MS = 1_000_000_000
 LINK = Link(PATTERN, ideal_response(), frequency_offset=-1.1e-6, first_symbol=777.7, background_hz=2e4)
-FIELDS = ("live", "clicked", "sifted", "errors", "cross_basis", "same_basis", "clicks")
+FIELDS = ("live", "clicked", "sifted_by_basis", "errors_by_basis", "cross_basis", "same_basis", "clicks")
+SHAPES = {"sifted_by_basis": (3, 2), "errors_by_basis": (3, 2), "clicks": (3, 4, 4)}
 
 
 def tags_of(clicks, start, stop, window_ps=3000.0):
@@ -30,7 +31,7 @@ def tags_of(clicks, start, stop, window_ps=3000.0):
 
 def reference(pattern, parts, hold, seed):
     """The rule of the live symbols, symbol by symbol in plain Python."""
-    counts = {name: np.zeros(3, np.int64) for name in FIELDS[:-1]} | {"clicks": np.zeros((3, 4, 4), np.int64)}
+    counts = {name: np.zeros(SHAPES.get(name, 3), np.int64) for name in FIELDS}
     dead_until, last_stop = 0, None
     for part in parts:
         if part.start != last_stop:
@@ -61,8 +62,8 @@ def reference(pattern, parts, hold, seed):
             counts["same_basis"][k] += len(bases) == 1 and len(seen) == 2
             if bases == {basis}:
                 value = random_bit(seed, n) if len(seen) == 2 else seen.pop() % 2
-                counts["sifted"][k] += 1
-                counts["errors"][k] += value != bit
+                counts["sifted_by_basis"][k, basis] += 1
+                counts["errors_by_basis"][k, basis] += value != bit
     return counts
 
 
