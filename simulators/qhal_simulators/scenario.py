@@ -100,6 +100,11 @@ class TruthService:
         """
         truths = self._truths(request)
         scenario = self._world.scenario
+        detectors = scenario.detectors
+        if detectors.afterpulse_probability or detectors.recovery_time_ns or scenario.tagger.dnl:
+            raise ValueError(
+                "there is no closed form for detectors with a memory or a tagger with unequal bins"
+            )
         jitter_s = scenario.detectors.jitter_fwhm_ps / _FWHM_PER_SIGMA * 1e-12
         rounding_s = self._world.tagger.resolution_ps * 1e-12 / np.sqrt(12)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from qhal_simulators.physics import raman
 from qhal_simulators.physics.scenario import Scenario
 from qhal_simulators.physics.truth import Truth
-from qhal_simulators.physics.units import photon_energy_j, wavelength_nm
+from qhal_simulators.physics.units import photon_energy_j, watts, wavelength_nm
 from qhal_simulators.physics.waveform import LightPattern
 
 _POINTS_PER_CELL = 16
@@ -50,27 +50,9 @@ def background_rates_hz(truths: Weighted, raman_hz: Sequence[float] | None = Non
 def integrated_raman_hz(scenario: Scenario, truth: Truth, frequency_thz: float, steps: int = 4000) -> float:
     """Return the Raman photons per second at the detectors by integrating dP/dz along the fibre."""
     channel, receiver, table = scenario.channel, scenario.receiver, scenario.classical
-    if truth.classical_w == 0.0 or table.raman_scale == 0:
-        return 0.0
-    decay = channel.loss_db_per_km * np.log(10) / 10
-    dz = channel.length_km / steps
-    rho = raman.cross_section_per_km_nm(
-        frequency_thz, receiver.quantum_frequency_thz, channel.temperature_k, table.raman_scale
-    )
-    width_nm = (
-        wavelength_nm(receiver.quantum_frequency_thz)
-        * receiver.filter_bandwidth_ghz
-        * 1e-3
-        / receiver.quantum_frequency_thz
-    )
-    pump, scattered = truth.classical_w, 0.0
-    for _ in range(steps):  # Heun's method: both powers decay, the pump feeds the scattered light
-        slope = pump * rho * width_nm - decay * scattered
-        pump_next = pump - decay * pump * dz + (decay * dz) ** 2 / 2 * pump
-        guess = scattered + slope * dz
-        slope_next = pump_next * rho * width_nm - decay * guess
-        scattered += (slope + slope_next) / 2 * dz
-        pump = pump_next
+    pumps = [(other.frequency_thz, watts(other.power_dbm)) for other in table.others]
+    pumps += [(frequency_thz, truth.classical_w)] if truth.classical_w else []
+    scattered = sum(_scattered_w(scenario, frequency, power, steps) for frequency, power in pumps)
     after_db = (
         channel.connectors_after_db
         + channel.demux_loss_db
@@ -79,6 +61,35 @@ def integrated_raman_hz(scenario: Scenario, truth: Truth, frequency_thz: float, 
         + receiver.receiver_loss_db
     )
     return float(scattered * 10 ** (-after_db / 10) / photon_energy_j(receiver.quantum_frequency_thz))
+
+
+def _scattered_w(scenario: Scenario, frequency_thz: float, launched_w: float, steps: int) -> float:
+    """Return what leaves the fibre at the receiver's end, by Heun's method.
+
+    The pump decays from the end where it is launched; what it feeds travels to the receiver.
+    """
+    channel, receiver, table = scenario.channel, scenario.receiver, scenario.classical
+    decay = channel.loss_db_per_km * np.log(10) / 10
+    dz = channel.length_km / steps
+    rho = raman.cross_section_per_km_nm(
+        frequency_thz, receiver.quantum_frequency_thz, channel.temperature_k, table.raman_scale
+    )
+    quantum_nm = wavelength_nm(receiver.quantum_frequency_thz)
+    width_nm = quantum_nm * receiver.filter_bandwidth_ghz * 1e-3 / receiver.quantum_frequency_thz
+    counter = table.direction == "counter"
+
+    def pump_at(z_km: float) -> float:
+        way_km = channel.length_km - z_km if counter else z_km
+        return launched_w * float(np.exp(-decay * way_km))
+
+    scattered = 0.0
+    for step in range(steps if table.raman_scale else 0):
+        pump, pump_next = pump_at(step * dz), pump_at((step + 1) * dz)
+        slope = pump * rho * width_nm - decay * scattered
+        guess = scattered + slope * dz
+        slope_next = pump_next * rho * width_nm - decay * guess
+        scattered += (slope + slope_next) / 2 * dz
+    return scattered
 
 
 def expect_link(

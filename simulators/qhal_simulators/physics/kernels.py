@@ -210,10 +210,18 @@ def detect_and_tag(
     background_s,
     background_marks,
     background_count,
+    stop_s,
     dead_time_s,
+    recovery_s,
     common_hold_off,
     last_s,
     clicks,
+    after_key,
+    after_probability,
+    after_shares,
+    after_lifetimes_s,
+    pending_s,
+    pending_count,
     jitter_ps,
     clock_origin_s,
     clock_origin_ps,
@@ -221,25 +229,49 @@ def detect_and_tag(
     delay_ps,
     passes,
     resolution_ps,
+    edges_ps,
     tag_count,
     times_ps,
     channels,
 ):
-    """Merge both kinds of events, apply dead times and jitter, and tag what passes the tagger's inputs.
+    """Merge both kinds of events with afterpulses, apply dead times, recovery and jitter, and tag what passes.
 
-    ``last_s`` (4): last click of each detector, ``clicks`` (4) their number, ``tag_count`` (4) tags by input; all
-    updated. True time t reads ``clock_origin_ps + (t - clock_origin_s) * 1e12 * clock_rate`` on the tagger's clock.
-    Returns the number of tags written to ``times_ps`` and ``channels`` (inputs 1..4), in order of the clicks.
+    ``stop_s``: later events are still to come. ``last_s`` (4): last click of each detector, ``clicks`` (4) their
+    number, ``tag_count`` (4) tags by input, ``pending_s`` (4, n) and ``pending_count`` (4) afterpulses to come; all
+    updated. An afterpulse follows a click with ``after_probability``, the dead time and an exponential time of one of
+    the lifetimes (``after_shares``: cumulated) later. ``recovery_s``: time constant of the efficiency after the dead
+    time. True time t reads ``clock_origin_ps + (t - clock_origin_s) * 1e12 * clock_rate`` on the tagger's clock;
+    ``edges_ps``: of its unequal bins, repeating (empty: equal ones). Returns the number of tags written to
+    ``times_ps`` and ``channels`` (inputs 1..4), in order of the clicks; -1 when ``pending_s`` is full, -2 when the
+    output is.
     """
     i = j = filled = 0
-    while i < signal_count or j < background_count:
-        if j >= background_count or (i < signal_count and signal_s[i] <= background_s[j]):
-            time_s, mark = signal_s[i], signal_marks[i]
-            i += 1
+    after_s, after_of = _soonest(pending_s, pending_count)
+    while True:
+        time_s, mark, source = np.inf, np.int32(0), 0
+        if i < signal_count:
+            time_s, mark, source = signal_s[i], signal_marks[i], 1
+        if j < background_count and background_s[j] < time_s:
+            time_s, mark, source = background_s[j], background_marks[j], 2
+        if after_s < stop_s and after_s < time_s:
+            detector = after_of
+            time_s = after_s
+            draw = _mix(after_key + _time_bits(after_s))
+            mark = np.int32(np.int64(draw & np.uint64(JITTER_STEPS - 1)) * 4 + detector)
+            _take_soonest(pending_s[detector], pending_count, detector)
+            after_s, after_of = _soonest(pending_s, pending_count)
+        elif source == 0:
+            break
         else:
-            time_s, mark = background_s[j], background_marks[j]
-            j += 1
-        detector = mark & 3
+            i += source == 1
+            j += source == 2
+            detector = mark & 3
+            if recovery_s > 0:
+                since = time_s - last_s[detector] - dead_time_s[detector]
+                if 0 <= since < 40 * recovery_s:
+                    draw = _mix(after_key ^ _time_bits(time_s))
+                    if np.float64(draw >> np.uint64(11)) * _UNIT_53 >= 1 - math.exp(-since / recovery_s):
+                        continue
         if time_s - last_s[detector] < dead_time_s[detector]:
             continue
         if common_hold_off:
@@ -248,10 +280,29 @@ def detect_and_tag(
         else:
             last_s[detector] = time_s
         clicks[detector] += 1
+        if after_probability > 0:
+            draw = _mix(after_key + np.uint64(clicks[detector] * 4 + detector) * _GOLDEN)
+            uniform = (np.float64(draw >> np.uint64(11)) + 0.5) * _UNIT_53
+            if uniform < after_probability:
+                if pending_count[detector] == pending_s.shape[1]:
+                    return -1
+                choice = np.float64(_mix(draw + _GOLDEN) >> np.uint64(11)) * _UNIT_53
+                kind = 0
+                while kind < len(after_shares) - 1 and choice >= after_shares[kind]:
+                    kind += 1
+                wait_s = -math.log(uniform / after_probability) * after_lifetimes_s[kind]
+                pending_s[detector, pending_count[detector]] = time_s + dead_time_s[detector] + wait_s
+                pending_count[detector] += 1
+                after_s, after_of = _soonest(pending_s, pending_count)
         if passes[detector]:
+            if filled == len(times_ps):
+                return -2
             exact_ps = clock_origin_ps + (time_s - clock_origin_s) * clock_rate * 1e12
             exact_ps += jitter_ps[detector, mark >> 2] + delay_ps[detector]
-            tag_ps = np.int64(math.floor(exact_ps / resolution_ps)) * resolution_ps
+            if len(edges_ps) == 0:
+                tag_ps = np.int64(math.floor(exact_ps / resolution_ps)) * resolution_ps
+            else:
+                tag_ps = _unequal_bin(exact_ps, resolution_ps, edges_ps)
             row = filled
             # Jitter and cables turn a few neighbours round; longer delays are sorted when the tags are taken.
             while row > 0 and filled - row < 4 and times_ps[row - 1] > tag_ps:
@@ -261,3 +312,48 @@ def detect_and_tag(
             tag_count[detector] += 1
             filled += 1
     return filled
+
+
+@njit(inline="always")
+def _time_bits(time_s):
+    """Return a number that only this moment has (to 0.1 ps): what is drawn for it depends on nothing else."""
+    return np.uint64(np.int64(time_s * 1e13)) * _GOLDEN
+
+
+@njit(nogil=True, cache=True)
+def _soonest(pending_s, pending_count):
+    """Return the time of the next afterpulse (inf: none) and its detector."""
+    best_s, best = np.inf, 0
+    for detector in range(4):
+        for n in range(pending_count[detector]):
+            if pending_s[detector, n] < best_s:
+                best_s, best = pending_s[detector, n], detector
+    return best_s, best
+
+
+@njit(nogil=True, cache=True)
+def _take_soonest(times_s, count, detector):
+    """Remove the earliest time of a detector's list."""
+    earliest = 0
+    for n in range(1, count[detector]):
+        if times_s[n] < times_s[earliest]:
+            earliest = n
+    count[detector] -= 1
+    times_s[earliest] = times_s[count[detector]]
+
+
+@njit(nogil=True, cache=True)
+def _unequal_bin(exact_ps, resolution_ps, edges_ps):
+    """Return the nominal time of the bin that a time falls into; ``edges_ps`` of one turn of the interpolator."""
+    bins = len(edges_ps) - 1
+    turn_ps = bins * resolution_ps
+    turn = np.int64(math.floor(exact_ps / turn_ps))
+    within = exact_ps - turn * turn_ps
+    place = np.int64(within / resolution_ps)
+    if place >= bins:
+        place = np.int64(bins - 1)
+    while place > 0 and edges_ps[place] > within:
+        place -= 1
+    while place < bins - 1 and edges_ps[place + 1] <= within:
+        place += 1
+    return turn * turn_ps + place * resolution_ps

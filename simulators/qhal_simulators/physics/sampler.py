@@ -12,6 +12,7 @@ from qhal_simulators.physics.waveform import LightPattern
 
 _BUFFER_EVENTS = 1 << 16
 _NEVER_S = 1e300
+_PENDING_AFTERPULSES = 64
 
 Tags = tuple[NDArray[np.int64], NDArray[np.uint8]]
 
@@ -50,17 +51,39 @@ class Segment:
 
 @dataclass(slots=True)
 class TaggerInputs:
-    """The tagger's inputs as the kernels need them: delay, whether pulses pass, and the resolution."""
+    """The tagger's inputs as the kernels need them: delay, whether pulses pass, resolution, edges of unequal bins."""
 
     delay_ps: NDArray[np.float64]
     passes: NDArray[np.bool_]
     resolution_ps: int
+    edges_ps: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Memory:
+    """What a click does to the detector's later ones, beside its dead time.
+
+    ``recovery_s``: time constant with which the efficiency comes back after the dead time. ``probability``: of an
+    afterpulse per click, afterpulses included; it follows the dead time by an exponential time of one of
+    ``lifetimes_s``, chosen with ``shares``.
+    """
+
+    recovery_s: float
+    probability: float
+    shares: NDArray[np.float64]
+    lifetimes_s: NDArray[np.float64]
 
 
 class ClickSampler:
     """The two chains of events, the detectors' dead times and the tags that come of them."""
 
-    def __init__(self, seed: int, jitter_sigma_ps: NDArray[np.float64], common_hold_off: bool) -> None:
+    def __init__(
+        self, seed: int, jitter_sigma_ps: NDArray[np.float64], common_hold_off: bool, memory: Memory
+    ) -> None:
+        self._memory, self._after_key = memory, _key(seed, 3)
+        self._after_shares = np.cumsum(memory.shares)
+        self._pending_s = np.full((4, _PENDING_AFTERPULSES), _NEVER_S)
+        self._pending_count = np.zeros(4, np.int64)
         self._signal_key, self._background_key = (_key(seed, part) for part in (1, 2))
         self._signal_count = np.zeros(2, np.int64)
         self._signal_energy = np.zeros(1)
@@ -150,14 +173,23 @@ class ClickSampler:
             )  # fmt: skip
         if more or background == _BUFFER_EVENTS:
             raise OverflowError("more events than four times the mean in one piece")
-        times = np.empty(signal + background, np.int64)
-        channels = np.empty(signal + background, np.uint8)
+        # An afterpulse can follow each click, and each afterpulse; what is pending may come, too.
+        room = (
+            2 * (signal + background) + 4 * _PENDING_AFTERPULSES
+            if self._memory.probability
+            else signal + background
+        )
+        times, channels = np.empty(room, np.int64), np.empty(room, np.uint8)
         filled = kernels.detect_and_tag(
             signal_s, signal_marks, signal, background_s, background_marks, background,
-            segment.dead_time_s, self._common_hold_off, self._last_s, self.clicks, self._jitter_ps,
+            stop_s, segment.dead_time_s, self._memory.recovery_s, self._common_hold_off, self._last_s, self.clicks,
+            self._after_key, self._memory.probability, self._after_shares, self._memory.lifetimes_s,
+            self._pending_s, self._pending_count, self._jitter_ps,
             segment.origin_s, segment.clock_ps, segment.clock_rate, inputs.delay_ps, inputs.passes,
-            inputs.resolution_ps, self.tags, times, channels,
+            inputs.resolution_ps, inputs.edges_ps, self.tags, times, channels,
         )  # fmt: skip
+        if filled < 0:
+            raise OverflowError("more afterpulses than this sampler keeps")
         return times[:filled], channels[:filled]
 
 

@@ -3,9 +3,9 @@
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qhal.errors import ConfigurationError
 from qhal.node.schema import PathTable, explain
@@ -70,9 +70,25 @@ class ChannelTable(_Table):
     demux_loss_db: Decibel
 
 
-class ClassicalTable(_Table):
-    """``[classical]``: the classical channel on the same fibre. ``raman_scale`` 0 switches Raman off."""
+class OtherChannelTable(_Table):
+    """``[[classical.others]]``: a channel of another system, always on; ``power_dbm`` is launched into the fibre."""
 
+    frequency_thz: Annotated[float, Field(ge=150, le=260)]
+    power_dbm: Annotated[float, Field(ge=-60, le=30)]
+
+
+class ClassicalTable(_Table):
+    """``[classical]``: the classical channel on the same fibre. ``raman_scale`` 0 switches Raman off.
+
+    ``direction``: whether it travels with the quantum signal or against it, from the receiver's side; then only what
+    the line returns (``return_loss_db``: Rayleigh scattering of a long fibre gives about 32 dB) and Raman light come
+    back to the receiver. ``others``: further channels, for four-wave mixing and their own Raman light.
+    """
+
+    direction: Literal["co", "counter"] = "co"
+    return_loss_db: Decibel = 32.0
+    others: tuple[OtherChannelTable, ...] = ()
+    kerr_gamma_per_w_km: Annotated[float, Field(ge=0, le=10)] = 1.3
     pad_db: Decibel
     raman_scale: Annotated[float, Field(ge=0, le=10)]
     isolation_db: Decibel
@@ -107,6 +123,26 @@ class DetectorsTable(_Table):
     skew_ps: tuple[int, int, int, int]
     pulse_v: Positive
     common_hold_off: bool = False
+    recovery_time_ns: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    afterpulse_probability: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    afterpulse_lifetimes_ns: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=8)] = (1500.0,)
+    afterpulse_shares: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] = (1.0,)
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Self:
+        shares = self.afterpulse_shares
+        if len(shares) != len(self.afterpulse_lifetimes_ns) or abs(sum(shares) - 1) > 1e-9:
+            raise ValueError(
+                "afterpulse_shares: give one for each of afterpulse_lifetimes_ns, with the sum 1"
+            )
+        return self
+
+
+class TaggerTable(_Table):
+    """``[tagger]``: its bins repeat after ``interpolator_bins``, and their widths vary by ``dnl`` (1 sigma)."""
+
+    dnl: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    interpolator_bins: Annotated[int, Field(ge=2, le=4096)] = 64
 
 
 class WorldTable(_Table):
@@ -138,6 +174,7 @@ class Scenario(_Table):
     classical: ClassicalTable
     receiver: ReceiverTable
     detectors: DetectorsTable
+    tagger: TaggerTable = Field(default_factory=TaggerTable)
     instruments: dict[str, InstrumentTable]
     paths: dict[str, PathTable] = Field(default_factory=dict)
     clock_tree: dict[str, str] = Field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qhal_simulators.physics import raman
+from qhal_simulators.physics import four_wave, raman
 from qhal_simulators.physics.ports import AttenuatorPort, LaserPort, SwitchPort, WaveformPort
 from qhal_simulators.physics.scenario import IntensityModulatorTable, PhaseModulatorTable, Scenario
 from qhal_simulators.physics.units import photon_energy_j, transmission, watts, wavelength_nm
@@ -34,6 +34,7 @@ class Sender:
         self._played: tuple[object, LightPattern] | None = None
         channel, receiver = scenario.channel, scenario.receiver
         self._before_fibre_db = channel.mux_loss_db + channel.connectors_before_db
+        self._receiver_side_db = channel.demux_loss_db + channel.connectors_after_db
         self._fibre_db = channel.length_km * channel.loss_db_per_km
         self._after_fibre_db = (
             channel.connectors_after_db
@@ -86,31 +87,61 @@ class Sender:
         return watts(quantum.power_dbm) * transmission(loss_db) * duty
 
     def _classical(self, laser: LaserPort) -> tuple[float, float, float]:
-        """Return launched power, and Raman and leaked photons per second at the detectors together."""
-        if not laser.enabled:
-            return 0.0, 0.0, 0.0
-        table, channel, receiver = self._scenario.classical, self._scenario.channel, self._scenario.receiver
-        launched_w = watts(laser.power_dbm - table.pad_db - self._before_fibre_db)
+        """Return launched power, and Raman and other stray photons per second at the detectors together."""
+        table, receiver = self._scenario.classical, self._scenario.receiver
+        after = transmission(self._after_fibre_db)
         energy_j = photon_energy_j(receiver.quantum_frequency_thz)
+        launched_w, leak_hz = 0.0, 0.0
+        channels = [(other.frequency_thz, watts(other.power_dbm)) for other in table.others]
+        if laser.enabled:
+            counter = table.direction == "counter"
+            launched_w = watts(
+                laser.power_dbm
+                - table.pad_db
+                - (self._receiver_side_db if counter else self._before_fibre_db)
+            )
+            arriving_w = launched_w * transmission(table.return_loss_db if counter else self._fibre_db)
+            off_ghz = abs(laser.frequency_thz - receiver.quantum_frequency_thz) * 1e3
+            in_band = off_ghz <= receiver.filter_bandwidth_ghz / 2
+            line_leak_w = arriving_w * (after if in_band else transmission(table.isolation_db))
+            noise_leak_w = arriving_w * transmission(-table.noise_dbc + table.noise_cleanup_db)
+            leak_hz = line_leak_w / photon_energy_j(laser.frequency_thz) + noise_leak_w * after / energy_j
+            channels.append((laser.frequency_thz, launched_w))
+        scattered_w = sum(self._raman_w(*channel) for channel in channels)
+        leak_hz += self._mixed_w(channels) * after / energy_j
+        return launched_w, scattered_w * after / energy_j, leak_hz
+
+    def _raman_w(self, frequency_thz: float, launched_w: float) -> float:
+        """Return the Raman light within the quantum filter at the receiver's end of the fibre."""
+        table, channel, receiver = self._scenario.classical, self._scenario.channel, self._scenario.receiver
+        if table.raman_scale == 0:
+            return 0.0
         quantum_nm = wavelength_nm(receiver.quantum_frequency_thz)
         bandwidth_nm = quantum_nm * receiver.filter_bandwidth_ghz * 1e-3 / receiver.quantum_frequency_thz
-        scattered_w = 0.0
-        if table.raman_scale > 0:
-            rho = raman.cross_section_per_km_nm(
-                laser.frequency_thz, receiver.quantum_frequency_thz, channel.temperature_k, table.raman_scale
+        rho = raman.cross_section_per_km_nm(
+            frequency_thz, receiver.quantum_frequency_thz, channel.temperature_k, table.raman_scale
+        )
+        effective = raman.backward_length_km if table.direction == "counter" else raman.forward_length_km
+        length_km = effective(channel.length_km, channel.loss_db_per_km, channel.loss_db_per_km)
+        return launched_w * rho * bandwidth_nm * length_km
+
+    def _mixed_w(self, channels: list[four_wave.Channel]) -> float:
+        """Return the four-wave mixing within the quantum filter at the receiver's end of the fibre.
+
+        Channels that travel against the signal make light that travels on with them, away from the receiver.
+        """
+        table, channel, receiver = self._scenario.classical, self._scenario.channel, self._scenario.receiver
+        if table.direction == "counter":
+            return 0.0
+        width_thz = receiver.filter_bandwidth_ghz * 1e-3
+        found = four_wave.triples(channels, receiver.quantum_frequency_thz, width_thz)
+        return sum(
+            four_wave.mixed_w(
+                *triple, channel.length_km, channel.loss_db_per_km, channel.dispersion_ps_per_nm_km,
+                table.kerr_gamma_per_w_km,
             )
-            length_km = raman.forward_length_km(
-                channel.length_km, channel.loss_db_per_km, channel.loss_db_per_km
-            )
-            scattered_w = launched_w * rho * bandwidth_nm * length_km
-        arriving_w = launched_w * transmission(self._fibre_db)
-        after = transmission(self._after_fibre_db)
-        off_ghz = abs(laser.frequency_thz - receiver.quantum_frequency_thz) * 1e3
-        in_band = off_ghz <= receiver.filter_bandwidth_ghz / 2
-        line_leak_w = arriving_w * (after if in_band else transmission(table.isolation_db))
-        noise_leak_w = arriving_w * transmission(-table.noise_dbc + table.noise_cleanup_db)
-        leak_hz = line_leak_w / photon_energy_j(laser.frequency_thz) + noise_leak_w * after / energy_j
-        return launched_w, scattered_w * after / energy_j, leak_hz
+            for triple in found
+        )  # fmt: skip
 
     def _light(self, awg: WaveformPort) -> LightPattern:
         transmitter = self._scenario.transmitter

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics import polarization, snspd
+from qhal_simulators.physics import polarization, snspd, tagger_bins
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.ports import (
     AttenuatorPort,
@@ -24,7 +24,7 @@ from qhal_simulators.physics.ports import (
     TaggerPort,
     WaveformPort,
 )
-from qhal_simulators.physics.sampler import ClickSampler, Segment, TaggerInputs, Tags
+from qhal_simulators.physics.sampler import ClickSampler, Memory, Segment, TaggerInputs, Tags
 from qhal_simulators.physics.scenario import Scenario
 from qhal_simulators.physics.sender import Sender, SenderState
 from qhal_simulators.physics.truth import Truth, TruthLog
@@ -36,7 +36,7 @@ TAGGER_LIMIT_HZ = 1e7
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
 _FWHM_PER_SIGMA = 2.354820045
-_SENDER_CLOCK, _RECEIVER_CLOCK, _FIBRE, _WALK = 11, 12, 13, 14
+_SENDER_CLOCK, _RECEIVER_CLOCK, _FIBRE, _WALK, _BINS = 11, 12, 13, 14, 15
 
 
 class World:
@@ -79,7 +79,16 @@ class World:
         )
         self._grid = 0
         jitter = np.full(4, detectors.jitter_fwhm_ps / _FWHM_PER_SIGMA)
-        self._sampler = ClickSampler(self.seed, jitter, detectors.common_hold_off)
+        memory = Memory(
+            detectors.recovery_time_ns * 1e-9,
+            detectors.afterpulse_probability,
+            np.array(detectors.afterpulse_shares),
+            np.array(detectors.afterpulse_lifetimes_ns) * 1e-9,
+        )
+        self._sampler = ClickSampler(self.seed, jitter, detectors.common_hold_off, memory)
+        self._bin_edges = tagger_bins.edges(
+            np.random.default_rng((self.seed, _BINS)), scenario.tagger.interpolator_bins, scenario.tagger.dnl
+        )
         self._recorded: list[Tags] = []
         self._recorded_count = 0
         self._wire()
@@ -196,6 +205,7 @@ class World:
             np.array(port.delay_ps, np.float64) + np.array(scenario.detectors.skew_ps),
             np.array(port.enabled) & (np.array(port.threshold_v) < scenario.detectors.pulse_v),
             port.resolution_ps,
+            self._bin_edges * port.resolution_ps,
         )
 
     def _detector_state(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

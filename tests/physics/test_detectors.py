@@ -1,0 +1,108 @@
+"""Detectors with a memory, and a tagger with unequal bins, against their closed forms."""
+
+import numpy as np
+import pytest
+
+from qhal.errors import ConfigurationError
+from qhal_simulators.physics import tagger_bins
+from tests.physics.bench import Link, scenario
+
+DEAD_NS = 1000.0
+BASE = {"dead_time_ns": DEAD_NS, "jitter_fwhm_ps": 0.0, "skew_ps": [0] * 4}
+
+
+def intervals(link, duration_s):
+    """The times between clicks of one detector, all four together (seconds), and the number of clicks."""
+    times, inputs, _, _ = link.tags(duration_s)
+    steps = [np.diff(times[inputs == channel]) for channel in range(1, 5)]
+    return np.concatenate(steps) * 1e-12, len(times)
+
+
+@pytest.mark.parametrize("probability", [0.05, 0.3])
+def test_afterpulses_of_every_order_are_kept(probability):
+    # Each click has one successor with this probability: all clicks are the first ones over 1 - P.
+    rate_hz, duration_s = 2000.0, 40.0
+    memory = {"afterpulse_probability": probability, "dark_count_rate_hz": [rate_hz] * 4}
+    _, clicks = intervals(Link(scenario(detectors=BASE | memory)), duration_s)
+    first = 4 * rate_hz * duration_s
+    expected = first / (1 - probability)
+    # Clusters of clicks: their size is geometric.
+    sigma = np.sqrt(first * (1 + probability)) / (1 - probability)
+    lost = expected * rate_hz * (DEAD_NS * 1e-9)  # clicks within the dead time of others
+    assert abs(clicks - expected + lost) < 4 * sigma + 0.1 * lost
+
+
+def test_afterpulses_decay_with_their_lifetimes_after_the_dead_time():
+    rate_hz, probability, lifetimes_s, shares = 500.0, 0.2, (1.1e-6, 4e-6), (0.7, 0.3)
+    memory = {
+        "afterpulse_probability": probability,
+        "afterpulse_lifetimes_ns": [t * 1e9 for t in lifetimes_s],
+        "afterpulse_shares": shares,
+        "dark_count_rate_hz": [rate_hz] * 4,
+    }
+    steps, _ = intervals(Link(scenario(detectors=BASE | memory)), 60.0)
+    edges = np.linspace(0, 20e-6, 41)
+    found = np.histogram(steps - DEAD_NS * 1e-9, edges)[0]
+    later = sum(s * np.exp(-edges / t) for s, t in zip(shares, lifetimes_s, strict=True))
+    expected = len(steps) * (probability * -np.diff(later) + rate_hz * np.diff(edges))
+    pulls = (found - expected) / np.sqrt(expected)
+    assert np.abs(pulls).max() < 4
+    assert 0.6 < pulls.std() < 1.4
+
+
+def test_efficiency_comes_back_exponentially_after_the_dead_time():
+    rate_hz, recovery_s = 2e5, 2e-6
+    memory = {"recovery_time_ns": recovery_s * 1e9, "dark_count_rate_hz": [rate_hz] * 4}
+    steps, _ = intervals(Link(scenario(detectors=BASE | memory)), 2.0)
+    waits = steps - DEAD_NS * 1e-9
+    edges = np.linspace(0, 12e-6, 41)
+    # Hazard r (1 - exp(-t / tr)): survival exp(-r (t - tr (1 - exp(-t / tr)))).
+    survival = np.exp(-rate_hz * (edges - recovery_s * (1 - np.exp(-edges / recovery_s))))
+    expected = len(waits) * -np.diff(survival)
+    pulls = (np.histogram(waits, edges)[0] - expected) / np.sqrt(expected)
+    assert np.abs(pulls).max() < 4.5
+    assert 0.6 < pulls.std() < 1.4
+
+
+def test_how_time_is_cut_changes_no_tag_of_a_detector_with_a_memory():
+    memory = {"afterpulse_probability": 0.2, "recovery_time_ns": 500.0}
+    results = []
+    for cuts in ([], [0.0013, 0.0017, 0.0050001], np.linspace(0.0011, 0.009, 57).tolist()):
+        link = Link(scenario(detectors=BASE | memory)).play()
+        link.world.advance_to(0.001)
+        for place in cuts:
+            link.world.advance_to(place)
+        link.world.advance_to(0.01)
+        results.append(link.tagger.take_tags())
+    for times, inputs in results[1:]:
+        np.testing.assert_array_equal(times, results[0][0])
+        np.testing.assert_array_equal(inputs, results[0][1])
+
+
+def test_flat_light_shows_the_width_of_each_bin():
+    bins, dnl = 32, 0.2
+    link = Link(
+        scenario(
+            detectors=BASE | {"dark_count_rate_hz": [2e5] * 4},
+            tagger={"dnl": dnl, "interpolator_bins": bins},
+        )
+    )
+    times, _, _, _ = link.tags(2.0)
+    resolution = link.tagger.resolution_ps
+    assert (times % resolution == 0).all()
+    density = np.bincount(times // resolution % bins, minlength=bins)
+    widths = np.diff(tagger_bins.edges(np.random.default_rng((1, 15)), bins, dnl))
+    expected = len(times) * widths / bins
+    pulls = (density - expected) / np.sqrt(expected)
+    assert np.abs(pulls).max() < 4
+    assert np.std(widths) == pytest.approx(dnl, rel=0.3)
+    assert len(tagger_bins.edges(np.random.default_rng(1), bins, 0.0)) == 0
+
+
+def test_unphysical_memories_are_refused():
+    with pytest.raises(ConfigurationError, match=r"detectors\.afterpulse_probability.*0\.5"):
+        scenario(detectors={"afterpulse_probability": 0.9})
+    with pytest.raises(
+        ConfigurationError, match="give one for each of afterpulse_lifetimes_ns, with the sum 1"
+    ):
+        scenario(detectors={"afterpulse_shares": [0.5, 0.4], "afterpulse_lifetimes_ns": [1.0, 2.0]})
