@@ -16,7 +16,7 @@ from qhal_simulators.physics.expectation import (
     expect_link,
     integrated_raman_hz,
 )
-from qhal_simulators.physics.scenario import InstrumentTable, load_scenario
+from qhal_simulators.physics.scenario import InstrumentTable, load_scenario, timing_fwhm_ps
 from qhal_simulators.physics.world import World
 from qhal_simulators.registry import load, make_unit
 from qhal_simulators.servers.control import Handler
@@ -101,11 +101,12 @@ class TruthService:
         truths = self._truths(request)
         scenario = self._world.scenario
         detectors = scenario.detectors
-        if detectors.afterpulse_probability or detectors.recovery_time_ns or scenario.tagger.dnl:
+        special = (detectors.afterpulse_probability, detectors.recovery_time_ns, detectors.gate_period_ps)
+        if any(special) or scenario.tagger.dnl or scenario.transmitter.intensity_noise:
             raise ValueError(
-                "there is no closed form for detectors with a memory or a tagger with unequal bins"
+                "no closed form for detectors with gates or a memory, a tagger with unequal bins, or noisy pulses"
             )
-        jitter_s = scenario.detectors.jitter_fwhm_ps / _FWHM_PER_SIGMA * 1e-12
+        jitter_s = timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA * 1e-12
         rounding_s = self._world.tagger.resolution_ps * 1e-12 / np.sqrt(12)
 
         def expect(truths: Weighted) -> LinkExpectation:

@@ -106,3 +106,52 @@ def test_unphysical_memories_are_refused():
         ConfigurationError, match="give one for each of afterpulse_lifetimes_ns, with the sum 1"
     ):
         scenario(detectors={"afterpulse_shares": [0.5, 0.4], "afterpulse_lifetimes_ns": [1.0, 2.0]})
+
+
+def test_gates_open_where_and_as_wide_as_they_should():
+    gate = {
+        "gate_period_ps": 10_000.0,
+        "gate_width_ps": 2000.0,
+        "gate_rise_ps": 300.0,
+        "gate_delay_ps": [0.0, 500.0, 2500.0, 9000.0],
+        "dark_count_rate_hz": [1e5] * 4,
+    }
+    link = Link(scenario(detectors=BASE | gate | {"dead_time_ns": 10.0}))
+    times, inputs, start, stop = link.tags(3.0)
+    duration_s = (stop - start) * 1e-12
+    for channel, delay in enumerate(gate["gate_delay_ps"], 1):
+        mine = times[inputs == channel]
+        expected = 1e5 * 0.2 * duration_s  # a gate's area is that of its rectangle
+        assert abs(len(mine) - expected) < 4 * np.sqrt(expected) + 1e5 * 1e5 * 0.2 * 10e-9 * duration_s
+        phase = (mine - delay + 5000) % 10_000 - 5000 + 50  # tags are the beginnings of bins of 100 ps
+        assert abs(phase.mean()) < 4 * phase.std() / np.sqrt(len(phase))
+        top = np.abs(phase) < 700
+        assert top.mean() == pytest.approx(0.7, abs=4 * np.sqrt(0.21 / len(phase)) + 0.01)
+        edge = np.histogram(phase, [-2000, -1150, -1000, -850, 0])[0]
+        assert edge[1] < edge[2]
+    assert np.abs(phase).max() < 2000
+
+
+def test_detectors_that_do_not_latch_come_back_when_the_light_falls():
+    for latches in (True, False):
+        link = Link(scenario(detectors={"blinding_rate_hz": 1e6, "latches": latches})).classical(13.5, 194.4)
+        assert len(link.tags(0.01)[0]) == 0
+        link.world.port("classical-laser").update(enabled=False)
+        times, _, _, _ = link.tags(0.5, settle_s=0.01)
+        assert (len(times) == 0) == latches
+        assert any(link.world.port("detectors").read_latched()) == latches
+
+
+def test_intensity_noise_makes_clicks_of_one_pulse_related():
+    # Poisson light of random intensity: coincidences of two detectors are 1 + sigma^2 times those of steady light.
+    counts = {}
+    for noise in (0.0, 0.3):
+        link = Link(scenario(transmitter={"intensity_noise": noise}, detectors={"skew_ps": [0] * 4})).play()
+        times, inputs, _, _ = link.tags(1.0)
+        order = np.argsort(times, kind="stable")
+        times, inputs = times[order], inputs[order]
+        near = (np.diff(times) < 4000) & (inputs[1:] != inputs[:-1])
+        counts[noise] = len(times), int(near.sum())
+    (steady, pairs), (noisy, more) = counts[0.0], counts[0.3]
+    assert noisy == pytest.approx(steady, abs=6 * np.sqrt(steady) + 0.001 * steady)
+    assert more / pairs == pytest.approx(1.09, abs=4 * np.sqrt(2 / pairs) + 0.01)

@@ -43,6 +43,8 @@ def signal_events(
     kinds,
     axes,
     weights,
+    noise_key,
+    brightness,
     origin_s,
     origin_position,
     slot_s,
@@ -54,9 +56,10 @@ def signal_events(
     ``state_count``: [number of the next draw, period it falls in]; ``state_energy``: [its cumulated energy in
     that period], both updated. ``scale``: detected events per unit of energy for the best detector.
     ``guide``, ``shapes``, ``kind_of_slot``, ``kinds``: of a :class:`LightPattern`. ``axes`` (2, 3): analysers of basis
-    0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. A slot at position p is at
-    ``origin_s + (p - origin_position) * slot_s``. Returns the number of events, and whether there are more for
-    which the buffers have no room.
+    0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. ``brightness``: quantiles of
+    a pulse's intensity over its mean, ascending (empty: no noise); ``scale`` is then that of the brightest. A slot at
+    position p is at ``origin_s + (p - origin_position) * slot_s``. Returns the number of events, and whether there are
+    more for which the buffers have no room.
     """
     filled = 0
     more = True
@@ -75,6 +78,8 @@ def signal_events(
             kinds,
             axes,
             weights,
+            noise_key,
+            brightness,
             origin_s,
             origin_position,
             slot_s,
@@ -127,6 +132,8 @@ def _receive(
     kinds,
     axes,
     weights,
+    noise_key,
+    brightness,
     origin_s,
     origin_position,
     slot_s,
@@ -157,6 +164,9 @@ def _receive(
         straight = x0 * x + y0 * y + z0 * z
         diagonal = x1 * x + y1 * y + z1 * z
         choice = np.float64(second & _LOW_32) * _UNIT_32 * 4.0
+        if len(brightness):
+            own = _mix(noise_key + np.uint64(positions[n]) * _GOLDEN)
+            choice *= brightness[-1] / brightness[np.int64(own & np.uint64(JITTER_STEPS - 1))]
         edge0 = w0 * (1.0 + straight)
         edge1 = edge0 + w1 * (1.0 - straight)
         edge2 = edge1 + w2 * (1.0 + diagonal)
@@ -213,6 +223,8 @@ def detect_and_tag(
     stop_s,
     dead_time_s,
     recovery_s,
+    gate,
+    gate_turn_ps,
     common_hold_off,
     last_s,
     clicks,
@@ -239,11 +251,12 @@ def detect_and_tag(
     ``stop_s``: later events are still to come. ``last_s`` (4): last click of each detector, ``clicks`` (4) their
     number, ``tag_count`` (4) tags by input, ``pending_s`` (4, n) and ``pending_count`` (4) afterpulses to come; all
     updated. An afterpulse follows a click with ``after_probability``, the dead time and an exponential time of one of
-    the lifetimes (``after_shares``: cumulated) later. ``recovery_s``: time constant of the efficiency after the dead
-    time. True time t reads ``clock_origin_ps + (t - clock_origin_s) * 1e12 * clock_rate`` on the tagger's clock;
-    ``edges_ps``: of its unequal bins, repeating (empty: equal ones). Returns the number of tags written to
-    ``times_ps`` and ``channels`` (inputs 1..4), in order of the clicks; -1 when ``pending_s`` is full, -2 when the
-    output is.
+    the lifetimes (``after_shares``: cumulated) later. ``gate`` (4, n): relative efficiency over a turn of the gates,
+    ``gate_turn_ps`` long on the receiver's clock (0: free running). ``recovery_s``: time constant of the efficiency
+    after the dead time. True time t reads ``clock_origin_ps + (t - clock_origin_s) * 1e12 * clock_rate`` on the
+    tagger's clock; ``edges_ps``: of its unequal bins, repeating (empty: equal ones). Returns the number of tags
+    written to ``times_ps`` and ``channels`` (inputs 1..4), in order of the clicks; -1 when ``pending_s`` is
+    full, -2 when the output is.
     """
     i = j = filled = 0
     after_s, after_of = _soonest(pending_s, pending_count)
@@ -272,6 +285,12 @@ def detect_and_tag(
                     draw = _mix(after_key ^ _time_bits(time_s))
                     if np.float64(draw >> np.uint64(11)) * _UNIT_53 >= 1 - math.exp(-since / recovery_s):
                         continue
+        if gate_turn_ps > 0:
+            turn = (clock_origin_ps + (time_s - clock_origin_s) * clock_rate * 1e12) / gate_turn_ps
+            phase = np.int64((turn - math.floor(turn)) * gate.shape[1])
+            draw = _mix((after_key + _GOLDEN) ^ _time_bits(time_s))
+            if np.float64(draw >> np.uint64(11)) * _UNIT_53 >= gate[detector, phase]:
+                continue
         if time_s - last_s[detector] < dead_time_s[detector]:
             continue
         if common_hold_off:

@@ -8,19 +8,23 @@ import numpy as np
 class Oscillator:
     """A clock's reading as a function of world time, straight within each grid cell.
 
-    ``offset``: fractional frequency offset; ``allan_1s``: Allan deviation at 1 s of the white frequency noise.
+    ``offset``: fractional frequency offset; ``allan_1s``: Allan deviation at 1 s of the white frequency noise;
+    ``drift_per_s``: growth of the offset.
     The noise of a cell depends on seed and cell alone.
     """
 
-    def __init__(self, seed: tuple[int, ...], offset: float, allan_1s: float, cell_s: float) -> None:
-        self._seed, self._offset, self._cell_s = seed, offset, cell_s
+    def __init__(
+        self, seed: tuple[int, ...], offset: float, allan_1s: float, cell_s: float, drift_per_s: float = 0.0
+    ) -> None:
+        self._seed, self._offset, self._cell_s, self._drift = seed, offset, cell_s, drift_per_s
         self._noise = allan_1s / math.sqrt(cell_s)
         self._readings_s = [0.0]
 
     def rate(self, cell: int) -> float:
         """Return the clock's seconds per world second in a cell."""
         noise = float(np.random.default_rng((*self._seed, cell)).normal()) if self._noise else 0.0
-        return 1.0 + self._offset + self._noise * noise
+        ageing = self._drift * (cell + 0.5) * self._cell_s
+        return 1.0 + self._offset + ageing + self._noise * noise
 
     def reading_s(self, world_s: float) -> float:
         """Return what the clock reads, seconds since world time 0."""

@@ -1,7 +1,7 @@
 """Runs the click kernels over segments in which nothing changes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import erf
 
 import numpy as np
@@ -61,13 +61,16 @@ class TaggerInputs:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Memory:
-    """What a click does to the detector's later ones, beside its dead time.
+    """When a detector is sensitive, and what a click does to its later ones, beside its dead time.
 
+    ``gate`` (4, n), ``gate_turn_ps``: relative efficiency over a turn of the gates, 0: free running.
     ``recovery_s``: time constant with which the efficiency comes back after the dead time. ``probability``: of an
     afterpulse per click, afterpulses included; it follows the dead time by an exponential time of one of
     ``lifetimes_s``, chosen with ``shares``.
     """
 
+    gate: NDArray[np.float64]
+    gate_turn_ps: float
     recovery_s: float
     probability: float
     shares: NDArray[np.float64]
@@ -78,8 +81,15 @@ class ClickSampler:
     """The two chains of events, the detectors' dead times and the tags that come of them."""
 
     def __init__(
-        self, seed: int, jitter_sigma_ps: NDArray[np.float64], common_hold_off: bool, memory: Memory
+        self,
+        seed: int,
+        jitter_sigma_ps: NDArray[np.float64],
+        common_hold_off: bool,
+        memory: Memory,
+        intensity_noise: float = 0.0,
     ) -> None:
+        self._noise_key, self._brightness = _key(seed, 4), _brightness(intensity_noise)
+        self._brightest = float(self._brightness[-1]) if intensity_noise else 1.0
         self._memory, self._after_key = memory, _key(seed, 3)
         self._after_shares = np.cumsum(memory.shares)
         self._pending_s = np.full((4, _PENDING_AFTERPULSES), _NEVER_S)
@@ -105,7 +115,8 @@ class ClickSampler:
 
     def begin(self, segment: Segment, start_s: float) -> None:
         """Start a segment at the end of what was drawn; what is left of each chain's way is carried over."""
-        self._segment = segment
+        # Candidates are drawn as if every pulse were the brightest.
+        self._segment = segment = replace(segment, scale=segment.scale * self._brightest)
         # A start that is a slot's start up to rounding must not skip that slot.
         slot = max(0, int(np.ceil(segment.position(start_s) - 1e-6)))
         period, within = divmod(slot, len(segment.pattern))
@@ -162,8 +173,8 @@ class ClickSampler:
             signal, more = kernels.signal_events(
                 self._signal_key, self._signal_count, self._signal_energy, period, within, segment.scale,
                 pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.kind, pattern.kinds, segment.axes,
-                segment.weights, segment.origin_s, segment.origin_position, segment.slot_s,
-                signal_s, signal_marks,
+                segment.weights, self._noise_key, self._brightness, segment.origin_s, segment.origin_position,
+                segment.slot_s, signal_s, signal_marks,
             )  # fmt: skip
         edges = np.concatenate(([0.0], np.cumsum(segment.background_hz)))
         if edges[-1] > 0:
@@ -182,7 +193,8 @@ class ClickSampler:
         times, channels = np.empty(room, np.int64), np.empty(room, np.uint8)
         filled = kernels.detect_and_tag(
             signal_s, signal_marks, signal, background_s, background_marks, background,
-            stop_s, segment.dead_time_s, self._memory.recovery_s, self._common_hold_off, self._last_s, self.clicks,
+            stop_s, segment.dead_time_s, self._memory.recovery_s,
+            self._memory.gate, self._memory.gate_turn_ps, self._common_hold_off, self._last_s, self.clicks,
             self._after_key, self._memory.probability, self._after_shares, self._memory.lifetimes_s,
             self._pending_s, self._pending_count, self._jitter_ps,
             segment.origin_s, segment.clock_ps, segment.clock_rate, inputs.delay_ps, inputs.passes,
@@ -207,6 +219,15 @@ def _exponential(key: np.uint64, number: int) -> float:
     x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
     x ^= x >> 31
     return float(-np.log(((x >> 11) + 0.5) / 2**53))
+
+
+def _brightness(noise: float) -> NDArray[np.float64]:
+    """Return ascending quantiles of a pulse's intensity over its mean; none without noise."""
+    if noise == 0:
+        return np.empty(0)
+    found: NDArray[np.float64] = np.maximum(1 + noise * _normal_quantiles(kernels.JITTER_STEPS), 0.01)
+    found /= found.mean()
+    return found
 
 
 def _normal_quantiles(steps: int) -> NDArray[np.float64]:

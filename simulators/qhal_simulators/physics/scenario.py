@@ -1,5 +1,6 @@
 """Scenario files: the parts of a link and the instruments on them (TOML, checked by pydantic)."""
 
+import math
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -39,7 +40,11 @@ class PhaseModulatorTable(_Table):
 
 
 class TransmitterTable(_Table):
-    """``[transmitter]``: modulators, their loss, and the pad that follows the attenuator."""
+    """``[transmitter]``: modulators, their loss, and the pad that follows the attenuator.
+
+    ``intensity_noise``: relative standard deviation from pulse to pulse; ``spectral_width_nm``: FWHM of a pulse, which
+    the fibre's dispersion turns into time.
+    """
 
     samples_per_slot: Annotated[int, Field(ge=1, le=1000)]
     bandwidth_hz: Positive
@@ -50,10 +55,16 @@ class TransmitterTable(_Table):
     polarization: PhaseModulatorTable
     randomiser: PhaseModulatorTable
     clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
+    intensity_noise: Annotated[float, Field(ge=0, le=0.3)] = 0.0
+    spectral_width_nm: Annotated[float, Field(ge=0, le=10)] = 0.0
 
 
 class ChannelTable(_Table):
-    """``[channel]``: from the switch to the fibre's end."""
+    """``[channel]``: from the switch to the fibre's end.
+
+    The fibre's temperature swings by ``temperature_swing_k`` about its mean every ``temperature_period_s``, and its
+    delay with it, by ``delay_ps_per_km_k``.
+    """
 
     switch_ingress: Annotated[int, Field(ge=1)]
     switch_egress: Annotated[int, Field(ge=1)]
@@ -66,6 +77,10 @@ class ChannelTable(_Table):
     dispersion_ps_per_nm_km: float
     temperature_k: Positive
     polarization_correlation_time_s: Positive
+    pmd_ps_per_sqrt_km: Annotated[float, Field(ge=0, le=10)] = 0.0
+    temperature_swing_k: Annotated[float, Field(ge=0, le=60)] = 0.0
+    temperature_period_s: Positive = 86400.0
+    delay_ps_per_km_k: Annotated[float, Field(ge=0, le=100)] = 38.0
     connectors_after_db: Decibel
     demux_loss_db: Decibel
 
@@ -111,7 +126,13 @@ class ReceiverTable(_Table):
 
 
 class DetectorsTable(_Table):
-    """``[detectors]``: four of them, in the order H, V, D, A (state 2 * basis + bit)."""
+    """``[detectors]``: four of them, in the order H, V, D, A (state 2 * basis + bit).
+
+    Beyond ``blinding_rate_hz`` photons per second a detector gives no clicks; one that ``latches`` stays so until its
+    bias is taken off. ``gate_period_ps`` 0: free running; else gates of ``gate_width_ps`` FWHM whose edges rise within
+    ``gate_rise_ps`` (10 to 90 %), centred at ``gate_delay_ps`` of each detector on the receiver's clock. Different
+    delays are an efficiency mismatch.
+    """
 
     efficiency: tuple[Share, Share, Share, Share]
     dark_count_rate_hz: tuple[float, float, float, float]
@@ -123,6 +144,12 @@ class DetectorsTable(_Table):
     skew_ps: tuple[int, int, int, int]
     pulse_v: Positive
     common_hold_off: bool = False
+    blinding_rate_hz: Positive = 2e8
+    latches: bool = True
+    gate_period_ps: Annotated[float, Field(ge=0, le=1e9)] = 0.0
+    gate_width_ps: Annotated[float, Field(gt=0, le=1e9)] = 1000.0
+    gate_rise_ps: Annotated[float, Field(gt=0, le=1e6)] = 50.0
+    gate_delay_ps: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     recovery_time_ns: Annotated[float, Field(ge=0, le=1e6)] = 0.0
     afterpulse_probability: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     afterpulse_lifetimes_ns: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=8)] = (1500.0,)
@@ -151,6 +178,7 @@ class WorldTable(_Table):
     grid_s: Annotated[float, Field(gt=0, le=1)]
     clock_allan_1s: Annotated[float, Field(ge=0, le=1e-6)]
     clock_offset_range: Annotated[float, Field(ge=0, le=1e-4)]
+    clock_drift_per_s: Annotated[float, Field(ge=-1e-9, le=1e-9)] = 0.0
 
 
 class InstrumentTable(_Table):
@@ -178,6 +206,16 @@ class Scenario(_Table):
     instruments: dict[str, InstrumentTable]
     paths: dict[str, PathTable] = Field(default_factory=dict)
     clock_tree: dict[str, str] = Field(default_factory=dict)
+
+
+def timing_fwhm_ps(scenario: Scenario) -> float:
+    """Return the width by which a photon's time is smeared: by detector, dispersion and polarization modes."""
+    channel = scenario.channel
+    dispersion = (
+        abs(channel.dispersion_ps_per_nm_km) * scenario.transmitter.spectral_width_nm * channel.length_km
+    )
+    modes = channel.pmd_ps_per_sqrt_km * math.sqrt(channel.length_km)
+    return math.hypot(scenario.detectors.jitter_fwhm_ps, dispersion, modes)
 
 
 def scenario_names() -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics import polarization, snspd, tagger_bins
+from qhal_simulators.physics import gates, polarization, snspd, tagger_bins
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.ports import (
     AttenuatorPort,
@@ -25,13 +25,11 @@ from qhal_simulators.physics.ports import (
     WaveformPort,
 )
 from qhal_simulators.physics.sampler import ClickSampler, Memory, Segment, TaggerInputs, Tags
-from qhal_simulators.physics.scenario import Scenario
+from qhal_simulators.physics.scenario import Scenario, timing_fwhm_ps
 from qhal_simulators.physics.sender import Sender, SenderState
 from qhal_simulators.physics.truth import Truth, TruthLog
 from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, dbm, transmission
 
-LATCHING_RATE_HZ = 2e8
-"""Photons per second on one detector beyond which it latches."""
 TAGGER_LIMIT_HZ = 1e7
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
@@ -78,14 +76,23 @@ class World:
             self.quantum_laser, self.classical_laser, self.voa, self.switch, self.awg
         )
         self._grid = 0
-        jitter = np.full(4, detectors.jitter_fwhm_ps / _FWHM_PER_SIGMA)
+        jitter = np.full(4, timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA)
         memory = Memory(
+            gates.sensitivity(
+                detectors.gate_delay_ps,
+                detectors.gate_period_ps,
+                detectors.gate_width_ps,
+                detectors.gate_rise_ps,
+            ),
+            detectors.gate_period_ps,
             detectors.recovery_time_ns * 1e-9,
             detectors.afterpulse_probability,
             np.array(detectors.afterpulse_shares),
             np.array(detectors.afterpulse_lifetimes_ns) * 1e-9,
         )
-        self._sampler = ClickSampler(self.seed, jitter, detectors.common_hold_off, memory)
+        self._sampler = ClickSampler(
+            self.seed, jitter, detectors.common_hold_off, memory, scenario.transmitter.intensity_noise
+        )
         self._bin_edges = tagger_bins.edges(
             np.random.default_rng((self.seed, _BINS)), scenario.tagger.interpolator_bins, scenario.tagger.dnl
         )
@@ -155,7 +162,16 @@ class World:
         if offset is None:
             span = world.clock_offset_range
             offset = float(np.random.default_rng((self.seed, part)).uniform(-span, span))
-        return Oscillator((self.seed, part), offset, world.clock_allan_1s, world.grid_s)
+        return Oscillator(
+            (self.seed, part), offset, world.clock_allan_1s, world.grid_s, world.clock_drift_per_s
+        )
+
+    def _extra_delay_s(self) -> float:
+        """Return how much longer than on average the fibre's delay is at its temperature in this cell of the grid."""
+        channel = self.scenario.channel
+        per_k = channel.delay_ps_per_km_k * channel.length_km * 1e-12
+        turns = (self._grid + 0.5) * self.scenario.world.grid_s / channel.temperature_period_s
+        return per_k * channel.temperature_swing_k * float(np.sin(2 * np.pi * turns))
 
     def _drift(self) -> None:
         generator = np.random.default_rng((self.seed, _WALK, self._grid))
@@ -175,9 +191,12 @@ class World:
         self._rotation = rotation
         stray_hz = state.raman_hz + state.leak_hz
         photon_rate = state.detected_per_light_s * state.pattern.mean_transmission
-        if self.detectors.enabled and (photon_rate + stray_hz) / 4 > LATCHING_RATE_HZ:
+        blinded = (photon_rate + stray_hz) / 4 > scenario.detectors.blinding_rate_hz
+        if blinded and self.detectors.enabled and scenario.detectors.latches:
             self._latched = [True] * 4
         self._efficiency, self._dark_hz = self._detector_state()
+        if blinded:
+            self._efficiency, self._dark_hz = np.zeros(4), np.zeros(4)
         best = float(self._efficiency.max())
         contrast = 1 - 2 * scenario.receiver.optical_error
         # Analysers of basis 0 and 1 along s1 and s2, turned back through channel and controller.
@@ -186,6 +205,7 @@ class World:
         rate = self._sender_clock.rate(self._grid)
         slot_s = state.pattern.slot_s / rate
         elapsed_s = self._sender_clock.reading_s(t_s) - self._sender_clock.reading_s(started_s)
+        elapsed_s -= self._extra_delay_s()
         self._segment = Segment(
             state.pattern,
             state.detected_per_light_s * best,
