@@ -9,8 +9,7 @@ when its writer was killed; Parquet is smaller, and has its index at the end.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -103,14 +102,6 @@ class ArrowReader:
             self._file.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __iter__(self) -> Iterator[TagBatch]:
         while True:
             place = self._file.tell()
@@ -151,14 +142,6 @@ class ParquetReader:
         except DataError:
             self._file.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[TagBatch]:
         groups = iter(range(self._file.num_row_groups))

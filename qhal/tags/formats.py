@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from qhal.errors import ConfigurationError, DataError
 from qhal.tags.batch import TagBatch
+from qhal.tags.closing import Closing
 from qhal.tags.codecs import idq, ptu, qutag, sfifteen, swabian
 from qhal.tags.codecs.codec import CodecOptions, TagDecoder, TagEncoder
 from qhal.tags.codecs.ptu_header import Incomplete, PtuHeader
@@ -58,7 +59,7 @@ FORMATS: Mapping[str, Format] = {
 """The formats by name."""
 
 
-class TagFile:
+class TagFile(Closing):
     """An open file of tags: iterate for its batches, in order; a context manager.
 
     A damaged file raises DataError that names the byte, after all before it was handed out. ``details``: what the
@@ -85,14 +86,6 @@ class TagFile:
         except BaseException:
             self._file.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[TagBatch]:
         for batch in self._own if self._own is not None else self._decoded():

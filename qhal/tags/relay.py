@@ -8,20 +8,19 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Self
 
 import zmq
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.tags.batch import TagBatch
+from qhal.tags.closing import Closing
 from qhal.tags.sequence import DEFAULT_PATIENCE, Numberer, Resequencer, from_message, to_message
 
 _WAITING_MESSAGES = 1000
 """Messages kept for a slow reader before it loses some."""
 
 
-class TagPublisher:
+class TagPublisher(Closing):
     """Publish batches at an address such as ``tcp://0.0.0.0:5600`` or ``ipc:///run/qhal/tags``; port ``*``: any free.
 
     Raises Disconnected when the address cannot be bound.
@@ -40,14 +39,6 @@ class TagPublisher:
         self.address = endpoint.rstrip(b"\0").decode()
         self._numberer = Numberer(secrets.randbits(64))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
     def send(self, batch: TagBatch) -> None:
         """Publish the next batch; returns at once, whoever reads."""
         self._socket.send_multipart(to_message(self._numberer.number(batch)), copy=False)
@@ -57,7 +48,7 @@ class TagPublisher:
         self._socket.close()
 
 
-class TagSubscriber:
+class TagSubscriber(Closing):
     """Read what a :class:`TagPublisher` sends: an endless iterator of batches, and a context manager.
 
     ``timeout_s``: how long silence is borne. Raises ConfigurationError for an address of another form. A reader
@@ -78,14 +69,6 @@ class TagSubscriber:
         except zmq.ZMQError as error:
             self._socket.close(0)
             raise ConfigurationError(f"{address}: {error.strerror}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[TagBatch]:
         return self

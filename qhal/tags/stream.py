@@ -3,13 +3,13 @@
 import threading
 from collections import deque
 from collections.abc import Iterator
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from qhal.errors import Disconnected, QhalError, ReplyTimeout
 from qhal.tags.batch import Gap, Loss, TagBatch
+from qhal.tags.closing import Closing
 
 if TYPE_CHECKING:
     from qhal.tags.pump import TagPump
@@ -19,7 +19,7 @@ DEFAULT_WAITING_TAGS = 20_000_000
 _OVERDUE_S = 5.0
 
 
-class TagStream:
+class TagStream(Closing):
     """An endless iterator of batches, each beginning where the last one ended, and a context manager.
 
     A reader that is too slow loses batches of its own, told as gaps with their exact count. When the tagger
@@ -40,17 +40,6 @@ class TagStream:
         self._closed = False
         self.delivered = 0
         self.missed = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __iter__(self) -> Iterator[TagBatch]:
         return self
