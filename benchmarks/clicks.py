@@ -76,7 +76,11 @@ WHOLE_PHYSICS = {
         "afterpulse_lifetimes_ns": [1100.0, 2400.0],
         "afterpulse_shares": [0.6, 0.4],
         "recovery_time_ns": 20.0,
+        "gate_period_ps": 10_000.0,
+        "gate_width_ps": 8000.0,
     },
+    "transmitter": {"intensity_noise": 0.02, "spectral_width_nm": 0.02},
+    "channel": {"pmd_ps_per_sqrt_km": 0.1, "temperature_swing_k": 1.0},
     "tagger": {"dnl": 0.1},
     "classical": {"others": [{"frequency_thz": 194.0 + 0.1 * n, "power_dbm": -20.0} for n in range(4)]},
 }

@@ -115,6 +115,22 @@ def test_published_vacuum_and_weak_decoy_vectors(length_km, gain, error, y1, e1,
     ) == pytest.approx(rate, rel=1e-3)
 
 
+def test_published_reach_of_vacuum_and_weak_decoy():
+    """140.55 km with mu 0.48 and nu 0.05."""
+
+    def rate(length_km):
+        transmission, background = 0.045 * 10 ** (-0.021 * length_km), 1.7e-6
+        means = (0.48, 0.05, 0.0)
+        lit = [1 - math.exp(-transmission * mean) for mean in means]
+        gains = tuple(background + x for x in lit)
+        rates = tuple((background / 2 + 0.033 * x) / q for x, q in zip(lit, gains, strict=True))
+        single = single_photon_yield_lower_bound(means, gains)
+        bound = single_photon_error_upper_bound(means, gains, rates)
+        return gllp_rate_per_signal(0.48, gains[0], rates[0], single, bound, correction_efficiency=1.22)
+
+    assert rate(140.25) > 0 > rate(140.85)
+
+
 @pytest.mark.parametrize(
     ("background", "gains", "e1_true", "e1_bound", "rate_kb_s"),
     [

@@ -10,26 +10,60 @@ from qhal.node.schema import parse_node
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.nodefile import node_file_text
 from qhal_simulators.physics.scenario import load_scenario, parse_scenario, scenario_names
+from qhal_simulators.physics.units import photon_energy_j
 from qhal_simulators.scenario import build
 from qhal_simulators.servers.background import Background
 from qhal_simulators.servers.simulation import Simulation
+from tests.physics.bench import Link
 
 NAME = "wuhan-metro-link"
 TEXT = (files("qhal_simulators") / "scenarios" / f"{NAME}.toml").read_text()
 
 
-def test_the_shipped_scenario_yields_a_node_file():
-    assert scenario_names() == [NAME]
+PATHS = {NAME: {"quantum", "classical"}, "detector-bench": {"light"}, "source-bench": {"quantum"}}
+
+
+def test_these_scenarios_are_shipped():
+    assert set(scenario_names()) == set(PATHS)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_shipped_scenario_yields_a_node_file(name):
     clock = SimulationClock(stepped=True)
-    units, handlers, tables = build(NAME, {}, clock, seed=7)
+    units, handlers, tables = build(name, {}, clock, seed=7)
     with Background(Simulation(units, clock)) as background:
-        text = node_file_text(NAME, background.simulation, "tcp://127.0.0.1:1", tables)
+        text = node_file_text(name, background.simulation, "tcp://127.0.0.1:1", tables)
         node = parse_node(tomllib.loads(text), "written")
         sheet = handlers["datasheet"]({})
-    assert set(node.devices) == set(load_scenario(NAME).instruments)
-    assert set(node.paths) == {"quantum", "classical"}
+    assert set(node.devices) == set(load_scenario(name).instruments)
+    assert set(node.paths) == PATHS[name]
     assert node.clock.mode == "stepped"
-    assert (sheet["scenario"], sheet["seed"]) == (NAME, 7)
+    assert (sheet["scenario"], sheet["seed"]) == (name, 7)
+
+
+def test_the_detector_bench_counts_what_its_path_promises():
+    scenario = load_scenario("detector-bench")
+    link = Link(scenario)
+    link.world.port("voa").update(attenuation_db=30.0)
+    link.world.port("quantum-laser").update(enabled=True, power_dbm=10.0, frequency_thz=193.4)
+    times, inputs, start, stop = link.tags(0.5, settle_s=0.01)
+    photons_hz = 1e-2 / photon_energy_j(193.4) * 10 ** (-(30 + 70 + 1.0 + 0.2 + 0.2 + 0.4 + 0.0004) / 10)
+    counted = 0.0
+    for channel, efficiency in enumerate(scenario.detectors.efficiency, 1):
+        observed = (inputs == channel).sum() / ((stop - start) * 1e-12)
+        # Dead time and the recovery after it take as much as a dead time of both together.
+        counted += observed / (1 - observed * (35e-9 + 12e-9)) / efficiency
+    assert counted == pytest.approx(photons_hz * 1.002, rel=0.005)
+    link.world.port("quantum-laser").update(enabled=False)
+    times, _, _, _ = link.tags(2.0, settle_s=0.01)
+    assert len(times) / 2.0 == pytest.approx(390.0 / 0.998, abs=4 * (390 / 2) ** 0.5)
+
+
+def test_the_source_bench_plays():
+    link = Link(load_scenario("source-bench"))
+    link.world.port("voa").update(attenuation_db=38.0)
+    times, _, _, _ = link.play().tags(0.05, settle_s=0.01)
+    assert 1e5 < len(times) / 0.05 < 1e7
 
 
 @pytest.mark.parametrize(
@@ -81,7 +115,7 @@ def test_wrong_options_are_refused():
         build(NAME, {"attic": {"a": 1}}, clock, None)
     with pytest.raises(ConfigurationError, match=r"options of voa \(ozoptics.dd100\): colour"):
         build(NAME, {"voa": {"colour": "red"}}, clock, None)
-    with pytest.raises(ConfigurationError, match="there are wuhan-metro-link"):
+    with pytest.raises(ConfigurationError, match="there are detector-bench, source-bench, wuhan-metro-link"):
         build("wuhan-moon-link", {}, clock, None)
     with pytest.raises(ConfigurationError, match="No such file"):
         build("absent.toml", {}, clock, None)
