@@ -19,9 +19,15 @@ class Oscillator:
         self._seed, self._offset, self._cell_s, self._drift = seed, offset, cell_s, drift_per_s
         self._noise = allan_1s / math.sqrt(cell_s)
         self._readings_s = [0.0]
+        self._rate = (-1, 1.0)
 
     def rate(self, cell: int) -> float:
         """Return the clock's seconds per world second in a cell."""
+        if self._rate[0] != cell:
+            self._rate = (cell, self._drawn_rate(cell))
+        return self._rate[1]
+
+    def _drawn_rate(self, cell: int) -> float:
         noise = float(np.random.default_rng((*self._seed, cell)).normal()) if self._noise else 0.0
         ageing = self._drift * (cell + 0.5) * self._cell_s
         return 1.0 + self._offset + ageing + self._noise * noise

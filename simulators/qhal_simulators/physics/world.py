@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal_simulators.physics import gates, polarization, snspd, tagger_bins
+from qhal_simulators.physics.detection import Detectors, Inputs, bin_guide
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.ports import (
     AttenuatorPort,
@@ -24,7 +25,7 @@ from qhal_simulators.physics.ports import (
     TaggerPort,
     WaveformPort,
 )
-from qhal_simulators.physics.sampler import ClickSampler, Memory, Segment, TaggerInputs, Tags
+from qhal_simulators.physics.sampler import ClickSampler, Segment, Tags, normal_quantiles
 from qhal_simulators.physics.scenario import Scenario, timing_fwhm_ps
 from qhal_simulators.physics.sender import Sender, SenderState
 from qhal_simulators.physics.truth import Truth, TruthLog
@@ -76,26 +77,12 @@ class World:
             self.quantum_laser, self.classical_laser, self.voa, self.switch, self.awg
         )
         self._grid = 0
-        jitter = np.full(4, timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA)
-        memory = Memory(
-            gates.sensitivity(
-                detectors.gate_delay_ps,
-                detectors.gate_period_ps,
-                detectors.gate_width_ps,
-                detectors.gate_rise_ps,
-            ),
-            detectors.gate_period_ps,
-            detectors.recovery_time_ns * 1e-9,
-            detectors.afterpulse_probability,
-            np.array(detectors.afterpulse_shares),
-            np.array(detectors.afterpulse_lifetimes_ns) * 1e-9,
-        )
-        self._sampler = ClickSampler(
-            self.seed, jitter, detectors.common_hold_off, memory, scenario.transmitter.intensity_noise
-        )
+        self._detectors = _detectors(scenario)
+        self._sampler = ClickSampler(self.seed, self._detectors, scenario.transmitter.intensity_noise)
         self._bin_edges = tagger_bins.edges(
             np.random.default_rng((self.seed, _BINS)), scenario.tagger.interpolator_bins, scenario.tagger.dnl
         )
+        self._bin_guide = bin_guide(self._bin_edges)
         self._recorded: list[Tags] = []
         self._recorded_count = 0
         self._wire()
@@ -212,7 +199,6 @@ class World:
             axes,
             self._efficiency / best if best > 0 else np.zeros(4),
             self._dark_hz + stray_hz / 4 * self._efficiency,
-            np.full(4, scenario.detectors.dead_time_ns * 1e-9),
             t_s,
             elapsed_s / state.pattern.slot_s,
             slot_s,
@@ -221,11 +207,12 @@ class World:
         )
         self._sampler.begin(self._segment, max(t_s, self._sampler.ended_s))
         port = self.tagger
-        self._inputs = TaggerInputs(
+        self._inputs = Inputs(
             np.array(port.delay_ps, np.float64) + np.array(scenario.detectors.skew_ps),
             np.array(port.enabled) & (np.array(port.threshold_v) < scenario.detectors.pulse_v),
             port.resolution_ps,
             self._bin_edges * port.resolution_ps,
+            self._bin_guide,
         )
 
     def _detector_state(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -240,7 +227,7 @@ class World:
         state = self._state
         return Truth(
             start_s, stop_s, state.pattern, state.photons_per_light_s, state.detected_per_light_s,
-            self._rotation, self._efficiency, self._dark_hz, self._segment.dead_time_s, state.raman_hz,
+            self._rotation, self._efficiency, self._dark_hz, self._detectors.dead_time_s, state.raman_hz,
             state.leak_hz, state.classical_w, state.attenuation_db, self._segment.slot_s,
         )  # fmt: skip
 
@@ -301,3 +288,20 @@ class World:
             "detectors": connect(self.detectors, self._detectors_changed),
             "tagger": connect(self.tagger, self._receiver_changed),
         }
+
+
+def _detectors(scenario: Scenario) -> Detectors:
+    table = scenario.detectors
+    return Detectors(
+        dead_time_s=np.full(4, table.dead_time_ns * 1e-9),
+        common_hold_off=table.common_hold_off,
+        gate=gates.sensitivity(
+            table.gate_delay_ps, table.gate_period_ps, table.gate_width_ps, table.gate_rise_ps
+        ),
+        gate_turn_ps=table.gate_period_ps,
+        recovery_s=table.recovery_time_ns * 1e-9,
+        after_probability=table.afterpulse_probability,
+        after_shares=np.cumsum(table.afterpulse_shares),
+        after_lifetimes_s=np.array(table.afterpulse_lifetimes_ns) * 1e-9,
+        jitter_ps=np.outer(np.full(4, timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA), normal_quantiles()),
+    )

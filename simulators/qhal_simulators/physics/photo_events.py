@@ -1,0 +1,199 @@
+"""The click sampler: only what clicks is drawn, and a draw depends on nothing but its own number.
+
+Photo-events of coherent light behind linear optics are independent Poisson processes, so the receiver sees
+one inhomogeneous Poisson process that can be marked and thinned. The signal is drawn in cumulated energy,
+a chain of unit exponentials ``-ln u(key, n)`` laid onto the cumulative energy of the repeating pattern; the
+background is such a chain in time. A chain keeps its next event, so where an advance stops enters no
+arithmetic: two half steps give the tags of one whole step, bit for bit.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from qhal_simulators.physics.draws import GOLDEN, LOW_11, LOW_32, UNIT_32, draw, mix, uniform
+
+_BLOCK = 512
+
+
+@njit(nogil=True, cache=True)
+def signal_events(
+    key,
+    state_count,
+    state_energy,
+    stop_period,
+    stop_slot,
+    scale,
+    cumulative,
+    guide,
+    shapes,
+    kind_of_slot,
+    kinds,
+    axes,
+    weights,
+    noise_key,
+    dimming,
+    origin_s,
+    origin_position,
+    slot_s,
+    times_s,
+    marks,
+):
+    """Draw the photo-events of the signal before a slot of the pattern.
+
+    ``state_count``: [number of the next draw, period it falls in]; ``state_energy``: [its cumulated energy in
+    that period], both updated. ``scale``: detected events per unit of energy for the best detector.
+    ``guide``, ``shapes``, ``kind_of_slot``, ``kinds``: of a :class:`LightPattern`. ``axes`` (2, 3): analysers of basis
+    0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. ``dimming``: quantiles of the
+    brightest pulse's intensity over a pulse's own (empty: no noise); ``scale`` is then that of the brightest. A slot at
+    position p is at ``origin_s + (p - origin_position) * slot_s``. Returns the number of events, and whether there are
+    more for which the buffers have no room.
+    """
+    filled = 0
+    more = True
+    positions = np.empty(_BLOCK, np.int64)
+    draws = np.empty(_BLOCK, np.uint64)
+    while more and filled + _BLOCK <= len(times_s):
+        found = _positions(
+            key, state_count, state_energy, stop_period, stop_slot, scale, cumulative, guide, positions, draws
+        )
+        more = found == _BLOCK
+        filled = _receive(
+            positions[:found],
+            draws,
+            shapes,
+            kind_of_slot,
+            kinds,
+            axes,
+            weights,
+            noise_key,
+            dimming,
+            origin_s,
+            origin_position,
+            slot_s,
+            times_s,
+            marks,
+            filled,
+        )
+    return filled, more
+
+
+@njit(nogil=True, cache=True)
+def _positions(
+    key, state_count, state_energy, stop_period, stop_slot, scale, cumulative, guide, positions, draws
+):
+    """Find the slots of the next events: a loop with nothing but the chain, so that memory is waited for once."""
+    slots = len(cumulative) - 1
+    total = cumulative[slots]
+    steps_per_energy = (len(guide) - 1) / total
+    inverse_scale = 1.0 / scale
+    count, period = state_count[0], state_count[1]
+    energy = state_energy[0]
+    found = 0
+    bits = draw(key, count)
+    while found < len(positions):
+        while energy >= total:
+            energy -= total
+            period += 1
+        slot = np.int64(guide[np.int64(energy * steps_per_energy)])
+        while cumulative[slot + 1] <= energy:
+            slot += 1
+        if period > stop_period or (period == stop_period and slot >= stop_slot):
+            break
+        positions[found] = period * slots + slot
+        draws[found] = bits
+        found += 1
+        count += 1
+        bits = draw(key, count)
+        energy -= math.log(uniform(bits)) * inverse_scale
+    state_count[0], state_count[1] = count, period
+    state_energy[0] = energy
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _receive(
+    positions,
+    draws,
+    shapes,
+    kind_of_slot,
+    kinds,
+    axes,
+    weights,
+    noise_key,
+    dimming,
+    origin_s,
+    origin_position,
+    slot_s,
+    times_s,
+    marks,
+    filled,
+):
+    """Place each event within its slot and choose its detector, or none; return how many rows are filled now."""
+    slots = len(kind_of_slot)
+    finest = shapes.shape[1] - 1
+    x0, y0, z0 = axes[0, 0], axes[0, 1], axes[0, 2]
+    x1, y1, z1 = axes[1, 0], axes[1, 1], axes[1, 2]
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    slot = positions[0] % slots if len(positions) else 0
+    before = positions[0] if len(positions) else 0
+    for n in range(len(positions)):
+        slot += positions[n] - before
+        before = positions[n]
+        while slot >= slots:
+            slot -= slots
+        second = mix(draws[n] + GOLDEN)
+        place = np.float64(second >> np.uint64(32)) * UNIT_32 * finest
+        cell = np.int64(place)
+        kind = kind_of_slot[slot]
+        x, y, z, shape = kinds[kind, 0], kinds[kind, 1], kinds[kind, 2], np.int64(kinds[kind, 3])
+        low = shapes[shape, cell]
+        within = low + (place - cell) * (shapes[shape, cell + 1] - low)
+        straight = x0 * x + y0 * y + z0 * z
+        diagonal = x1 * x + y1 * y + z1 * z
+        choice = np.float64(second & LOW_32) * UNIT_32 * 4.0
+        if len(dimming):
+            choice *= dimming[np.int64(draw(noise_key, positions[n]) & LOW_11)]
+        edge0 = w0 * (1.0 + straight)
+        edge1 = edge0 + w1 * (1.0 - straight)
+        edge2 = edge1 + w2 * (1.0 + diagonal)
+        edge3 = edge2 + w3 * (1.0 - diagonal)
+        # Sums of comparisons, because branches on a random choice are mispredicted.
+        detector = np.int64(choice >= edge0) + np.int64(choice >= edge1) + np.int64(choice >= edge2)
+        time_s = origin_s + (np.float64(positions[n]) + within - origin_position) * slot_s
+        mark = np.int32(np.int64(draws[n] & LOW_11) * 4 + detector)
+        row = filled
+        if row > 0 and times_s[row - 1] > time_s and choice < edge3:
+            # Two events of one slot may come in the wrong order.
+            while row > 0 and times_s[row - 1] > time_s:
+                times_s[row], marks[row] = times_s[row - 1], marks[row - 1]
+                row -= 1
+        times_s[row], marks[row] = time_s, mark
+        filled += np.int64(choice < edge3)
+    return filled
+
+
+@njit(nogil=True, cache=True)
+def background_events(key, state_count, state_time, stop_s, edges_hz, times_s, marks):
+    """Draw background events before ``stop_s``.
+
+    ``state_count``: [number of the next draw], ``state_time``: [its time], both updated. ``edges_hz``: cumulated
+    rates of the detectors (5 values from 0). Returns the number of events, as :func:`signal_events` does.
+    """
+    count, time_s = state_count[0], state_time[0]
+    total = edges_hz[4]
+    filled = 0
+    while filled < len(times_s) and time_s < stop_s:
+        first = draw(key, count)
+        choice = uniform(mix(first + GOLDEN)) * total
+        detector = 0
+        while detector < 3 and choice >= edges_hz[detector + 1]:
+            detector += 1
+        times_s[filled] = time_s
+        marks[filled] = np.int32(np.int64(first & LOW_11) * 4 + detector)
+        filled += 1
+        count += 1
+        time_s -= math.log(uniform(draw(key, count))) / total
+    state_count[0], state_time[0] = count, time_s
+    return filled
