@@ -70,3 +70,13 @@ class ThresholdLink:
             RANDOM * self.background_yield * (1 - self.transmission) + self.optical_error * self.transmission
         )
         return wrong / self.photon_yield(1)
+
+
+def repeaterless_bound(transmission: float) -> float:
+    """Return the secret bits per pulse that no protocol without repeaters exceeds: ``-log2(1 - transmission)``.
+
+    Pirandola, Laurenza, Ottaviani and Banchi, Nat. Commun. 8, 15043 (2017). Raises OutOfRange outside [0, 1).
+    """
+    if not 0 <= transmission < 1:
+        raise OutOfRange(f"a transmission of {transmission} is not at least 0 and below 1")
+    return -math.log1p(-transmission) / math.log(2)

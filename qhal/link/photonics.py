@@ -55,3 +55,15 @@ def share_in_window(window_ps: float, fwhm_ps: float) -> float:
         raise OutOfRange(f"a window of {window_ps} ps and a pulse of {fwhm_ps} ps must be positive")
     sigma = fwhm_ps / (2 * math.sqrt(2 * math.log(2)))
     return math.erf(window_ps / (2 * math.sqrt(2) * sigma))
+
+
+def error_of_drift(elapsed_s: float, correlation_time_s: float) -> float:
+    """Return the mean error rate that a basis aligned some time ago has from the fibre's polarization drift.
+
+    The isotropic walk of Czegledi et al., arXiv:1507.00953: half of what the overlap has lost. Raises OutOfRange.
+    """
+    if elapsed_s < 0 or correlation_time_s <= 0:
+        raise OutOfRange(
+            f"{elapsed_s} s and a correlation time of {correlation_time_s} s: a time is negative or zero"
+        )
+    return -math.expm1(-elapsed_s / correlation_time_s) / 2

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from qhal.errors import OutOfRange
-from qhal.link.channel_model import ThresholdLink
+from qhal.link.channel_model import ThresholdLink, repeaterless_bound
 from qhal.link.decoy import gllp_rate_per_signal
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import SiftedCounts
@@ -50,6 +50,7 @@ def test_golden_vector_at_100_km():
 def test_the_best_plan_reaches_the_recomputed_rates(block_bits, length_km, rate):
     plan = best_plan(lim(length_km), block_bits, SECURITY, secrecy_per_bit=PER_BIT)
     assert plan.rate_per_pulse == pytest.approx(rate, rel=0.01)
+    assert plan.rate_per_pulse < repeaterless_bound(lim(length_km).transmission)
     again = expected_plan(
         lim(length_km), plan.intensities, plan.key_basis_probability, block_bits, SECURITY, PER_BIT
     )

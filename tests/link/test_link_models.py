@@ -7,7 +7,7 @@ import pytest
 
 from qhal.errors import OutOfRange
 from qhal.link import photonics
-from qhal.link.channel_model import ThresholdLink
+from qhal.link.channel_model import ThresholdLink, repeaterless_bound
 from qhal.tags.analysis.correction import DeadTime
 from qhal.tags.batch import TagBatch
 
@@ -98,3 +98,12 @@ def test_share_of_a_pulse_in_its_window(window_ps, share):
 def test_impossible_figures(wrong):
     with pytest.raises(OutOfRange):
         wrong()
+
+
+def test_the_repeaterless_bound():
+    # A bit more per halving of what gets lost; in the limit of a long line transmission / ln 2.
+    assert repeaterless_bound(0.5) == pytest.approx(1.0)
+    assert repeaterless_bound(0.75) == pytest.approx(2.0)
+    assert repeaterless_bound(1e-9) == pytest.approx(1e-9 / math.log(2), rel=1e-6)
+    with pytest.raises(OutOfRange):
+        repeaterless_bound(1.0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from qhal.link.sifting import Sifter
 from qhal.link.skew import Receiver
@@ -70,6 +71,14 @@ def test_dead_time_is_not_extended_by_what_it_hides():
         assert np.diff(mine).min() >= dead_s * 1e12 - 100
         observed, expected = len(mine) / 2.0, 1e5 / (1 + 1e5 * dead_s)
         assert abs(observed - expected) < 4 * np.sqrt(expected / 2.0)
+
+
+def test_intervals_are_exponential_beyond_the_dead_time():
+    link = Link(scenario(detectors={"dead_time_ns": 500.0, "dark_count_rate_hz": [1e5] * 4}))
+    times, inputs, _, _ = link.tags(2.0)
+    beyond_s = np.diff(times[inputs == 1]) * 1e-12 - 5e-7
+    assert stats.kstest(beyond_s, "expon", args=(0, 1e-5)).pvalue > 1e-4
+    assert stats.kstest(beyond_s, "expon", args=(0, 1.05e-5)).pvalue < 1e-6, "5 % off would be seen"
 
 
 def test_a_common_hold_off_stops_all_four():

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from qhal.errors import OutOfRange
+from qhal.link import photonics
 from qhal_simulators.physics import polarization, raman, snspd
 from qhal_simulators.physics.expectation import background_rates_hz, integrated_raman_hz
 from qhal_simulators.physics.oscillator import Oscillator
@@ -112,6 +114,69 @@ def test_four_states_stand_at_right_angles():
     means = [stokes[PATTERN.states == state].mean(axis=0) for state in range(4)]
     for found, wanted in zip(means, [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0)], strict=True):
         assert found == pytest.approx(wanted, abs=0.01)
+
+
+def test_light_behind_bright_light_is_shifted():
+    energies = []
+    for effect in (0.0, 0.04):
+        link = Link(scenario(transmitter={"pattern_effect": effect, "pattern_memory_ns": 10.0})).play()
+        link.world.advance_to(0.001)
+        energies.append(link.truths(5e-4, 9e-4)[0][1].pattern.energy_s)
+    plain, shifted = energies
+    slots = np.arange(len(plain))
+    for slot in (slots[1::2])[np.argsort(-plain[1::2])[:50]]:
+        before = plain[slot - np.arange(1, 60)] / plain.max()
+        expected = 1 + 0.04 * (before * np.exp(-np.arange(59) * 5.0 / 10.0)).sum()
+        assert shifted[slot] / plain[slot] == pytest.approx(expected, rel=1e-9)
+    after = [
+        (shifted[1::2] / plain[1::2])[
+            np.roll(PATTERN.intensity == level, 1) & (PATTERN.intensity == 0)
+        ].mean()
+        for level in range(3)
+    ]
+    assert after[0] - 1 > 1.3 * (after[1] - 1) > 1.3 * (after[2] - 1) > 0
+
+
+def test_an_open_switch_still_leaks():
+    link = Link(scenario(channel={"switch_crosstalk_db": 35.0})).play()
+    closed = len(link.tags(0.01)[0]) / 0.01
+    link.world.port("switch").update(moving=frozenset({1}))
+    moving = len(link.tags(0.5)[0]) / 0.5
+    link.world.port("switch").update(pairs={1: 18}, moving=frozenset())
+    astray = len(link.tags(0.5)[0]) / 0.5
+    expected = (closed * 10**-3.5) + 400
+    for found in (moving, astray):
+        assert found == pytest.approx(expected, abs=4 * np.sqrt(expected / 0.5))
+    assert link.world.switch.read_power_dbm(17) == pytest.approx(
+        link.world.switch.read_power_dbm(1) - link.scenario.channel.switch_loss_db - 35.0
+    )
+
+
+@pytest.mark.parametrize(("isolation_db", "photons_hz"), [(80.0, 7.8e7), (110.0, 7.8e4)])
+def test_what_a_channel_of_0_dbm_leaks_through_the_demultiplexer(isolation_db, photons_hz):
+    # The isolation is counted from the line: a channel that arrives with 0 dBm.
+    changed = scenario(
+        channel={"length_km": 0.0, "mux_loss_db": 0.0, "connectors_before_db": 0.0},
+        classical={"pad_db": 0.0, "isolation_db": isolation_db, "noise_dbc": -200.0, "raman_scale": 0.0},
+    )
+    link = Link(changed).classical(0.0)
+    link.world.advance_to(0.01)
+    (_, truth), *_ = link.truths(0.005, 0.009)
+    assert truth.leak_hz == pytest.approx(photons_hz, rel=0.01)
+
+
+@pytest.mark.parametrize(("elapsed_s", "error"), [(10, 0.0014), (60, 0.0083), (300, 0.040)])
+def test_what_drift_adds_to_the_error_rate_of_an_aligned_basis(elapsed_s, error):
+    # A correlation time of an hour; the walk itself and the closed form.
+    assert photonics.error_of_drift(elapsed_s, 3600.0) == pytest.approx(error, abs=5e-5)
+    draw = np.random.default_rng(7)
+    walked = np.array([np.eye(3)] * 600)
+    for _ in range(10):
+        walked = np.array([polarization.walk_step(draw, elapsed_s / 10, 3600.0) @ each for each in walked])
+    errors = (1 - walked[:, 0, 0]) / 2
+    assert abs(errors.mean() - error) < 4 * errors.std() / np.sqrt(len(errors))
+    with pytest.raises(OutOfRange):
+        photonics.error_of_drift(elapsed_s, 0.0)
 
 
 def test_rotations_are_uniform_and_orthogonal():

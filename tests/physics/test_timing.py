@@ -68,3 +68,25 @@ def test_widths_add_as_squares():
         detectors={"jitter_fwhm_ps": 100.0},
     )
     assert timing_fwhm_ps(changed) == pytest.approx(np.sqrt(50**2 + 30**2 + 100**2))
+
+
+def test_a_kilometre_of_fibre_takes_4897_ns():
+    near, far = (Link(scenario(channel={"length_km": km}, **PERFECT)).world for km in (20.0, 21.0))
+    assert far.fibre_delay_s - near.fibre_delay_s == pytest.approx(4.897e-6, rel=1e-4)
+
+
+@pytest.mark.parametrize("length_km", [20.0, 20.5])
+def test_clicks_follow_the_pattern_by_the_fibres_delay(length_km):
+    changed = scenario(channel={"length_km": length_km, "dispersion_ps_per_nm_km": 0.0}, **PERFECT)
+    link = Link(changed).play()
+    started_s = link.world.now_s
+    truth_s = link.world.fibre_delay_s
+    times, _, _, _ = link.tags(0.02)
+    (_, truth), *_ = link.truths(0.01, 0.02)
+    slot_ps = truth.pattern.slot_s * 1e12
+    period = len(truth.pattern)
+    # Cross-correlation of the light of each slot with the clicks: it peaks where the fibre puts it.
+    clicked = np.bincount((np.floor(times / slot_ps).astype(np.int64)) % period, minlength=period)
+    found = np.fft.irfft(np.fft.rfft(clicked) * np.conj(np.fft.rfft(truth.pattern.energy_s)), period)
+    expected = ((started_s + truth_s) * 1e12 / slot_ps) % period
+    assert int(found.argmax()) == pytest.approx(expected, abs=1)

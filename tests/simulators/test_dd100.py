@@ -4,6 +4,7 @@ import pytest
 
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.ozoptics.dd100 import Dd100, Dd100Options
+from qhal_simulators.physics.ports import AttenuatorPort
 
 
 def talk(*requests: bytes, **options: object) -> list[bytes]:
@@ -51,3 +52,11 @@ def test_echo_and_split_commands():
     assert talk(b"E1\r", b"S?\r", b"E0\r", b"S?\r")[1] == b"S?\rPos:5880\r\nDone\r\n\r\n"
     assert talk(b"A3", b"0.0", b"0\r")[2] == b"Pos:2880\r\nDone\r\n\r\n"
     assert talk(b"S100\rS+50\rF\rB\r")[0].count(b"Done") == 4
+
+
+def test_light_sees_the_motor_on_its_way():
+    clock, port, seen = SimulationClock(stepped=True), AttenuatorPort(), []
+    unit = Dd100(clock, port, options=Dd100Options(homed=True, move_time_s=0.2))
+    port.on_change = lambda: seen.append((round(clock.now_s(), 6), round(port.attenuation_db, 6)))
+    unit.connect("main", lambda data: None).receive(b"A20\r")
+    assert seen == [(round(0.02 * n, 6), 60.0 - 4.0 * n) for n in range(1, 11)]

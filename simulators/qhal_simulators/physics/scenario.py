@@ -43,7 +43,8 @@ class TransmitterTable(_Table):
     """``[transmitter]``: modulators, their loss, and the pad that follows the attenuator.
 
     ``intensity_noise``: relative standard deviation from pulse to pulse; ``spectral_width_nm``: FWHM of a pulse, which
-    the fibre's dispersion turns into time.
+    the fibre's dispersion turns into time. ``pattern_effect``: relative change of the light right behind the brightest;
+    it fades with ``pattern_memory_ns``.
     """
 
     samples_per_slot: Annotated[int, Field(ge=1, le=1000)]
@@ -57,11 +58,14 @@ class TransmitterTable(_Table):
     clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
     intensity_noise: Annotated[float, Field(ge=0, le=0.3)] = 0.0
     spectral_width_nm: Annotated[float, Field(ge=0, le=10)] = 0.0
+    pattern_effect: Annotated[float, Field(ge=-0.3, le=0.3)] = 0.0
+    pattern_memory_ns: Annotated[float, Field(gt=0, le=1e6)] = 10.0
 
 
 class ChannelTable(_Table):
     """``[channel]``: from the switch to the fibre's end.
 
+    ``switch_crosstalk_db``: further loss of the path while the switch is open or moves, for light finds a way.
     The fibre's temperature swings by ``temperature_swing_k`` about its mean every ``temperature_period_s``, and its
     delay with it, by ``delay_ps_per_km_k``.
     """
@@ -69,6 +73,7 @@ class ChannelTable(_Table):
     switch_ingress: Annotated[int, Field(ge=1)]
     switch_egress: Annotated[int, Field(ge=1)]
     switch_loss_db: Decibel
+    switch_crosstalk_db: Decibel = 60.0
     mux_loss_db: Decibel
     connectors_before_db: Decibel
     length_km: Annotated[float, Field(ge=0, le=1000)]

@@ -53,15 +53,13 @@ class Sender:
         awg: WaveformPort,
     ) -> SenderState:
         """Return what arrives with these settings."""
-        channel, receiver = self._scenario.channel, self._scenario.receiver
+        receiver = self._scenario.receiver
         rate_hz = (
             watts(quantum.power_dbm) / photon_energy_j(quantum.frequency_thz) if quantum.enabled else 0.0
         )
         transmitter_db = self._scenario.transmitter.modulator_loss_db + self._scenario.transmitter.pad_db
         photons = rate_hz * transmission(transmitter_db + voa.attenuation_db)
-        connected = switch.pairs.get(channel.switch_ingress) == channel.switch_egress
-        open_path = connected and channel.switch_ingress not in switch.moving
-        line_db = channel.switch_loss_db + self._before_fibre_db + self._fibre_db + self._after_fibre_db
+        line_db = self.switch_db(switch) + self._before_fibre_db + self._fibre_db + self._after_fibre_db
         off_ghz = abs(quantum.frequency_thz - receiver.quantum_frequency_thz) * 1e3
         if off_ghz > receiver.filter_bandwidth_ghz / 2:
             line_db += receiver.out_of_band_db
@@ -70,12 +68,19 @@ class Sender:
             self._light(awg),
             awg.started_s,
             photons,
-            photons * transmission(line_db) if open_path else 0.0,
+            photons * transmission(line_db),
             raman_hz,
             leak_hz,
             launched_w,
             voa.attenuation_db,
         )
+
+    def switch_db(self, switch: SwitchPort) -> float:
+        """Return the switch's loss on the quantum path; only crosstalk passes while it is open or moves."""
+        channel = self._scenario.channel
+        connected = switch.pairs.get(channel.switch_ingress) == channel.switch_egress
+        closed = connected and channel.switch_ingress not in switch.moving
+        return channel.switch_loss_db + (0.0 if closed else channel.switch_crosstalk_db)
 
     def power_at_switch_w(self, quantum: LaserPort, voa: AttenuatorPort, awg: WaveformPort) -> float:
         """Return the mean optical power at the switch's input."""
@@ -155,6 +160,8 @@ class Sender:
                 self._modulators,
                 self._polarizer,
                 transmitter.bandwidth_hz,
+                transmitter.pattern_effect,
+                transmitter.pattern_memory_ns * 1e-9,
             )
             # The waveforms are kept, so that their identity stays theirs.
             self._played, self._kept = (key, pattern), dict(volts)

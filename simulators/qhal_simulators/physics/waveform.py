@@ -87,9 +87,12 @@ def light_pattern(
     modulators: tuple[IntensityModulator, ...],
     polarizer: PhaseModulator,
     bandwidth_hz: float,
+    effect: float = 0.0,
+    memory_s: float = 1.0,
 ) -> LightPattern:
     """Compute the light of a repeating pattern; a channel that plays nothing is at 0 V.
 
+    ``effect`` and ``memory_s``: see :func:`_after_bright_light`.
     A pattern whose length is not a multiple of ``samples_per_slot`` is treated sample by sample.
     """
     points = max((len(waveform) for waveform in volts.values()), default=samples_per_slot)
@@ -113,6 +116,8 @@ def light_pattern(
     stokes[:, 1] = (power * np.sin(phase)).reshape(by_slot.shape).sum(axis=1) / total
     shape_class, shapes = _shapes(by_slot, total)
     energy = by_slot.sum(axis=1) / fine_rate_hz
+    if effect:
+        energy = energy * _after_bright_light(energy, effect, memory_s / (grouped / sample_rate_hz))
     cumulative = np.concatenate(([0.0], np.cumsum(energy)))
     kind, kinds = _kinds(stokes, shape_class, energy)
     return LightPattern(
@@ -168,6 +173,19 @@ def _low_pass(waveform: NDArray[np.float64], rate_hz: float, bandwidth_hz: float
     frequency = np.fft.rfftfreq(len(waveform), 1 / rate_hz)
     passed: NDArray[np.float64] = np.fft.irfft(spectrum / (1 + 1j * frequency / bandwidth_hz), len(waveform))
     return passed
+
+
+def _after_bright_light(
+    energy: NDArray[np.float64], effect: float, memory_slots: float
+) -> NDArray[np.float64]:
+    """Return by how much each slot is brighter for the light before it (the pattern effect of modulators).
+
+    Right behind the brightest slot it is ``1 + effect``; the memory of a slot decays with ``memory_slots``.
+    """
+    turn = np.exp(-2j * np.pi * np.fft.rfftfreq(len(energy)))
+    remembered = np.fft.rfft(energy / energy.max()) * turn / (1 - np.exp(-1 / memory_slots) * turn)
+    factor: NDArray[np.float64] = np.maximum(1 + effect * np.fft.irfft(remembered, len(energy)), 0.0)
+    return factor
 
 
 def _guide(cumulative: NDArray[np.float64]) -> NDArray[np.int32]:

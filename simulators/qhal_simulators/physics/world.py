@@ -261,10 +261,11 @@ class World:
     def _power_at_switch(self, port: int) -> float | None:
         power_w = self._sender.power_at_switch_w(self.quantum_laser, self.voa, self.awg)
         channel = self.scenario.channel
-        connected = self.switch.pairs.get(channel.switch_ingress) == channel.switch_egress
-        if port == channel.switch_egress and connected:
-            return dbm(power_w * transmission(channel.switch_loss_db))
-        return dbm(power_w) if port == channel.switch_ingress else None
+        if port == channel.switch_egress:
+            power_w *= transmission(self._sender.switch_db(self.switch))
+        elif port != channel.switch_ingress:
+            return None
+        return dbm(power_w)
 
     def _wire(self) -> None:
         def connect(port: Port, changed: Callable[[], None]) -> Port:

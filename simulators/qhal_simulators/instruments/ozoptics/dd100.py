@@ -7,6 +7,7 @@ Sources: two independent public clients with hardware behind them, and a third t
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,7 @@ from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wi
 from qhal_simulators.physics.ports import AttenuatorPort
 
 _END = b"\r\n"
+_STEPS_OF_A_MOVE = 10
 
 
 class Dd100Options(Options):
@@ -152,7 +154,17 @@ class _Line:
         elif unit.options.fault:
             self._error(unit.options.fault)
         else:
+            self._sweep(attenuation_db)
             self._work(unit.options.move_time_s, lambda: self._arrived(attenuation_db))
+
+    def _sweep(self, attenuation_db: float) -> None:
+        """Let the light see the motor on its way."""
+        unit = self._unit
+        start_db, seconds = unit.attenuation_db, unit.options.move_time_s
+        for step in range(1, _STEPS_OF_A_MOVE) if seconds > 0 else ():
+            share = step / _STEPS_OF_A_MOVE
+            passed_db = start_db + share * (attenuation_db - start_db)
+            unit.clock.call_later(share * seconds, partial(unit.port.update, attenuation_db=passed_db))
 
     def _arrived(self, attenuation_db: float) -> None:
         self._unit.move_to(attenuation_db)
