@@ -16,6 +16,7 @@ from qhal_simulators.physics.expectation import (
     expect_link,
     integrated_raman_hz,
 )
+from qhal_simulators.physics.ports import Port
 from qhal_simulators.physics.scenario import InstrumentTable, load_scenario, timing_fwhm_ps
 from qhal_simulators.physics.world import World
 from qhal_simulators.registry import load, make_unit
@@ -37,17 +38,40 @@ def build(
         raise ConfigurationError(
             f"{name}: no instrument {', '.join(sorted(unknown))}; there are {', '.join(scenario.instruments)}"
         )
-    world = World(scenario, seed)
-    clock.world = world
+    worlds = Worlds({link: World(alone, seed, link) for link, alone in scenario.by_link().items()})
+    clock.world = worlds
     units = [
-        _unit(name, unit, table, options.get(unit, {}), world, clock)
+        _unit(name, unit, table, options.get(unit, {}), worlds, clock)
         for unit, table in scenario.instruments.items()
     ]
     tables = {
         "paths": {name: path.model_dump(exclude_defaults=True) for name, path in scenario.paths.items()},
         "clock_tree": scenario.clock_tree,
     }
-    return units, TruthService(world).handlers(), tables
+    return units, TruthService(worlds).handlers(), tables
+
+
+class Worlds:
+    """The links of a scenario by name, under one time. A part of one among several is called ``link.part``."""
+
+    def __init__(self, links: dict[str, World]) -> None:
+        self._links = links
+
+    def advance_to(self, t_s: float) -> None:
+        """Let all links go on until ``t_s``."""
+        for world in self._links.values():
+            world.advance_to(t_s)
+
+    def port(self, part: str) -> Port:
+        """Return the port of a part. Raises KeyError for a part that there is not."""
+        link, _, name = part.rpartition(".")
+        return self._links[link].port(name)
+
+    def link(self, name: str) -> World:
+        """Return a link. Raises ValueError naming those that there are."""
+        if name not in self._links:
+            raise ValueError(f"no link {name!r}; there are {', '.join(map(repr, self._links))}")
+        return self._links[name]
 
 
 def _unit(
@@ -55,11 +79,11 @@ def _unit(
     name: str,
     table: InstrumentTable,
     options: dict[str, Any],
-    world: World,
+    worlds: Worlds,
     clock: SimulationClock,
 ) -> Unit:
     try:
-        port = world.port(table.part)
+        port = worlds.port(table.part)
     except KeyError as error:
         raise ConfigurationError(f"{scenario}: instruments.{name}: no part {table.part!r}") from error
     needed = load(table.model).port_type
@@ -73,11 +97,14 @@ def _unit(
 
 
 class TruthService:
-    """What the world knows and no instrument tells: for checks, over the control link."""
+    """What the world knows and no instrument tells: for checks, over the control link.
 
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._raman: dict[tuple[float, float], float] = {}
+    Where a scenario has several links, a request names one: ``link``.
+    """
+
+    def __init__(self, worlds: Worlds) -> None:
+        self._worlds = worlds
+        self._raman: dict[tuple[str, float, float], float] = {}
 
     def handlers(self) -> dict[str, Handler]:
         """Return the requests by name."""
@@ -85,11 +112,12 @@ class TruthService:
 
     def _datasheet(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what calibrations and data sheets of the parts say."""
-        scenario = self._world.scenario
+        world = self._world(request)
+        scenario = world.scenario
         tables = ("transmitter", "channel", "classical", "receiver", "detectors")
         return {
             "scenario": scenario.name,
-            "seed": self._world.seed,
+            "seed": world.seed,
             **{table: getattr(scenario, table).model_dump() for table in tables},
         }
 
@@ -98,8 +126,8 @@ class TruthService:
 
         ``best_error_rates``: those at the controller's best setting for the fibre as it was at the end.
         """
-        truths = self._truths(request)
-        scenario = self._world.scenario
+        world, truths = self._world(request), self._truths(request)
+        scenario = world.scenario
         detectors = scenario.detectors
         special = (detectors.afterpulse_probability, detectors.recovery_time_ns, detectors.gate_period_ps)
         if any(special) or scenario.tagger.dnl or scenario.transmitter.intensity_noise:
@@ -107,7 +135,7 @@ class TruthService:
                 "no closed form for detectors with gates or a memory, a tagger with unequal bins, or noisy pulses"
             )
         jitter_s = timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA * 1e-12
-        rounding_s = self._world.tagger.resolution_ps * 1e-12 / np.sqrt(12)
+        rounding_s = world.tagger.resolution_ps * 1e-12 / np.sqrt(12)
 
         def expect(truths: Weighted) -> LinkExpectation:
             return expect_link(
@@ -117,16 +145,16 @@ class TruthService:
                 float(request["window_s"]),
                 scenario.receiver.optical_error,
                 float(np.hypot(jitter_s, rounding_s)),
-                self._integrated(truths),
+                self._integrated(request, truths),
             )
 
-        best = expect([(1.0, self._world.best_aligned(truths[-1][1]))])
+        best = expect([(1.0, world.best_aligned(truths[-1][1]))])
         return {**asdict(expect(truths)), "best_error_rates": best.error_rates}
 
     def _background(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return the mean rate of background events of each detector, and the powers behind it."""
         truths = self._truths(request)
-        raman_hz = self._integrated(truths)
+        raman_hz = self._integrated(request, truths)
         total_s = sum(duration for duration, _ in truths)
 
         def mean(values: list[float]) -> float:
@@ -140,17 +168,22 @@ class TruthService:
             "efficiency": truths[0][1].efficiency.tolist(),
         }
 
-    def _truths(self, request: dict[str, Any]) -> Weighted:
-        return self._world.truth.interval(float(request["start_s"]), float(request["stop_s"]))
+    def _world(self, request: dict[str, Any]) -> World:
+        return self._worlds.link(request.get("link", ""))
 
-    def _integrated(self, truths: Weighted) -> list[float]:
+    def _truths(self, request: dict[str, Any]) -> Weighted:
+        truth = self._world(request).truth
+        return truth.interval(float(request["start_s"]), float(request["stop_s"]))
+
+    def _integrated(self, request: dict[str, Any], truths: Weighted) -> list[float]:
         """Return the Raman rate of each truth by integration along the fibre, not by the world's closed form."""
-        frequency = self._world.classical_laser.frequency_thz
+        world = self._world(request)
+        frequency = world.classical_laser.frequency_thz
         found = []
         for _, truth in truths:
-            key = (truth.classical_w, frequency)
+            key = (request.get("link", ""), truth.classical_w, frequency)
             if key not in self._raman:
-                self._raman[key] = integrated_raman_hz(self._world.scenario, truth, frequency)
+                self._raman[key] = integrated_raman_hz(world.scenario, truth, frequency)
             found.append(self._raman[key])
         return found
 

@@ -44,9 +44,10 @@ class Link:
 
     scenario: Scenario
     seed: int = 1
+    name: str = ""
 
     def __post_init__(self):
-        self.world = World(self.scenario, self.seed)
+        self.world = World(self.scenario, self.seed, self.name)
         self.world.port("switch").update(pairs={1: 17})
         self.world.port("voa").update(attenuation_db=28.0)
         self.world.port("detectors").update(enabled=True, bias_ua=self.scenario.detectors.operating_ua)

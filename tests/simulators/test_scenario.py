@@ -1,8 +1,10 @@
 """Scenario files: the shipped one comes to life; a wrong one is refused by file, table and key."""
 
+import re
 import tomllib
 from importlib.resources import files
 
+import numpy as np
 import pytest
 
 from qhal.errors import ConfigurationError
@@ -21,6 +23,7 @@ TEXT = (files("qhal_simulators") / "scenarios" / f"{NAME}.toml").read_text()
 
 
 PATHS = {NAME: {"quantum", "classical"}, "detector-bench": {"light"}, "source-bench": {"quantum"}}
+PATHS["wuhan-hefei-span"] = {"from-wuhan", "to-hefei"}
 
 
 def test_these_scenarios_are_shipped():
@@ -34,11 +37,62 @@ def test_a_shipped_scenario_yields_a_node_file(name):
     with Background(Simulation(units, clock)) as background:
         text = node_file_text(name, background.simulation, "tcp://127.0.0.1:1", tables)
         node = parse_node(tomllib.loads(text), "written")
-        sheet = handlers["datasheet"]({})
+        sheets = [handlers["datasheet"]({"link": link}) for link in load_scenario(name).by_link()]
     assert set(node.devices) == set(load_scenario(name).instruments)
     assert set(node.paths) == PATHS[name]
     assert node.clock.mode == "stepped"
-    assert (sheet["scenario"], sheet["seed"]) == (name, 7)
+    assert {sheet["scenario"] for sheet in sheets} == {name}
+    assert (len(sheets) == 1 and sheets[0]["seed"] == 7) or name == "wuhan-hefei-span"
+
+
+def test_a_trunk_station_receives_from_one_side_and_sends_to_the_other():
+    spans = load_scenario("wuhan-hefei-span").by_link()
+    assert np.mean([span.channel.length_km for span in spans.values()]) == pytest.approx(609 / (11 - 1))
+    wuhan, hefei = (Link(span, seed=3, name=name).play() for name, span in spans.items())
+    for link in (wuhan, hefei):
+        times, _, start, stop = link.tags(0.2, settle_s=0.01)
+        now = link.world.now_s
+        clicks_hz = len(times) / ((stop - start) * 1e-12)
+        rates = []
+        for _, truth in link.truths(now - 0.1, now):
+            seen = truth.detected_per_light_s * truth.pattern.mean_transmission
+            rates.append(seen * truth.efficiency.mean() + 4 * 50.0)
+        assert clicks_hz == pytest.approx(np.mean(rates), rel=0.05), "up to dead time and polarization"
+    # The station's clock times the tags from one side and the pulses to the other.
+    truth = hefei.truths(0.1, 0.1001)[0][1]
+    station_hz = truth.pattern.slot_s / truth.slot_s
+    reading = wuhan.tagger.clock_ps
+    assert (reading(0.1002) - reading(0.1)) / 2e8 == pytest.approx(station_hz, abs=1e-8)
+    far = wuhan.truths(0.1, 0.1001)[0][1]
+    assert abs(far.pattern.slot_s / far.slot_s - station_hz) > 1e-8
+    assert not np.allclose(far.rotation, truth.rotation, atol=0.05), "two fibres"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"west": {"channel": {"length_km": -1.0}}}, "mine.toml: links.west: channel.length_km"),
+        ({"west": {"channel": {"colour": "red"}}}, "mine.toml: links.west: channel.colour"),
+        ({"west": {"kitchen": {}}}, "mine.toml: links.west.kitchen"),
+        ({"West side": {}}, "mine.toml: links.West side"),
+        (
+            {
+                "west": {"receiver": {"clock": "one", "clock_offset": 1e-7}},
+                "east": {"transmitter": {"clock": "one"}},
+            },
+            "mine.toml: clock 'one' has more than one clock_offset",
+        ),
+    ],
+)
+def test_wrong_changes_of_a_link_are_named(changes, message):
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        parse_scenario({**tomllib.loads(TEXT), "links": changes}, "mine.toml")
+
+
+def test_a_request_names_its_link_where_there_are_several():
+    _, handlers, _ = build("wuhan-hefei-span", {}, SimulationClock(stepped=True), None)
+    with pytest.raises(ValueError, match="no link ''; there are 'wuhan', 'hefei'"):
+        handlers["datasheet"]({})
 
 
 def test_the_detector_bench_counts_what_its_path_promises():
@@ -115,7 +169,9 @@ def test_wrong_options_are_refused():
         build(NAME, {"attic": {"a": 1}}, clock, None)
     with pytest.raises(ConfigurationError, match=r"options of voa \(ozoptics.dd100\): colour"):
         build(NAME, {"voa": {"colour": "red"}}, clock, None)
-    with pytest.raises(ConfigurationError, match="there are detector-bench, source-bench, wuhan-metro-link"):
+    with pytest.raises(
+        ConfigurationError, match="there are detector-bench, source-bench, wuhan-hefei-span, wuhan-metro-link"
+    ):
         build("wuhan-moon-link", {}, clock, None)
     with pytest.raises(ConfigurationError, match="No such file"):
         build("absent.toml", {}, clock, None)

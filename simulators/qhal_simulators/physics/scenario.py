@@ -14,6 +14,8 @@ from qhal.node.schema import PathTable, explain
 Decibel = Annotated[float, Field(ge=0, le=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+LinkName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+LinkTable = Literal["transmitter", "channel", "classical", "receiver", "detectors", "tagger"]
 
 
 class _Table(BaseModel):
@@ -42,6 +44,7 @@ class PhaseModulatorTable(_Table):
 class TransmitterTable(_Table):
     """``[transmitter]``: modulators, their loss, and the pad that follows the attenuator.
 
+    ``clock``: name of the oscillator it runs on; what has the same name runs on the same one, on other links, too.
     ``intensity_noise``: relative standard deviation from pulse to pulse; ``spectral_width_nm``: FWHM of a pulse, which
     the fibre's dispersion turns into time. ``pattern_effect``: relative change of the light right behind the brightest;
     it fades with ``pattern_memory_ns``.
@@ -55,6 +58,7 @@ class TransmitterTable(_Table):
     carver: IntensityModulatorTable
     polarization: PhaseModulatorTable
     randomiser: PhaseModulatorTable
+    clock: str = "transmitter"
     clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
     intensity_noise: Annotated[float, Field(ge=0, le=0.3)] = 0.0
     spectral_width_nm: Annotated[float, Field(ge=0, le=10)] = 0.0
@@ -127,6 +131,7 @@ class ReceiverTable(_Table):
     controller_loops: Literal["1-2-1", "2-3-2", "1-1-1"]
     receiver_loss_db: Decibel
     optical_error: Annotated[float, Field(ge=0, lt=0.5)]
+    clock: str = "receiver"
     clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
 
 
@@ -196,7 +201,7 @@ class InstrumentTable(_Table):
 
 
 class Scenario(_Table):
-    """A whole scenario."""
+    """A whole scenario: one link, or several that differ from it by the changes in ``[links.NAME.TABLE]``."""
 
     name: str
     description: str
@@ -208,9 +213,32 @@ class Scenario(_Table):
     receiver: ReceiverTable
     detectors: DetectorsTable
     tagger: TaggerTable = Field(default_factory=TaggerTable)
+    links: dict[LinkName, dict[LinkTable, dict[str, Any]]] = Field(default_factory=dict)
     instruments: dict[str, InstrumentTable]
     paths: dict[str, PathTable] = Field(default_factory=dict)
     clock_tree: dict[str, str] = Field(default_factory=dict)
+
+    def by_link(self) -> dict[str, Self]:
+        """Return the scenario of each link by itself; a scenario of one link is that of the link ``""``.
+
+        Raises ConfigurationError naming link, table and key of a change that does not fit, or a clock with two offsets.
+        """
+        links = {link: self._of_link(link) for link in self.links} or {"": self}
+        offsets: dict[str, float | None] = {}
+        for scenario in links.values():
+            for part in (scenario.transmitter, scenario.receiver):
+                if offsets.setdefault(part.clock, part.clock_offset) != part.clock_offset:
+                    raise ConfigurationError(f"clock {part.clock!r} has more than one clock_offset")
+        return links
+
+    def _of_link(self, link: str) -> Self:
+        content = self.model_dump(mode="json", exclude={"links"})
+        for table, changes in self.links[link].items():
+            content[table] |= changes
+        try:
+            return self.model_validate(content)
+        except ValidationError as error:
+            raise ConfigurationError(f"links.{link}: {explain(error)}") from error
 
 
 def timing_fwhm_ps(scenario: Scenario) -> float:
@@ -252,6 +280,10 @@ def load_scenario(name: str | Path) -> Scenario:
 def parse_scenario(content: dict[str, Any], source: str) -> Scenario:
     """Check the content of a scenario file. Raises ConfigurationError naming source, table and key."""
     try:
-        return Scenario.model_validate(content)
+        scenario = Scenario.model_validate(content)
+        scenario.by_link()
     except ValidationError as error:
         raise ConfigurationError(f"{source}: {explain(error)}") from error
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{source}: {error}") from error
+    return scenario

@@ -5,6 +5,7 @@ polarization controller -> passive four-detector receiver -> detectors -> tagger
 change at the sender acts at the receiver one fibre delay later.
 """
 
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -35,22 +36,26 @@ TAGGER_LIMIT_HZ = 1e7
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
 _FWHM_PER_SIGMA = 2.354820045
-_SENDER_CLOCK, _RECEIVER_CLOCK, _FIBRE, _WALK, _BINS = 11, 12, 13, 14, 15
+_FIBRE, _WALK, _BINS = 13, 14, 15
 
 
 class World:
-    """One simulated link. Time only goes forward, by ``advance_to``."""
+    """One simulated link. Time only goes forward, by ``advance_to``.
 
-    def __init__(self, scenario: Scenario, seed: int | None = None) -> None:
+    What is random depends on ``seed`` and on the name of the link, the clocks on ``seed`` and their own names alone.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int | None = None, link: str = "") -> None:
         self.scenario = scenario
-        self.seed = scenario.seed if seed is None else seed
+        self._clock_seed = scenario.seed if seed is None else seed
+        self.seed = _link_seed(self._clock_seed, link)
         self.now_s = 0.0
         self.truth = TruthLog()
         self.dropped_tags = 0
         channel, detectors = scenario.channel, scenario.detectors
         self.fibre_delay_s = channel.length_km * 1e3 * channel.group_index / SPEED_OF_LIGHT_M_PER_S
-        self._sender_clock = self._oscillator(_SENDER_CLOCK, scenario.transmitter.clock_offset)
-        self._receiver_clock = self._oscillator(_RECEIVER_CLOCK, scenario.receiver.clock_offset)
+        self._sender_clock = self._oscillator(scenario.transmitter.clock, scenario.transmitter.clock_offset)
+        self._receiver_clock = self._oscillator(scenario.receiver.clock, scenario.receiver.clock_offset)
         self._wires = tuple(
             snspd.Nanowire(*figures)
             for figures in zip(
@@ -144,14 +149,13 @@ class World:
 
     # -- inside
 
-    def _oscillator(self, part: int, offset: float | None) -> Oscillator:
+    def _oscillator(self, name: str, offset: float | None) -> Oscillator:
         world = self.scenario.world
+        seed = (self._clock_seed, zlib.crc32(name.encode()))
         if offset is None:
             span = world.clock_offset_range
-            offset = float(np.random.default_rng((self.seed, part)).uniform(-span, span))
-        return Oscillator(
-            (self.seed, part), offset, world.clock_allan_1s, world.grid_s, world.clock_drift_per_s
-        )
+            offset = float(np.random.default_rng(seed).uniform(-span, span))
+        return Oscillator(seed, offset, world.clock_allan_1s, world.grid_s, world.clock_drift_per_s)
 
     def _extra_delay_s(self) -> float:
         """Return how much longer than on average the fibre's delay is at its temperature in this cell of the grid."""
@@ -289,6 +293,13 @@ class World:
             "detectors": connect(self.detectors, self._detectors_changed),
             "tagger": connect(self.tagger, self._receiver_changed),
         }
+
+
+def _link_seed(seed: int, link: str) -> int:
+    """Return the seed of a link among several."""
+    if not link:
+        return seed
+    return int(np.random.SeedSequence((seed, zlib.crc32(link.encode()))).generate_state(1, np.uint64)[0])
 
 
 def _detectors(scenario: Scenario) -> Detectors:
