@@ -15,6 +15,7 @@ from qhal.tags.closing import Closing
 from qhal.tags.codecs import idq, ptu, qutag, sfifteen, swabian
 from qhal.tags.codecs.codec import CodecOptions, TagDecoder, TagEncoder
 from qhal.tags.codecs.ptu_header import Incomplete, PtuHeader
+from qhal.tags.numbering import ALL, ranges
 
 _CHUNK_BYTES = 1 << 22
 _HEADER_BYTES = 1 << 16
@@ -151,10 +152,8 @@ def open_tags(
         raise ConfigurationError(f"{place}: no such file")
     form = _format(format or _recognise(place), place)
     wanted = None if channels is None else frozenset(channels)
-    if wanted is not None and form.encoder is not None:
-        held = _channels(form, options)
-        if wanted - held:
-            raise ConfigurationError(f"{form.name}: no channel {min(wanted - held)}")
+    if wanted is not None and (strange := wanted - (held := _channels(form, options))):
+        raise ConfigurationError(f"{place}: {form.name} has no channel {min(strange)}; it has {ranges(held)}")
     return TagFile(place, form, _options(form, options), wanted)
 
 
@@ -231,9 +230,10 @@ class TagWriter:
 
 def _format(name: str | None, path: Path) -> Format:
     if name is None:
-        raise ConfigurationError(
-            f"{path}: neither content nor name says the format; name one of {', '.join(FORMATS)}"
+        known = ", ".join(
+            f"{form.name} ({form.suffix})" if form.suffix else form.name for form in FORMATS.values()
         )
+        raise ConfigurationError(f"{path}: neither content nor name says the format; name one of {known}")
     if name not in FORMATS:
         raise ConfigurationError(f"no format {name!r}; there are {', '.join(FORMATS)}")
     return FORMATS[name]
@@ -266,6 +266,7 @@ def _options(form: Format, options: Mapping[str, Any] | None) -> CodecOptions:
 
 
 def _channels(form: Format, options: Mapping[str, Any] | None) -> frozenset[int]:
-    assert form.encoder is not None
+    if form.encoder is None:  # our own files, and what is read only, hold any
+        return ALL
     parsed = _options(form, options)
     return (form.encoder() if form.options is CodecOptions else form.encoder(parsed)).channels

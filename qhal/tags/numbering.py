@@ -4,13 +4,22 @@ Formats disagree (one reader numbers sync like the first input, another puts mar
 to this rule and back. An input counts from 1, as the connectors of the instruments do.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 SYNC = 0
 LAST_INPUT = 99
 _FALLING = 100
 _MARKER = 200
 _LAST_MARKER = 15
+ALL = frozenset(
+    (
+        SYNC,
+        *range(1, LAST_INPUT + 1),
+        *range(_FALLING + 1, _MARKER),
+        *range(_MARKER + 1, _MARKER + _LAST_MARKER + 1),
+    )
+)
+"""Every number that means a channel."""
 
 
 def falling(channel: int) -> int:
@@ -54,3 +63,11 @@ def describe(channel: int) -> str:
 def describe_all(channels: Iterable[int]) -> str:
     """Return several channels in words."""
     return ", ".join(map(describe, sorted(channels))) or "none"
+
+
+def ranges(channels: Set[int]) -> str:
+    """Return numbers in short: ``0, 1..64, 201..215``."""
+    ordered = sorted(channels)
+    starts = [c for c in ordered if c - 1 not in channels]
+    stops = [c for c in ordered if c + 1 not in channels]
+    return ", ".join(f"{a}" if a == b else f"{a}..{b}" for a, b in zip(starts, stops, strict=True))

@@ -68,13 +68,14 @@ def test_one_block_of_half_a_millisecond_is_enough(ppm):
         assert 17 < found.significance < 30  # the specification of the link says about 23
 
 
-@pytest.mark.parametrize("what", ["dark", "unmodulated", "other pattern"])
+@pytest.mark.parametrize("what", ["dark", "unmodulated", "other pattern", "another length"])
 def test_what_is_not_the_pattern_is_refused_with_what_was_seen(what):
     rng = np.random.default_rng(1)
     other = {
         "dark": replace(LINK, transmission=0.0),
         "unmodulated": replace(LINK, transmission=0.0, background_hz=4e5),
         "other pattern": replace(LINK, pattern=bb84_pattern(12)),
+        "another length": replace(LINK, pattern=bb84_pattern(11, symbols=32768)),
     }[what]
     with pytest.raises(SynchronisationFailed, match=r"no pattern in 20 blocks.*tags in 0\.500 ms"):
         SymbolClock(PATTERN, patience_blocks=20).push(other.batch(rng, 12 * MS))

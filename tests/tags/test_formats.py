@@ -66,7 +66,7 @@ def test_only_the_channels_asked_for(tmp_path):
         (
             b"something else",
             None,
-            "neither content nor name says the format; name one of arrow, parquet, ptu",
+            r"neither content nor name says the format; name one of arrow \(.arrows\), parquet \(.parquet\), ptu",
         ),
         (b"something else", "ptu", r"no PTU file, it begins with b'somethin' \(byte 0\)"),
         (b"something else", "arrow", "no Arrow stream"),
@@ -122,8 +122,10 @@ def test_wrong_requests(tmp_path):
         open_tags(path, "idq-bin", {"channel": 100})
     with pytest.raises(ConfigurationError, match=r"chanel: Extra inputs.*; options are channel"):
         open_tags(path, "idq-bin", {"chanel": 1})
-    with pytest.raises(ConfigurationError, match="tdc2: no channel 7"):
+    with pytest.raises(ConfigurationError, match=r"tdc2 has no channel 7; it has 1\.\.4$"):
         open_tags(path, "tdc2", channels=[1, 7])
+    with pytest.raises(ConfigurationError, match=r"no channel 200; it has 0\.\.99, 101\.\.199, 201\.\.215$"):
+        open_tags(path, "parquet", channels=[1, 200])
     with pytest.raises(ConfigurationError, match="qutag-binary is read only"):
         TagWriter(path, "qutag-binary")
     with pytest.raises(ConfigurationError, match="no folder"):

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from qhal.errors import DataError
 from qhal.tags.batch import Gap, TagBatch
-from qhal.tags.numbering import describe_all
+from qhal.tags.numbering import describe_all, ranges
 
 Times = NDArray[np.int64]
 Channels = NDArray[np.uint8]
@@ -138,7 +138,7 @@ class TagEncoder(ABC):
         """
         if foreign := set(batch.counts()) - self.channels:
             raise DataError(
-                f"{self.format} holds no {describe_all(foreign)}; it holds {_ranges(self.channels)}"
+                f"{self.format} holds no {describe_all(foreign)}; it holds {ranges(self.channels)}"
             )
         if self._epoch is not None and batch.epoch != self._epoch:
             raise DataError(
@@ -170,10 +170,3 @@ def order_of(times: Times, disorder_ps: int, before_ps: int | None) -> tuple[boo
         return True, None
     late = np.flatnonzero(np.maximum(np.maximum.accumulate(times), floor) - times > disorder_ps)
     return False, int(late[0]) if len(late) else None
-
-
-def _ranges(channels: frozenset[int]) -> str:
-    ordered = sorted(channels)
-    starts = [c for c in ordered if c - 1 not in channels]
-    stops = [c for c in ordered if c + 1 not in channels]
-    return ", ".join(f"{a}" if a == b else f"{a}..{b}" for a, b in zip(starts, stops, strict=True))
