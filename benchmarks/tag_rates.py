@@ -240,7 +240,9 @@ def sifting() -> Iterator[Outcome]:
         dead = np.bincount(pattern.intensity[(symbol[fresh] + 1) & (length - 1)], minlength=3)
         return np.concatenate((outcome, dead))
 
-    yield faster("decode, gate, sift, QBER in one pass / numpy, gate and sift only", ours, numpy_pipeline, 2)
+    yield faster(
+        "decode, gate, sift, QBER in one pass / numpy, gate and sift only", ours, numpy_pipeline, 2.5
+    )
     sifter = Sifter(pattern, 0)
     passes = 0
     outcome = faster(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 CURRENT, PLACE, MASK, IS_LIVE, LIVE_SYMBOLS = range(5)
 NO_DETECTOR = 255
 PHASE_BINS = 1024
+_BLOCK = 2048
 
 
 @njit(nogil=True, cache=True)
@@ -110,30 +111,38 @@ def random_bit(seed: int, symbol: int) -> int:
 
 
 @njit(inline="always")
-def _next_symbol(n, current, place, mask, live, hold, codes, seed, outcomes, edges, luck):
-    """Settle the current symbol and go on to symbol ``n``; return its place, and whether it is live (0 or 1).
+def _next_symbol(n, current, place, mask, live, hold, codes, outcomes, edges, doubles, found):
+    """Settle the current symbol and go on to symbol ``n``; return its place, whether it is live, doubles found.
 
     Nothing here branches on what clicked: whether a click is live, sifted or wrong is as good as random, and a branch
     on it would be guessed wrongly half of the time. Even a branch that is never taken makes the loop four times
-    slower, because the compiler then spreads it over the others.
+    slower, because the compiler then spreads it over the others. A double click, whose random bit takes longer than
+    all the rest, is written down each time and stays only when it was one.
     """
     code = np.int64(codes[np.uint64(place)])
     outcomes[np.uint64(code), np.uint64(mask)] += live
-    luck[code & 3, code >> 3] += live * bad_luck(current, int(code >> 2), mask, seed)
-    before = place
+    doubles[np.uint64(found)] = current << 4 | code
+    found += live & np.int64(mask == 3 << (code >> 2 & 2))
+    is_live = np.int64(n > current + hold)
+    edges[np.uint64(place)] += is_live + (live << 32)
     place += n - current
     while place >= len(codes):  # seldom more than once: much faster than a division
         place -= len(codes)
-    is_live = np.int64(n > current + hold)
-    edges[np.uint64(before), 0] += is_live
-    edges[np.uint64(place), 1] += is_live
-    return place, is_live
+    return place, is_live, found
+
+
+@njit(inline="always")
+def _throw_coins(doubles, found, seed, luck):
+    """Count the random bits of double clicks that came out wrong."""
+    for k in range(found):
+        code = doubles[k] & 15
+        luck[code & 3, code >> 3] += bad_luck(doubles[k] >> 4, code >> 2, seed)
 
 
 @njit(nogil=True, cache=True)
-def bad_luck(symbol: int, state: int, mask: int, seed: int) -> int:
-    """Return 1 when two clicks in the sender's basis, and none in the other, get a random bit that is wrong, else 0."""
-    return int(mask == 3 << (state & 2)) & int(random_bit(seed, symbol) != (state & 1))
+def bad_luck(symbol: int, state: int, seed: int) -> int:
+    """Return 1 when the random bit of a double click in the sender's basis is wrong, else 0."""
+    return int(random_bit(seed, symbol) != (state & 1))
 
 
 @njit(nogil=True, cache=True)
@@ -147,30 +156,37 @@ def sift(
     seed: int,
     state: NDArray[np.int64],
     outcomes: NDArray[np.int64],
-    edges: NDArray[np.int32],
+    edges: NDArray[np.int64],
     luck: NDArray[np.int64],
 ) -> bool:
     """Count the tags of ascending symbols; return whether they were.
 
     ``codes``: intensity + 4 * state of each symbol of the pattern. ``state``: CURRENT symbol with its PLACE in the
     pattern, the MASK of its detectors that clicked in the window (bit ``2 * basis + bit``), whether it IS_LIVE, and
-    LIVE_SYMBOLS without a tag so far. ``outcomes`` (16, 16): live symbols by code and mask. ``edges`` (length of the
-    pattern, 2): stretches of live symbols by the place of the tags before them, and of those that end them.
-    ``luck`` (3, 2): wrong random bits by intensity and basis.
+    LIVE_SYMBOLS without a tag so far. ``outcomes`` (16, 16): live symbols by code and mask. ``edges``: stretches of
+    live symbols by the place of the tags before them (lower half of a number), and of those that end them (upper
+    half). ``luck`` (3, 2): wrong random bits by intensity and basis.
     """
     current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
     live_symbols = state[LIVE_SYMBOLS]
-    for i in range(len(symbols)):
-        n = symbols[i]
-        if n != current:
-            if n < current:
-                return False
-            place, live = _next_symbol(
-                n, current, place, mask, live, hold, codes, seed, outcomes, edges, luck
-            )
-            live_symbols += live * (n - current - hold - 1)
-            current, mask = n, np.int64(0)
-        mask |= np.int64(abs(offsets_ps[i]) < half_window_ps) << np.int64(detectors[i])
+    doubles = np.empty(_BLOCK, np.int64)
+    # Both halves are counted when a symbol is left, the current one's upper half for the time between calls, too.
+    edges[place] -= live << 32
+    for begin in range(0, len(symbols), _BLOCK):
+        found = 0
+        for i in range(begin, min(begin + _BLOCK, len(symbols))):
+            n = symbols[i]
+            if n != current:
+                if n < current:
+                    return False
+                place, live, found = _next_symbol(
+                    n, current, place, mask, live, hold, codes, outcomes, edges, doubles, found
+                )
+                live_symbols += live * (n - current - hold - 1)
+                current, mask = n, np.int64(0)
+            mask |= np.int64(abs(offsets_ps[i]) < half_window_ps) << np.int64(detectors[i])
+        _throw_coins(doubles, found, seed, luck)
+    edges[place] += live << 32
     state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE] = current, place, mask, live
     state[LIVE_SYMBOLS] = live_symbols
     return True
@@ -191,7 +207,7 @@ def sift_words(
     seed: int,
     state: NDArray[np.int64],
     outcomes: NDArray[np.int64],
-    edges: NDArray[np.int32],
+    edges: NDArray[np.int64],
     luck: NDArray[np.int64],
 ) -> bool:
     """Do the same from a tagger's own words in one pass: decode, fold, gate, sift.
@@ -202,24 +218,30 @@ def sift_words(
     """
     current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
     live_symbols = state[LIVE_SYMBOLS]
+    doubles = np.empty(_BLOCK, np.int64)
     shift = np.uint64(time_shift)
     lead = fraction + half_window
-    for i in range(len(words)):
-        detectors = masks[words[i] & np.uint64(31)]
-        if detectors == 0:
-            continue
-        u = lead + np.float64(np.int64(words[i] >> shift) - start) * rate
-        whole = np.int64(u)  # never negative
-        n = symbol + whole
-        if n != current:
-            if n < current:
-                return False
-            place, live = _next_symbol(
-                n, current, place, mask, live, hold, codes, seed, outcomes, edges, luck
-            )
-            live_symbols += live * (n - current - hold - 1)
-            current, mask = n, np.int64(0)
-        mask |= detectors * np.int64(u - whole < 2 * half_window)
+    edges[place] -= live << 32
+    for begin in range(0, len(words), _BLOCK):
+        found = 0
+        for i in range(begin, min(begin + _BLOCK, len(words))):
+            detectors = masks[words[i] & np.uint64(31)]
+            if detectors == 0:
+                continue
+            u = lead + np.float64(np.int64(words[i] >> shift) - start) * rate
+            whole = np.int64(u)  # never negative
+            n = symbol + whole
+            if n != current:
+                if n < current:
+                    return False
+                place, live, found = _next_symbol(
+                    n, current, place, mask, live, hold, codes, outcomes, edges, doubles, found
+                )
+                live_symbols += live * (n - current - hold - 1)
+                current, mask = n, np.int64(0)
+            mask |= detectors * np.int64(u - whole < 2 * half_window)
+        _throw_coins(doubles, found, seed, luck)
+    edges[place] += live << 32
     state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE] = current, place, mask, live
     state[LIVE_SYMBOLS] = live_symbols
     return True

@@ -56,7 +56,7 @@ class Sifter:
         self._stop: int | None = None
         self._state = np.zeros(5, np.int64)
         self._outcomes = np.zeros((16, 16), np.int64)
-        self._edges = np.zeros((len(pattern), 2), np.int32)
+        self._edges = np.zeros(len(pattern), np.int64)
         self._room = _EDGE_ROOM
         self._luck = np.zeros((3, 2), np.int64)
         self._live = np.zeros(3, np.int64)
@@ -184,7 +184,8 @@ class Sifter:
         if current < self._stop:  # what is open at the end is not complete
             outcomes[self._codes[place], mask] += is_live
             code = int(self._codes[place])
-            luck[code & 3, code >> 3] += is_live * bad_luck(current, code >> 2, mask, self._seed)
+            if is_live and mask == 3 << (code >> 2 & 2):
+                luck[code & 3, code >> 3] += bad_luck(current, code >> 2, self._seed)
         first = current + self._hold + 1
         if first < self._stop:
             live += self._symbols_before(self._stop) - self._symbols_before(first)
@@ -194,7 +195,7 @@ class Sifter:
         """Return the symbols of the stretches that have an end: places tell all but whole turns, their sum the rest."""
         length = len(self._codes)
         starts, places = (np.arange(length) + self._hold + 1) % length, np.arange(length)
-        begins, ends = self._edges.T.astype(np.int64)
+        begins, ends = self._edges & 0xFFFFFFFF, self._edges >> 32
         turns = (self._state[LIVE_SYMBOLS] - ends @ places + begins @ starts) // length
         live: NDArray[np.int64] = ends @ self._cumulative[:-1] - begins @ self._cumulative[starts]
         live += turns * self._cumulative[-1]
