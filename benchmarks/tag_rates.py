@@ -185,7 +185,7 @@ def histograms() -> Iterator[Outcome]:
     assert (start_stop() == start_stop_numpy()).all()
     yield faster("g2 in linear bins / pycorrelate", ours, by_pycorrelate, 100, rounds=1)
     yield faster("g2 in linear bins / PyTimeTag", ours, by_pytimetag, 1)
-    yield faster("start-stop histogram / numpy", start_stop, start_stop_numpy, 3)
+    yield faster("start-stop histogram / numpy", start_stop, start_stop_numpy, 3.5)
 
 
 def sifting() -> Iterator[Outcome]:

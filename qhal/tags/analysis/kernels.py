@@ -10,6 +10,7 @@ from numba import njit
 
 _A, _B = 1, 2
 _LONG_AGO = -(1 << 62)
+_SPARE_BINS = 64
 
 
 @njit(nogil=True, cache=True)
@@ -134,17 +135,21 @@ def count_tuples(times, channels, roles, low, high, begin, stop):
 @njit(nogil=True, cache=True)
 def start_stop(times, channels, roles, last, bin_ps, histogram):
     """Add the time since the last start (role 1) of each stop (role 2 + row) to its row; return the last start."""
-    bins = histogram.shape[1]
+    rows, bins = histogram.shape
     per_ps = 1.0 / bin_ps
     longest = bin_ps * bins
+    # No branch on the role, which is as good as random, and no min or max that becomes one: what does not count goes to
+    # bins beyond the last, by turns, because adding to one over and over again would have to wait for itself.
+    found = np.zeros((rows + 2, bins + _SPARE_BINS), np.int64)
     for i in range(len(times)):
-        role = roles[channels[i]]
-        if role == 1:
-            last = times[i]
-        elif role >= 2:
-            distance = times[i] - last
-            if distance < longest:
-                histogram[role - 2, _bin(distance, bin_ps, per_ps)] += 1
+        role, time = roles[channels[i]], times[i]
+        distance = time - last
+        counts = np.int64(role >= 2) & np.int64(distance < longest)
+        spare = bins + (i & (_SPARE_BINS - 1))
+        place = spare + (-counts & (_bin(distance, bin_ps, per_ps) - spare))
+        found[role, place] += 1
+        last = time if role == 1 else last
+    histogram += found[2:, :bins]
     return last
 
 
