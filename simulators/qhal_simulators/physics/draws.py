@@ -1,5 +1,7 @@
 """Random numbers that depend on nothing but a key and a number: what is drawn where changes nothing else."""
 
+import math
+
 import numpy as np
 from numba import njit
 
@@ -30,3 +32,9 @@ def draw(key, number):
 def uniform(bits):
     """Return a number above 0 and below 1 from the upper 53 bits of a draw."""
     return (np.float64(bits >> np.uint64(11)) + 0.5) * UNIT_53
+
+
+@njit(cache=True)
+def exponential(key, number):
+    """Return draw ``number`` of a key as a unit exponential."""
+    return -math.log(uniform(draw(key, number)))

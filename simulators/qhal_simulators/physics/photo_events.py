@@ -8,47 +8,58 @@ arithmetic: two half steps give the tags of one whole step, bit for bit.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from qhal_simulators.physics.draws import GOLDEN, LOW_11, LOW_32, UNIT_32, draw, mix, uniform
+from qhal_simulators.physics.draws import GOLDEN, LOW_11, LOW_32, UNIT_32, draw, exponential, mix, uniform
 
 _BLOCK = 512
 
 
+class Light(NamedTuple):
+    """One period of the sender's light, as in a :class:`~qhal_simulators.physics.waveform.LightPattern`."""
+
+    cumulative: NDArray[np.float64]
+    guide: NDArray[np.int32]
+    shapes: NDArray[np.float32]
+    kind_of_slot: NDArray[np.int32]
+    kinds: NDArray[np.float32]
+
+
+class Analysers(NamedTuple):
+    """What decides on a photon's detector.
+
+    ``axes`` (2, 3): of basis 0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best.
+    ``dimming``: quantiles of the brightest pulse's intensity over a pulse's own (empty: no noise), drawn by pulse with
+    ``noise_key``.
+    """
+
+    axes: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    noise_key: np.uint64
+    dimming: NDArray[np.float64]
+
+
+class Slots(NamedTuple):
+    """When a slot arrives: position p at ``origin_s + (p - origin_position) * slot_s``."""
+
+    origin_s: float
+    origin_position: float
+    slot_s: float
+
+
 @njit(nogil=True, cache=True)
 def signal_events(
-    key,
-    state_count,
-    state_energy,
-    stop_period,
-    stop_slot,
-    scale,
-    cumulative,
-    guide,
-    shapes,
-    kind_of_slot,
-    kinds,
-    axes,
-    weights,
-    noise_key,
-    dimming,
-    origin_s,
-    origin_position,
-    slot_s,
-    times_s,
-    marks,
+    key, state_count, state_energy, stop_period, stop_slot, scale, light, analysers, slots, times_s, marks
 ):
     """Draw the photo-events of the signal before a slot of the pattern.
 
     ``state_count``: [number of the next draw, period it falls in]; ``state_energy``: [its cumulated energy in
-    that period], both updated. ``scale``: detected events per unit of energy for the best detector.
-    ``guide``, ``shapes``, ``kind_of_slot``, ``kinds``: of a :class:`LightPattern`. ``axes`` (2, 3): analysers of basis
-    0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best. ``dimming``: quantiles of the
-    brightest pulse's intensity over a pulse's own (empty: no noise); ``scale`` is then that of the brightest. A slot at
-    position p is at ``origin_s + (p - origin_position) * slot_s``. Returns the number of events, and whether there are
-    more for which the buffers have no room.
+    that period], both updated. ``scale``: detected events per unit of energy for the best detector and, with noise, the
+    brightest pulse. Returns the number of events, and whether there are more for which the buffers have no room.
     """
     filled = 0
     more = True
@@ -56,34 +67,17 @@ def signal_events(
     draws = np.empty(_BLOCK, np.uint64)
     while more and filled + _BLOCK <= len(times_s):
         found = _positions(
-            key, state_count, state_energy, stop_period, stop_slot, scale, cumulative, guide, positions, draws
+            key, state_count, state_energy, stop_period, stop_slot, scale, light, positions, draws
         )
         more = found == _BLOCK
-        filled = _receive(
-            positions[:found],
-            draws,
-            shapes,
-            kind_of_slot,
-            kinds,
-            axes,
-            weights,
-            noise_key,
-            dimming,
-            origin_s,
-            origin_position,
-            slot_s,
-            times_s,
-            marks,
-            filled,
-        )
+        filled = _receive(positions[:found], draws, light, analysers, slots, times_s, marks, filled)
     return filled, more
 
 
 @njit(nogil=True, cache=True)
-def _positions(
-    key, state_count, state_energy, stop_period, stop_slot, scale, cumulative, guide, positions, draws
-):
+def _positions(key, state_count, state_energy, stop_period, stop_slot, scale, light, positions, draws):
     """Find the slots of the next events: a loop with nothing but the chain, so that memory is waited for once."""
+    cumulative, guide = light[:2]
     slots = len(cumulative) - 1
     total = cumulative[slots]
     steps_per_energy = (len(guide) - 1) / total
@@ -113,36 +107,23 @@ def _positions(
 
 
 @njit(nogil=True, cache=True)
-def _receive(
-    positions,
-    draws,
-    shapes,
-    kind_of_slot,
-    kinds,
-    axes,
-    weights,
-    noise_key,
-    dimming,
-    origin_s,
-    origin_position,
-    slot_s,
-    times_s,
-    marks,
-    filled,
-):
+def _receive(positions, draws, light, analysers, slots, times_s, marks, filled):
     """Place each event within its slot and choose its detector, or none; return how many rows are filled now."""
-    slots = len(kind_of_slot)
+    shapes, kind_of_slot, kinds = light[2:]
+    axes, weights, noise_key, dimming = analysers
+    origin_s, origin_position, slot_s = slots
+    period = len(kind_of_slot)
     finest = shapes.shape[1] - 1
     x0, y0, z0 = axes[0, 0], axes[0, 1], axes[0, 2]
     x1, y1, z1 = axes[1, 0], axes[1, 1], axes[1, 2]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
-    slot = positions[0] % slots if len(positions) else 0
+    slot = positions[0] % period if len(positions) else 0
     before = positions[0] if len(positions) else 0
     for n in range(len(positions)):
         slot += positions[n] - before
         before = positions[n]
-        while slot >= slots:
-            slot -= slots
+        while slot >= period:
+            slot -= period
         second = mix(draws[n] + GOLDEN)
         place = np.float64(second >> np.uint64(32)) * UNIT_32 * finest
         cell = np.int64(place)
@@ -194,6 +175,6 @@ def background_events(key, state_count, state_time, stop_s, edges_hz, times_s, m
         marks[filled] = np.int32(np.int64(first & LOW_11) * 4 + detector)
         filled += 1
         count += 1
-        time_s -= math.log(uniform(draw(key, count))) / total
+        time_s += exponential(key, count) / total
     state_count[0], state_time[0] = count, time_s
     return filled

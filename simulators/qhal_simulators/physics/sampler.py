@@ -7,9 +7,17 @@ from math import erf
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics.detection import Clock, Detectors, Events, Inputs, Memory, detect_and_tag
-from qhal_simulators.physics.draws import QUANTILES
-from qhal_simulators.physics.photo_events import background_events, signal_events
+from qhal_simulators.physics.detection import (
+    PENDING_FULL,
+    Clock,
+    Detectors,
+    Events,
+    Inputs,
+    Memory,
+    detect_and_tag,
+)
+from qhal_simulators.physics.draws import QUANTILES, exponential
+from qhal_simulators.physics.photo_events import Analysers, Light, Slots, background_events, signal_events
 from qhal_simulators.physics.waveform import LightPattern
 
 _BUFFER_EVENTS = 1 << 16
@@ -68,8 +76,8 @@ class ClickSampler:
         self._signal_energy = np.zeros(1)
         self._background_count = np.zeros(1, np.int64)
         self._background_time = np.zeros(1)
-        self._signal_left = _exponential(self._signal_key, 0)
-        self._background_left = _exponential(self._background_key, 0)
+        self._signal_left = exponential(self._signal_key, 0)
+        self._background_left = exponential(self._background_key, 0)
         self._memory = Memory(
             np.full(4, -_NEVER_S),
             np.zeros(4, np.int64),
@@ -164,11 +172,18 @@ class ClickSampler:
         more = False
         if segment.scale > 0:
             signal, more = signal_events(
-                self._signal_key, self._signal_count, self._signal_energy, period, within, segment.scale,
-                pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.kind, pattern.kinds, segment.axes,
-                segment.weights, self._noise_key, self._dimming, segment.origin_s, segment.origin_position,
-                segment.slot_s, signal_s, signal_marks,
-            )  # fmt: skip
+                self._signal_key,
+                self._signal_count,
+                self._signal_energy,
+                period,
+                within,
+                segment.scale,
+                Light(pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.kind, pattern.kinds),
+                Analysers(segment.axes, segment.weights, self._noise_key, self._dimming),
+                Slots(segment.origin_s, segment.origin_position, segment.slot_s),
+                signal_s,
+                signal_marks,
+            )
         edges = np.concatenate(([0.0], np.cumsum(segment.background_hz)))
         if edges[-1] > 0:
             background = background_events(
@@ -195,7 +210,11 @@ class ClickSampler:
             channels,
         )
         if filled < 0:
-            raise OverflowError("more afterpulses than this sampler keeps")
+            raise OverflowError(
+                "more afterpulses than this sampler keeps"
+                if filled == PENDING_FULL
+                else "more tags than events"
+            )
         return times[:filled], channels[:filled]
 
 
@@ -203,16 +222,6 @@ def _key(seed: int, part: int) -> np.uint64:
     """Return the key of a part's draws."""
     low, high = np.random.SeedSequence((seed, part)).generate_state(2, np.uint32).tolist()
     return np.uint64(low | high << 32)
-
-
-def _exponential(key: np.uint64, number: int) -> float:
-    """Return draw ``number`` of a chain, as the kernels do."""
-    mask = 2**64 - 1
-    x = (int(key) + number * 0x9E3779B97F4A7C15) & mask
-    x = ((x ^ (x >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    x = ((x ^ (x >> 27)) * 0x94D049BB133111EB) & mask
-    x ^= x >> 31
-    return float(-np.log(((x >> 11) + 0.5) / 2**53))
 
 
 def _dimming(noise: float) -> tuple[float, NDArray[np.float64]]:

@@ -161,7 +161,7 @@ class _Line:
         """Let the light see the motor on its way."""
         unit = self._unit
         start_db, seconds = unit.attenuation_db, unit.options.move_time_s
-        for step in range(1, _STEPS_OF_A_MOVE) if seconds > 0 else ():
+        for step in range(1, _STEPS_OF_A_MOVE):
             share = step / _STEPS_OF_A_MOVE
             passed_db = start_db + share * (attenuation_db - start_db)
             unit.clock.call_later(share * seconds, partial(unit.port.update, attenuation_db=passed_db))
