@@ -81,6 +81,33 @@ def test_intervals_are_exponential_beyond_the_dead_time():
     assert stats.kstest(beyond_s, "expon", args=(0, 1.05e-5)).pvalue < 1e-6, "5 % off would be seen"
 
 
+def test_more_events_than_a_buffer_holds_come_in_pieces():
+    # 2e7 events per second and kind: each cell of 10 ms is three buffers long.
+    fast = {"dead_time_ns": 0.0, "dark_count_rate_hz": [5e6] * 4, "jitter_fwhm_ps": 0.0}
+    link = Link(scenario(detectors=fast))
+    darks, duration_s = len(link.tags(0.1)[0]), 0.1
+    assert abs(darks - 2e7 * duration_s) < 4 * np.sqrt(2e7 * duration_s)
+    link.world.port("voa").update(attenuation_db=13.0)
+    lit = len(link.play().tags(duration_s, settle_s=0.01)[0]) / duration_s
+    (_, truth), *_ = link.truths(link.world.now_s - 0.001, link.world.now_s - 0.0005)
+    signal_hz = truth.detected_per_light_s * truth.pattern.mean_transmission * truth.efficiency.mean()
+    assert signal_hz > 1e7
+    assert lit == pytest.approx(2e7 + signal_hz, rel=0.05), "to the polarization's chance"
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("crosstalk_db", [60.0, 100.0, 200.0])
+def test_light_too_weak_to_click_costs_no_time(crosstalk_db):
+    link = Link(scenario(channel={"switch_crosstalk_db": crosstalk_db})).play()
+    link.world.port("voa").update(attenuation_db=60.0)
+    link.world.port("switch").update(pairs={})
+    times, _, _, _ = link.tags(0.5, settle_s=0.01)
+    assert len(times) == pytest.approx(200, abs=4 * np.sqrt(200)), "darks alone"
+    link.world.port("voa").update(attenuation_db=28.0)
+    link.world.port("switch").update(pairs={1: 17})
+    assert len(link.tags(0.01)[0]) > 3000, "the light comes back"
+
+
 def test_a_common_hold_off_stops_all_four():
     link = Link(
         scenario(

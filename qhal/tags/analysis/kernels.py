@@ -138,15 +138,15 @@ def start_stop(times, channels, roles, last, bin_ps, histogram):
     rows, bins = histogram.shape
     per_ps = 1.0 / bin_ps
     longest = bin_ps * bins
-    # No branch on the role, which is as good as random, and no min or max that becomes one: what does not count goes to
-    # bins beyond the last, by turns, because adding to one over and over again would have to wait for itself.
+    # No branch on the role, which is as good as random, and no min or max that becomes one: all roles have a row, and
+    # what comes too late goes to bins beyond the last, by turns, because adding to one again and again would have to
+    # wait for itself.
     found = np.zeros((rows + 2, bins + _SPARE_BINS), np.int64)
     for i in range(len(times)):
         role, time = roles[channels[i]], times[i]
         distance = time - last
-        counts = np.int64(role >= 2) & np.int64(distance < longest)
         spare = bins + (i & (_SPARE_BINS - 1))
-        place = spare + (-counts & (_bin(distance, bin_ps, per_ps) - spare))
+        place = spare + (-np.int64(distance < longest) & (_bin(distance, bin_ps, per_ps) - spare))
         found[role, place] += 1
         last = time if role == 1 else last
     histogram += found[2:, :bins]

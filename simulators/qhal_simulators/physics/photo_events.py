@@ -87,9 +87,15 @@ def _positions(key, state_count, state_energy, stop_period, stop_slot, scale, li
     found = 0
     bits = draw(key, count)
     while found < len(positions):
-        while energy >= total:
-            energy -= total
-            period += 1
+        if energy >= total:
+            turns = np.floor(energy / total)
+            if turns > stop_period - period:  # weak light may have its next event years ahead
+                break
+            period += np.int64(turns)
+            energy = max(energy - turns * total, 0.0)
+            if energy >= total:  # by rounding
+                energy -= total
+                period += 1
         slot = np.int64(guide[np.int64(energy * steps_per_energy)])
         while cumulative[slot + 1] <= energy:
             slot += 1
