@@ -37,9 +37,10 @@ def run(
     if name in instruments():
         units = [make_unit(name, name, _parsed(options), clock)]
     else:
+        from qhal_simulators.physics.scenario import load_scenario
         from qhal_simulators.scenario import build
 
-        units, handlers, tables = build(name, _by_unit(options), clock, seed)
+        units, handlers, tables = build(load_scenario(name), _by_unit(options), clock, seed)
     simulation = Simulation(units, clock)
     asyncio.run(_serve(name, simulation, handlers, tables, node_file, print_control))
 

@@ -17,7 +17,7 @@ from qhal_simulators.physics.expectation import (
     integrated_raman_hz,
 )
 from qhal_simulators.physics.ports import Port
-from qhal_simulators.physics.scenario import InstrumentTable, load_scenario, timing_fwhm_ps
+from qhal_simulators.physics.scenario import InstrumentTable, Scenario, four, timing_fwhm_ps
 from qhal_simulators.physics.world import World
 from qhal_simulators.registry import load, make_unit
 from qhal_simulators.servers.control import Handler
@@ -27,13 +27,13 @@ _FWHM_PER_SIGMA = 2.354820045
 
 
 def build(
-    name: str, options: dict[str, dict[str, Any]], clock: SimulationClock, seed: int | None
+    scenario: Scenario, options: dict[str, dict[str, Any]], clock: SimulationClock, seed: int | None
 ) -> tuple[list[Unit], dict[str, Handler], dict[str, Any]]:
     """Return the units of a scenario, handlers for the control link, and tables for the node file.
 
     ``options`` are further simulator options by unit. Raises ConfigurationError.
     """
-    scenario = load_scenario(name)
+    name = scenario.name
     if unknown := set(options) - set(scenario.instruments):
         raise ConfigurationError(
             f"{name}: no instrument {', '.join(sorted(unknown))}; there are {', '.join(scenario.instruments)}"
@@ -108,7 +108,14 @@ class TruthService:
 
     def handlers(self) -> dict[str, Handler]:
         """Return the requests by name."""
-        return {"datasheet": self._datasheet, "expect": self._expect, "background": self._background}
+        return {
+            "datasheet": self._datasheet,
+            "expect": self._expect,
+            "background": self._background,
+            "light-path": self._light_path,
+            "receiver": self._receiver,
+            "detectors": self._detectors,
+        }
 
     def _datasheet(self, request: dict[str, Any]) -> dict[str, Any]:
         """Return what calibrations and data sheets of the parts say."""
@@ -129,12 +136,16 @@ class TruthService:
         world, truths = self._world(request), self._truths(request)
         scenario = world.scenario
         detectors = scenario.detectors
-        special = (detectors.afterpulse_probability, detectors.recovery_time_ns, detectors.gate_period_ps)
+        special = (
+            *four(detectors.afterpulse_probability),
+            *four(detectors.recovery_time_ns),
+            detectors.gate_period_ps,
+        )
         if any(special) or scenario.tagger.dnl or scenario.transmitter.intensity_noise:
             raise ValueError(
                 "no closed form for detectors with gates or a memory, a tagger with unequal bins, or noisy pulses"
             )
-        jitter_s = timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA * 1e-12
+        jitter_s = np.array(timing_fwhm_ps(scenario)) / _FWHM_PER_SIGMA * 1e-12
         rounding_s = world.tagger.resolution_ps * 1e-12 / np.sqrt(12)
 
         def expect(truths: Weighted) -> LinkExpectation:
@@ -143,8 +154,8 @@ class TruthService:
                 _bytes(request["intensity"]),
                 _bytes(request["states"]),
                 float(request["window_s"]),
-                scenario.receiver.optical_error,
-                float(np.hypot(jitter_s, rounding_s)),
+                scenario.receiver,
+                np.hypot(jitter_s, rounding_s),
                 self._integrated(request, truths),
             )
 
@@ -161,11 +172,56 @@ class TruthService:
             return sum(d * v for (d, _), v in zip(truths, values, strict=True)) / total_s
 
         return {
-            "rates_hz": background_rates_hz(truths, raman_hz).tolist(),
+            "rates_hz": background_rates_hz(
+                truths, self._world(request).scenario.receiver, raman_hz
+            ).tolist(),
             "raman_hz": mean(raman_hz),
             "leak_hz": mean([truth.leak_hz for _, truth in truths]),
             "classical_w": mean([truth.classical_w for _, truth in truths]),
             "efficiency": truths[0][1].efficiency.tolist(),
+        }
+
+    def _light_path(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what the light meets now: see :class:`LightPath`. ``ingress``: of the switch's paths that are told."""
+        return asdict(self._world(request).light_path(request.get("ingress")))
+
+    def _receiver(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what the receiver is now.
+
+        ``matrix``: share of the light of a state (row, 2 * basis + bit) prepared at the receiver's input along the
+        ideal s1 and s2 that leaves by each output (column). ``fibre``: ``rotation`` without the controller.
+        """
+        world = self._world(request)
+        truth = world.present()
+        return {
+            "matrix": world.receiver.matrix().tolist(),
+            "efficiency": truth.efficiency.tolist(),
+            "dark_count_rate_hz": truth.dark_count_rate_hz.tolist(),
+            "rotation": truth.rotation.tolist(),
+            "fibre": world.fibre.tolist(),
+            "retardances_rad": list(world.retardances_rad),
+            "stray_hz": truth.raman_hz + truth.leak_hz,
+        }
+
+    def _detectors(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return what each detector is now. ``jitter_fwhm_ps``: its own, without the fibre's."""
+        world = self._world(request)
+        truth, table = world.present(), world.scenario.detectors
+        return {
+            "efficiency": truth.efficiency.tolist(),
+            "dark_count_rate_hz": truth.dark_count_rate_hz.tolist(),
+            "latched": list(world.detectors.read_latched()),
+            "skew_ps": list(table.skew_ps),
+            **{
+                name: list(four(getattr(table, name)))
+                for name in (
+                    "dead_time_ns",
+                    "recovery_time_ns",
+                    "afterpulse_probability",
+                    "jitter_fwhm_ps",
+                    "pulse_v",
+                )
+            },
         }
 
     def _world(self, request: dict[str, Any]) -> World:

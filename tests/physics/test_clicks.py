@@ -11,7 +11,7 @@ from qhal.tags.batch import TagBatch
 from qhal_simulators.physics.expectation import background_rates_hz, expect_link
 from tests.physics.bench import PATTERN, Link, scenario
 
-SMEAR_S = float(np.hypot(50e-12 / 2.3548, 100e-12 / 12**0.5))
+SMEAR_S = np.full(4, np.hypot(50e-12 / 2.3548, 100e-12 / 12**0.5))
 WINDOW_S = 3e-9
 
 
@@ -152,7 +152,7 @@ def test_the_log_of_truth_covers_what_was():
     link.world.advance_to(0.0345)
     truths = link.truths(0.01, 0.03)
     assert sum(duration for duration, _ in truths) == pytest.approx(0.02)
-    rates = background_rates_hz(truths)
+    rates = background_rates_hz(truths, link.scenario.receiver)
     assert rates == pytest.approx([100.0] * 4)
     with pytest.raises(ValueError, match="is not in the log"):
         link.world.truth.interval(0.01, 1.0)
@@ -174,7 +174,7 @@ def measured():
 def test_expectation_is_what_the_analysis_finds(measured):
     link, counts, truths = measured
     expected = expect_link(
-        truths, PATTERN.intensity, PATTERN.states, WINDOW_S, link.scenario.receiver.optical_error, SMEAR_S
+        truths, PATTERN.intensity, PATTERN.states, WINDOW_S, link.scenario.receiver, SMEAR_S
     )
     for level in range(3):
         gain, qber = counts.gain(level), counts.qber(level)
@@ -188,7 +188,9 @@ def test_expectation_is_what_single_pulses_give(measured):
     link, _, truths = measured
     truth, draw = truths[0][1], np.random.default_rng(9)
     error = link.scenario.receiver.optical_error
-    expected = expect_link([(1.0, truth)], PATTERN.intensity, PATTERN.states, WINDOW_S, error, SMEAR_S)
+    expected = expect_link(
+        [(1.0, truth)], PATTERN.intensity, PATTERN.states, WINDOW_S, link.scenario.receiver, SMEAR_S
+    )
     energy = truth.pattern.energy_s.reshape(-1, 2)
     stokes = (truth.pattern.stokes.reshape(-1, 2, 3) * energy[..., None]).sum(axis=1) / energy.sum(axis=1)[
         :, None

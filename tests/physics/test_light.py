@@ -70,7 +70,7 @@ def test_counted_raman_at_a_second_length_is_what_integration_gives():
     counted = len(link.tags(1.0)[0])
     (_, truth), *_ = link.truths(0.5, 0.51)
     raman_hz = integrated_raman_hz(link.scenario, truth, 193.4)
-    expected = float(background_rates_hz([(1.0, truth)], [raman_hz]).sum())
+    expected = float(background_rates_hz([(1.0, truth)], link.scenario.receiver, [raman_hz]).sum())
     assert abs(counted - expected) < 4 * np.sqrt(expected)
     assert np.sqrt(expected) < 0.01 * (expected - 400)
 

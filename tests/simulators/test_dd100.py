@@ -1,5 +1,8 @@
 """Golden bytes of the DD-100, both directions."""
 
+import math
+
+import numpy as np
 import pytest
 
 from qhal_simulators.clock import SimulationClock
@@ -60,3 +63,52 @@ def test_light_sees_the_motor_on_its_way():
     port.on_change = lambda: seen.append((round(clock.now_s(), 6), round(port.attenuation_db, 6)))
     unit.connect("main", lambda data: None).receive(b"A20\r")
     assert seen == [(round(0.02 * n, 6), 60.0 - 4.0 * n) for n in range(1, 11)]
+
+
+ERRORS = {
+    "offset_error_db": 0.3,
+    "slope_error": -0.02,
+    "ripple_db": 0.1,
+    "ripple_period_db": 8.0,
+    "ripple_phase_rad": 0.5,
+}
+
+
+def expected_db(set_db):
+    return set_db + 0.3 - 0.02 * set_db + 0.1 * math.sin(2 * math.pi * set_db / 8.0 + 0.5)
+
+
+def test_an_imperfect_unit_says_its_set_point_and_gives_another_loss():
+    unit = Dd100(SimulationClock(stepped=True), options=Dd100Options(homed=True, **ERRORS))
+    sent, seen = [], []
+    line = unit.connect("main", sent.append)
+    assert unit.port.attenuation_db == pytest.approx(expected_db(60.0))
+    unit.port.on_change = lambda: seen.append(unit.port.attenuation_db)
+    line.receive(b"A21.20\rA?\r")
+    assert b"".join(sent) == b"Pos:2000\r\nDone\r\n\r\nAtten:21.20(dB)\r\nDone\r\n\r\n"
+    assert unit.port.attenuation_db == pytest.approx(expected_db(21.2))
+    assert seen == pytest.approx([expected_db(60.0 - 3.88 * n) for n in range(1, 11)])
+
+
+def test_each_move_ends_a_little_off():
+    def losses(seed):
+        options = Dd100Options(homed=True, move_time_s=0, repeatability_db=0.05, seed=seed)
+        unit = Dd100(SimulationClock(stepped=True), options=options)
+        line = unit.connect("main", lambda data: None)
+        found = []
+        for _ in range(400):
+            line.receive(b"A20\r")
+            found.append(unit.port.attenuation_db)
+        return np.array(found)
+
+    off = losses(1) - 20.0
+    assert abs(off.mean()) < 4 * 0.05 / 20
+    assert abs(off.std() / 0.05 - 1) < 4 / math.sqrt(800)
+    assert abs(np.corrcoef(off[1:], off[:-1])[0, 1]) < 4 / 20
+    assert np.array_equal(losses(1), losses(1))
+    assert not np.isin(losses(2), losses(1)).any()
+
+
+def test_errors_that_would_amplify_are_refused():
+    with pytest.raises(ValueError, match=r"true loss at 1.2 dB could be -0.80 dB.*offset_error_db"):
+        Dd100Options(offset_error_db=-2.0)

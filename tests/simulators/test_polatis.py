@@ -1,5 +1,8 @@
 """Golden messages of the Polatis switch."""
 
+import math
+
+import numpy as np
 import pytest
 
 from qhal_simulators.clock import SimulationClock
@@ -78,3 +81,43 @@ def test_boot_modes():
         unit.ask(b":OXC:SWIT:CONN:ADD (@1),(@17)\n")
         unit.unit.power_on()
         assert unit.unit.pairs == pairs
+
+
+def metered(power_dbm, count=1, **options):
+    """Readings of a monitor over the wire, as the switch writes them."""
+    unit = Unit(**options)
+    unit.unit.port.read_power_dbm = lambda port: power_dbm
+    ports = ",".join(["17"] * count)
+    return [
+        float(text)
+        for text in unit.ask(f":PMON:POW? (@{ports})\n".encode()).decode().strip("()\r\n").split(",")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("power_dbm", "options", "reading"),
+    [
+        (-23.456, {}, -23.46),
+        (-20.0, {"meter_scale_error_db": 0.25}, -19.75),
+        (-20.0, {"meter_nonlinearity_db_per_10db": 0.1}, -20.2),
+        (10.0, {"meter_nonlinearity_db_per_10db": 0.1, "meter_scale_error_db": -0.3}, 9.8),
+        (-50.1, {"meter_scale_error_db": -1.0}, -50.0),
+        (-math.inf, {"meter_scale_error_db": 1.0, "meter_noise_db": 1.0}, -50.0),
+        (None, {"meter_noise_db": 1.0}, -50.0),
+    ],
+)
+def test_an_imperfect_power_monitor(power_dbm, options, reading):
+    assert metered(power_dbm, **options) == [reading]
+
+
+def test_a_noisy_power_monitor():
+    noise = np.array(metered(-10.0, 250, meter_noise_db=0.2)) + 10.0
+    assert abs(noise.mean()) < 4 * 0.2 / math.sqrt(250)
+    assert abs(noise.std() / 0.2 - 1) < 4 / math.sqrt(500)
+    assert np.array_equal(noise, np.array(metered(-10.0, 250, meter_noise_db=0.2)) + 10.0)
+    other = np.array(metered(-10.0, 250, meter_noise_db=0.2, meter_seed=2)) + 10.0
+    assert abs(np.corrcoef(noise, other)[0, 1]) < 4 / math.sqrt(250)
+
+
+def test_the_light_knows_how_many_ports_there_are():
+    assert Unit(inputs=8, outputs=24).unit.port.size == (8, 24)

@@ -85,3 +85,13 @@ def test_host_frames():
     assert host.request(0x20, 0xFF).hex(" ") == "31 20 00 ff"
     assert host.request(0x90, 2).hex(" ") == "a1 90 00 02"
     assert host.request(0x0D, 0x40).hex(" ") == "81 0d 00 40"
+
+
+def test_light_is_off_its_set_frequency_and_power_and_no_register_says_so():
+    module = Module(frequency_error_ghz=-1.5, power_error_db=0.2)
+    module.ask("81 32 00 08")
+    module.clock.advance_to(0.3)
+    assert module.unit.port.frequency_thz == pytest.approx(193.1 - 0.0015, abs=1e-9)
+    assert module.unit.port.power_dbm == pytest.approx(10.2)
+    for register, value in ((0x40, 193), (0x41, 1000), (0x42, 1000)):
+        assert bytes.fromhex(module.ask(host.request(register).hex()))[2:] == value.to_bytes(2, "big")

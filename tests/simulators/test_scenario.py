@@ -1,5 +1,6 @@
 """Scenario files: the shipped one comes to life; a wrong one is refused by file, table and key."""
 
+import json
 import re
 import tomllib
 from importlib.resources import files
@@ -33,7 +34,7 @@ def test_these_scenarios_are_shipped():
 @pytest.mark.parametrize("name", PATHS)
 def test_a_shipped_scenario_yields_a_node_file(name):
     clock = SimulationClock(stepped=True)
-    units, handlers, tables = build(name, {}, clock, seed=7)
+    units, handlers, tables = build(load_scenario(name), {}, clock, seed=7)
     with Background(Simulation(units, clock)) as background:
         text = node_file_text(name, background.simulation, "tcp://127.0.0.1:1", tables)
         node = parse_node(tomllib.loads(text), "written")
@@ -90,7 +91,7 @@ def test_wrong_changes_of_a_link_are_named(changes, message):
 
 
 def test_a_request_names_its_link_where_there_are_several():
-    _, handlers, _ = build("wuhan-hefei-span", {}, SimulationClock(stepped=True), None)
+    _, handlers, _ = build(load_scenario("wuhan-hefei-span"), {}, SimulationClock(stepped=True), None)
     with pytest.raises(ValueError, match="no link ''; there are 'wuhan', 'hefei'"):
         handlers["datasheet"]({})
 
@@ -99,9 +100,10 @@ def test_the_detector_bench_counts_what_its_path_promises():
     scenario = load_scenario("detector-bench")
     link = Link(scenario)
     link.world.port("voa").update(attenuation_db=30.0)
+    link.world.port("second-voa").update(attenuation_db=40.0)
     link.world.port("quantum-laser").update(enabled=True, power_dbm=10.0, frequency_thz=193.4)
     times, inputs, start, stop = link.tags(0.5, settle_s=0.01)
-    photons_hz = 1e-2 / photon_energy_j(193.4) * 10 ** (-(30 + 70 + 1.0 + 0.2 + 0.2 + 0.4 + 0.0004) / 10)
+    photons_hz = 1e-2 / photon_energy_j(193.4) * 10 ** (-(30 + 40 + 30 + 1.0 + 0.2 + 0.2 + 0.4 + 0.0004) / 10)
     counted = 0.0
     for channel, efficiency in enumerate(scenario.detectors.efficiency, 1):
         observed = (inputs == channel).sum() / ((stop - start) * 1e-12)
@@ -111,6 +113,21 @@ def test_the_detector_bench_counts_what_its_path_promises():
     link.world.port("quantum-laser").update(enabled=False)
     times, _, _, _ = link.tags(2.0, settle_s=0.01)
     assert len(times) / 2.0 == pytest.approx(390.0 / 0.998, abs=4 * (390 / 2) ** 0.5)
+
+
+def test_the_control_link_tells_the_light_path():
+    errors = {"second-voa": {"offset_error_db": 0.5}}
+    units, handlers, _ = build(load_scenario("detector-bench"), errors, SimulationClock(stepped=True), None)
+    told = json.loads(json.dumps(handlers["light-path"]({"ingress": 2})))
+    assert told["attenuation_db"] == 120.5, "both attenuators power up closed"
+    assert (told["ingress"], told["egresses"]) == (2, list(range(17, 33)))
+    assert told["switch_loss_db"] == [1.0] * 16
+    assert (told["power_at_switch_dbm"], told["signal_hz"], told["stray_hz"]) == (None, 0.0, 0.0)
+    laser = next(unit.instrument.port for unit in units if unit.name == "laser")
+    laser.update(enabled=True, power_dbm=10.0, frequency_thz=193.4)
+    assert handlers["light-path"]({})["power_at_switch_dbm"] == pytest.approx(10 - 120.5)
+    with pytest.raises(ValueError, match="no ingress 17"):
+        handlers["light-path"]({"ingress": 17})
 
 
 def test_the_source_bench_plays():
@@ -160,18 +177,18 @@ def test_wrong_instruments_are_refused(tmp_path):
         assert old in TEXT
         file.write_text(TEXT.replace(old, new))
         with pytest.raises(ConfigurationError, match=message):
-            build(str(file), {}, SimulationClock(stepped=True), None)
+            build(load_scenario(file), {}, SimulationClock(stepped=True), None)
 
 
 def test_wrong_options_are_refused():
     clock = SimulationClock(stepped=True)
     with pytest.raises(ConfigurationError, match="no instrument attic; there are quantum-laser"):
-        build(NAME, {"attic": {"a": 1}}, clock, None)
+        build(load_scenario(NAME), {"attic": {"a": 1}}, clock, None)
     with pytest.raises(ConfigurationError, match=r"options of voa \(ozoptics.dd100\): colour"):
-        build(NAME, {"voa": {"colour": "red"}}, clock, None)
+        build(load_scenario(NAME), {"voa": {"colour": "red"}}, clock, None)
     with pytest.raises(
         ConfigurationError, match="there are detector-bench, source-bench, wuhan-hefei-span, wuhan-metro-link"
     ):
-        build("wuhan-moon-link", {}, clock, None)
+        load_scenario("wuhan-moon-link")
     with pytest.raises(ConfigurationError, match="No such file"):
-        build("absent.toml", {}, clock, None)
+        load_scenario("absent.toml")

@@ -29,7 +29,7 @@ class Detectors(NamedTuple):
     """When a detector is sensitive, and what a click does to its later ones.
 
     ``gate`` (4, n): relative efficiency over a turn of the gates, ``gate_turn_ps`` long on the receiver's clock (0:
-    free running). ``recovery_s``: time constant with which the efficiency comes back after the dead time. An
+    free running). ``recovery_s``: time constant with which a detector's efficiency comes back after the dead time. An
     afterpulse follows a click with ``after_probability``, the dead time and an exponential time of one of
     ``after_lifetimes_s`` (chosen with ``after_shares``, cumulated) later; afterpulses have afterpulses.
     """
@@ -38,15 +38,15 @@ class Detectors(NamedTuple):
     common_hold_off: bool
     gate: NDArray[np.float64]
     gate_turn_ps: float
-    recovery_s: float
-    after_probability: float
+    recovery_s: NDArray[np.float64]
+    after_probability: NDArray[np.float64]
     after_shares: NDArray[np.float64]
     after_lifetimes_s: NDArray[np.float64]
     jitter_ps: NDArray[np.float64]
 
 
 class Memory(NamedTuple):
-    """What is kept from call to call, by detector: last click, clicks, tags by input, afterpulses to come."""
+    """What is kept from call to call, by detector: last click, clicks counted, tags by input, afterpulses to come."""
 
     last_s: NDArray[np.float64]
     clicks: NDArray[np.int64]
@@ -64,13 +64,16 @@ class Clock(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """The tagger's inputs: delays, whether pulses pass, resolution, and its unequal bins.
+    """What pulses meet: the detectors' own counter and the tagger's inputs.
 
-    ``edges_ps``: of one turn of the interpolator (empty: equal bins); ``guide``: see :func:`bin_guide`.
+    ``counted``, ``passes``: share of the pulses, from the highest down, that exceed the counter's trigger level and the
+    input's threshold. ``edges_ps``: of one turn of the interpolator (empty: equal bins); ``guide``: see
+    :func:`bin_guide`.
     """
 
     delay_ps: NDArray[np.float64]
-    passes: NDArray[np.bool_]
+    counted: NDArray[np.float64]
+    passes: NDArray[np.float64]
     resolution_ps: int
     edges_ps: NDArray[np.float64]
     guide: NDArray[np.int64]
@@ -100,11 +103,17 @@ def detect_and_tag(key, signal, background, stop_s, detectors, memory, clock, in
     after_probability, after_shares, after_lifetimes_s, jitter_ps = detectors[5:]
     last_s, clicks, tags, pending_s, pending_count = memory
     origin_s, origin_ps, rate = clock
-    delay_ps, passes, resolution_ps, edges_ps, guide = inputs
+    delay_ps, counted, passes, resolution_ps, edges_ps, guide = inputs
     ps_per_s = rate * 1e12
     turns_per_ps = 1 / gate_turn_ps if gate_turn_ps > 0 else 0.0
-    recoveries_per_s = 1 / recovery_s if recovery_s > 0 else 0.0
-    own_draws = gate_turn_ps > 0 or recovery_s > 0 or after_probability > 0
+    recovering = recovery_s.max() > 0
+    recoveries_per_s = np.zeros(4)
+    heights = False
+    for each in range(4):
+        recoveries_per_s[each] = 1 / recovery_s[each] if recovery_s[each] > 0 else 0.0
+        heights = heights or 0 < counted[each] < 1 or 0 < passes[each] < 1
+    own_draws = gate_turn_ps > 0 or recovering or after_probability.max() > 0 or heights
+    rank = 0.5  # without a draw, every pulse passes or none
     i = j = filled = 0
     after_s, after_of = _soonest(pending_s, pending_count)
     own = np.uint64(0)
@@ -139,8 +148,8 @@ def detect_and_tag(key, signal, background, stop_s, detectors, memory, clock, in
         if gate_turn_ps > 0:
             turn = reading_ps * turns_per_ps
             sensitivity = gate[detector, np.int64((turn - math.floor(turn)) * gate.shape[1])]
-        if recovery_s > 0 and not is_afterpulse:
-            since = alive_s * recoveries_per_s
+        if recovering and recovery_s[detector] > 0 and not is_afterpulse:
+            since = alive_s * recoveries_per_s[detector]
             # exp(-x) is below 1 / (1 + x + x^2 / 2), which mostly settles it.
             series = 1 + since + since * since / 2
             if lot * series >= sensitivity * (series - 1):
@@ -152,16 +161,20 @@ def detect_and_tag(key, signal, background, stop_s, detectors, memory, clock, in
                 last_s[each] = time_s
         else:
             last_s[detector] = time_s
-        clicks[detector] += 1
+        if heights:
+            rank = uniform(mix(own + GOLDEN + GOLDEN))
+        clicks[detector] += np.int64(rank < counted[detector])
         chance = (np.float64(own & LOW_32) + 0.5) * UNIT_32
-        if chance < after_probability:
+        if chance < after_probability[detector]:
             if pending_count[detector] == pending_s.shape[1]:
                 return PENDING_FULL
-            wait_s = -math.log(chance / after_probability) * _lifetime_s(own, after_shares, after_lifetimes_s)
+            wait_s = -math.log(chance / after_probability[detector]) * _lifetime_s(
+                own, after_shares, after_lifetimes_s
+            )
             pending_s[detector, pending_count[detector]] = time_s + dead_time_s[detector] + wait_s
             pending_count[detector] += 1
             after_s, after_of = _soonest(pending_s, pending_count)
-        if passes[detector]:
+        if rank < passes[detector]:
             if filled == len(times_ps):
                 return OUTPUT_FULL
             exact_ps = reading_ps + jitter_ps[detector, mark >> 2] + delay_ps[detector]
@@ -210,6 +223,22 @@ def _lifetime_s(own, shares, lifetimes_s):
     while kind < len(shares) - 1 and choice >= shares[kind]:
         kind += 1
     return lifetimes_s[kind]
+
+
+@njit(nogil=True, cache=True)
+def tag_at_once(events, clock, inputs, times_ps, channels):
+    """Tag what arises at the inputs themselves, such as electronic noise."""
+    times_s, marks, filled = events
+    resolution_ps, edges_ps = inputs.resolution_ps, inputs.edges_ps
+    for n in range(filled):
+        detector = marks[n] & 3
+        reading_ps = clock.origin_ps + (times_s[n] - clock.origin_s) * clock.rate * 1e12
+        exact_ps = reading_ps + inputs.delay_ps[detector]
+        if len(edges_ps) == 0:
+            times_ps[n] = np.int64(math.floor(exact_ps / resolution_ps)) * resolution_ps
+        else:
+            times_ps[n] = _unequal_bin(exact_ps, resolution_ps, edges_ps, inputs.guide)
+        channels[n] = detector + 1
 
 
 @njit(inline="always")

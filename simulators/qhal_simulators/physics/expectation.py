@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal_simulators.physics import raman
-from qhal_simulators.physics.scenario import Scenario
+from qhal_simulators.physics.scenario import ReceiverTable, Scenario
 from qhal_simulators.physics.truth import Truth
 from qhal_simulators.physics.units import photon_energy_j, watts, wavelength_nm
 from qhal_simulators.physics.waveform import LightPattern
@@ -36,12 +36,14 @@ class LinkExpectation:
     single_photon_error: float
 
 
-def background_rates_hz(truths: Weighted, raman_hz: Sequence[float] | None = None) -> NDArray[np.float64]:
+def background_rates_hz(
+    truths: Weighted, receiver: ReceiverTable, raman_hz: Sequence[float] | None = None
+) -> NDArray[np.float64]:
     """Return the mean rate of background events of each detector (darks, Raman, leakage), dead time apart."""
     total, rates = 0.0, np.zeros(4)
     for number, (duration_s, truth) in enumerate(truths):
         scattered = truth.raman_hz if raman_hz is None else raman_hz[number]
-        stray = (scattered + truth.leak_hz) / 4 * truth.efficiency
+        stray = _at_outputs(scattered + truth.leak_hz, np.zeros((4, 3)), receiver) * truth.efficiency
         rates += duration_s * (truth.dark_count_rate_hz + stray)
         total += duration_s
     return rates / total
@@ -97,15 +99,15 @@ def expect_link(
     intensity: NDArray[np.uint8],
     states: NDArray[np.uint8],
     window_s: float,
-    optical_error: float,
-    smear_s: float,
+    receiver: ReceiverTable,
+    smear_s: NDArray[np.float64],
     raman_hz: Sequence[float] | None = None,
 ) -> LinkExpectation:
     """Return what an analysis of this pattern finds on average over the truths.
 
     ``intensity`` (0, 1, 2) and ``states`` (2 * basis + bit) of each symbol; ``window_s`` is centred on the pulse;
-    ``smear_s``: standard deviation of jitter and rounding of a tag. Raises ValueError when the pattern that was
-    played does not consist of so many symbols.
+    ``smear_s`` (4): standard deviation of jitter and rounding of each detector's tags. Raises ValueError when the
+    pattern that was played does not consist of so many symbols.
     """
     sums = _Sums()
     total_s = sum(duration_s for duration_s, _ in truths)
@@ -114,31 +116,36 @@ def expect_link(
     for number, (duration_s, truth) in enumerate(truths):
         if truth.pattern is not pattern:
             pattern = truth.pattern
-            classes = tuple(_symbol_classes(truth, intensity, states, window_s, smear_s))
+            classes = tuple(_symbol_classes(truth, intensity, states, window_s, smear_s, receiver))
         scattered = truth.raman_hz if raman_hz is None else raman_hz[number]
-        stray = (scattered + truth.leak_hz) / 4 * truth.efficiency
-        background = (truth.dark_count_rate_hz + stray) * window_s
-        sums.add(duration_s / total_s, truth, classes, background, optical_error)
+        stray = _at_outputs(scattered + truth.leak_hz, np.zeros((4, 3)), receiver) * truth.efficiency
+        clicks = (truth.dark_count_rate_hz + stray) * truth.tagged_share
+        sums.add(duration_s / total_s, truth, classes, (clicks + truth.noise_hz) * window_s, receiver)
     return sums.result()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _SymbolClass:
-    """Symbols of one intensity and state: mean light of all of them, and that in the window with its Stokes vector.
+    """Symbols of one intensity and state: mean light of all of them, and that in each detector's window.
 
     Symbols of a class differ by what their neighbours left in the modulators; click probabilities are nearly
-    linear in that, so the mean stands for all.
+    linear in that, so the mean stands for all. ``window_light_s`` (4) has the mean ``window_stokes`` (4, 3).
     """
 
     level: int
     state: int
     light_s: float
-    window_light_s: float
+    window_light_s: NDArray[np.float64]
     window_stokes: NDArray[np.float64]
 
 
 def _symbol_classes(
-    truth: Truth, intensity: NDArray[np.uint8], states: NDArray[np.uint8], window_s: float, smear_s: float
+    truth: Truth,
+    intensity: NDArray[np.uint8],
+    states: NDArray[np.uint8],
+    window_s: float,
+    smear_s: NDArray[np.float64],
+    receiver: ReceiverTable,
 ) -> Iterator[_SymbolClass]:
     pattern = truth.pattern
     per_symbol, rest = divmod(len(pattern), len(intensity))
@@ -147,20 +154,26 @@ def _symbol_classes(
             f"{len(pattern)} slots were played, which is no multiple of {len(intensity)} symbols"
         )
     energy = pattern.energy_s.reshape(-1, per_symbol)
-    crowding = _crowding(truth, energy.sum(axis=1))
-    share = _window_shares(pattern, per_symbol, window_s, smear_s, crowding).reshape(-1, per_symbol)
+    crowding = _crowding(truth, energy.sum(axis=1), receiver)
+    smears, smear_of = np.unique(smear_s, return_inverse=True)
+    shares = [
+        _window_shares(pattern, per_symbol, window_s, float(smear), crowding).reshape(-1, per_symbol)
+        for smear in smears
+    ]
     stokes = pattern.stokes.reshape(-1, per_symbol, 3)
     for level in range(3):
         for state in range(4):
             chosen = (intensity == level) & (states == state)
-            inside = energy[chosen] * share[chosen]
-            mean_stokes = (stokes[chosen] * inside[..., None]).sum(axis=(0, 1)) / inside.sum()
+            inside = [energy[chosen] * share[chosen] for share in shares]
+            mean_stokes = [
+                (stokes[chosen] * each[..., None]).sum(axis=(0, 1)) / each.sum() for each in inside
+            ]
             yield _SymbolClass(
                 level,
                 state,
                 float(energy[chosen].sum(axis=1).mean()),
-                float(inside.sum(axis=1).mean()),
-                mean_stokes,
+                np.array([each.sum(axis=1).mean() for each in inside])[smear_of],
+                np.array(mean_stokes)[smear_of],
             )
 
 
@@ -175,13 +188,12 @@ class _Sums:
         truth: Truth,
         classes: Sequence[_SymbolClass],
         background: NDArray[np.float64],
-        optical_error: float,
+        receiver: ReceiverTable,
     ) -> None:
-        analysers = (1 - 2 * optical_error) * truth.rotation[:2]
         for each in classes:
-            first, second = analysers @ each.window_stokes
-            sides = np.array([1 + first, 1 - first, 1 + second, 1 - second])
-            light = truth.detected_per_light_s * each.window_light_s * truth.efficiency * sides / 4
+            arriving = truth.detected_per_light_s * each.window_light_s
+            light = _at_outputs(arriving, each.window_stokes @ truth.rotation.T, receiver)
+            light *= truth.efficiency * truth.tagged_share
             clicked, sifted, errors = _probabilities(light + background, each.state)
             self.clicked[each.level] += weight / 4 * clicked
             self.sifted[each.level] += weight / 4 * sifted
@@ -229,9 +241,29 @@ def _probabilities(means: NDArray[np.float64], state: int) -> tuple[float, float
     return clicked, sifted, errors
 
 
-def _crowding(truth: Truth, energy_s: NDArray[np.float64]) -> float:
+def _at_outputs(
+    light: float | NDArray[np.float64], stokes: NDArray[np.float64], receiver: ReceiverTable
+) -> NDArray[np.float64]:
+    """Return what of some light leaves by each output; ``stokes`` (4, 3): its Stokes vector, for each output.
+
+    An ideal splitter and polarizing splitter, whose outputs are then mixed by the leaks.
+    """
+    leaks = receiver.leaks or (receiver.optical_error,) * 4
+    to_basis = (receiver.basis_split, 1 - receiver.basis_split)
+    shares = np.empty(4)
+    for output in range(4):
+        basis, own, other = output // 2, leaks[output], leaks[output ^ 1]
+        angle = np.radians(90.0 * basis + receiver.analyser_tilt_deg[basis])
+        along = stokes[output] @ (np.cos(angle), np.sin(angle), 0.0)
+        ideal = (1 + along) / 2 if output == 2 * basis else (1 - along) / 2
+        shares[output] = to_basis[basis] * (ideal * (1 - own) + (1 - ideal) * other)
+    return light * shares
+
+
+def _crowding(truth: Truth, energy_s: NDArray[np.float64], receiver: ReceiverTable) -> float:
     """Return how many events one detector has, on average over events, in the pulse of an event."""
-    light = truth.detected_per_light_s * energy_s[:, None] * truth.efficiency / 4
+    to_basis = np.repeat((receiver.basis_split, 1 - receiver.basis_split), 2)
+    light = truth.detected_per_light_s * energy_s[:, None] * truth.efficiency * to_basis / 2
     # Half of the light meets its own basis, where one detector sees twice the mean and one nothing.
     return 1.5 * float((light**2).sum() / max(light.sum(), 1e-300))
 

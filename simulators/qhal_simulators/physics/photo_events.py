@@ -32,7 +32,8 @@ class Light(NamedTuple):
 class Analysers(NamedTuple):
     """What decides on a photon's detector.
 
-    ``axes`` (2, 3): of basis 0 and 1, scaled by their contrast; ``weights`` (4): efficiencies relative to the best.
+    ``axes`` (2, 4): offset and scaled axis of basis 0 and 1, see :class:`~qhal_simulators.physics.receiver.Receiver`;
+    ``weights`` (4): of efficiency and share of the light relative to the best.
     ``dimming``: quantiles of the brightest pulse's intensity over a pulse's own (empty: no noise), drawn by pulse with
     ``noise_key``.
     """
@@ -120,8 +121,8 @@ def _receive(positions, draws, light, analysers, slots, times_s, marks, filled):
     origin_s, origin_position, slot_s = slots
     period = len(kind_of_slot)
     finest = shapes.shape[1] - 1
-    x0, y0, z0 = axes[0, 0], axes[0, 1], axes[0, 2]
-    x1, y1, z1 = axes[1, 0], axes[1, 1], axes[1, 2]
+    offset0, x0, y0, z0 = axes[0, 0], axes[0, 1], axes[0, 2], axes[0, 3]
+    offset1, x1, y1, z1 = axes[1, 0], axes[1, 1], axes[1, 2], axes[1, 3]
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
     slot = positions[0] % period if len(positions) else 0
     before = positions[0] if len(positions) else 0
@@ -137,8 +138,8 @@ def _receive(positions, draws, light, analysers, slots, times_s, marks, filled):
         x, y, z, shape = kinds[kind, 0], kinds[kind, 1], kinds[kind, 2], np.int64(kinds[kind, 3])
         low = shapes[shape, cell]
         within = low + (place - cell) * (shapes[shape, cell + 1] - low)
-        straight = x0 * x + y0 * y + z0 * z
-        diagonal = x1 * x + y1 * y + z1 * z
+        straight = offset0 + x0 * x + y0 * y + z0 * z
+        diagonal = offset1 + x1 * x + y1 * y + z1 * z
         choice = np.float64(second & LOW_32) * UNIT_32 * 4.0
         if len(dimming):
             choice *= dimming[np.int64(draw(noise_key, positions[n]) & LOW_11)]

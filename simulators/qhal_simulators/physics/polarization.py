@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rotation = NDArray[np.float64]
+_NOMINAL = np.eye(3)[:2]
 
 PADDLE_LOOPS: dict[str, tuple[float, float, float]] = {
     "1-2-1": (0.47, 0.94, 0.47),
@@ -43,23 +44,26 @@ def paddles(angles_rad: Sequence[float], retardances_rad: Sequence[float]) -> Ro
 
 
 def best_angles_rad(
-    fibre: Rotation, retardances_rad: Sequence[float], range_rad: float = math.radians(170.0)
+    fibre: Rotation,
+    retardances_rad: Sequence[float],
+    range_rad: float = math.radians(170.0),
+    directions: NDArray[np.float64] = _NOMINAL,
 ) -> tuple[float, ...]:
-    """Return the angles of three paddles that bring both bases nearest to their analysers.
+    """Return the angles of three paddles that bring both bases nearest to their analysers, the ``directions`` (2, 3).
 
     Searched on a grid of 5 degrees, then by steps that shrink to 0.01 degrees.
     """
 
     def overlap(angles: NDArray[np.float64]) -> float:
         total = paddles(angles.tolist(), retardances_rad) @ fibre
-        return float(total[0, 0] + total[1, 1])
+        return float((directions @ total)[[0, 1], [0, 1]].sum())
 
     grid = np.arange(0.0, range_rad, math.radians(5.0))
     first, second, third = (
         np.array([retarder(angle, retardance) for angle in grid]) for retardance in retardances_rad
     )
-    # Only the two rows and columns of the analysers matter.
-    left = third[:, :2]
+    # Only the analysers and the two columns of the bases matter.
+    left = directions @ third
     right = np.einsum("jab,ibc->jiac", second, first @ fibre[:, :2])
     overlaps = np.einsum("kra,jiar->ijk", left, right)
     place = np.unravel_index(int(np.argmax(overlaps)), overlaps.shape)

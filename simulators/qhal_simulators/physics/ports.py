@@ -54,10 +54,12 @@ class AttenuatorPort(Port):
 class SwitchPort(Port):
     """An optical switch: the pairs that are connected, and the ports whose light is still interrupted.
 
-    ``pairs`` maps ingress to egress. ``moving`` holds the ingress ports in transition; they carry no
-    light. ``read_power_dbm`` tells the optical power arriving at a port, ``None`` below any meter's reach.
+    ``size``: numbers of ingress and egress ports; egress ports count on after the ingress ones. ``pairs`` maps ingress
+    to egress. ``moving`` holds the ingress ports in transition; they carry no light. ``read_power_dbm`` tells the
+    optical power that enters at an ingress or leaves at an egress, None where no light can be.
     """
 
+    size: tuple[int, int] = (16, 16)
     pairs: Mapping[int, int] = field(default_factory=dict)
     moving: frozenset[int] = frozenset()
     read_power_dbm: Callable[[int], float | None] = field(default=lambda port: None, repr=False)
@@ -115,6 +117,7 @@ class TaggerPort(Port):
     call as (times in ps of the tagger's own clock since world time 0, inputs), ascending, up to now;
     ``read_clicks`` the total of each input since the start; ``clock_ps`` converts world seconds to
     picoseconds of the tagger's clock. Tags are kept for ``take_tags`` only while ``recording``.
+    ``read_overflows``: how often the buffer overflowed since the start, apart from what rates do.
     """
 
     enabled: tuple[bool, ...] = (False, False, False, False)
@@ -125,3 +128,4 @@ class TaggerPort(Port):
     take_tags: Callable[[], tuple[NDArray[np.int64], NDArray[np.uint8]]] = field(default=_no_tags, repr=False)
     read_clicks: Callable[[], tuple[int, ...]] = field(default=lambda: (0, 0, 0, 0), repr=False)
     clock_ps: Callable[[float], int] = field(default=lambda world_s: round(world_s * 1e12), repr=False)
+    read_overflows: Callable[[], int] = field(default=lambda: 0, repr=False)

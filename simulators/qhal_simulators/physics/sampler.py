@@ -31,8 +31,8 @@ Tags = tuple[NDArray[np.int64], NDArray[np.uint8]]
 class Segment:
     """A span of true time at the receiver in which nothing changes.
 
-    ``scale``: detected events per second of full light, for the best detector. ``axes`` (2, 3): analysers of the
-    two bases seen from the sender, times their contrast. ``weights`` (4): efficiencies relative to the best.
+    ``scale``: detected events per second of full light, for the best detector. ``axes`` (2, 4): analysers of the
+    two bases seen from the sender. ``weights`` (4): of efficiency and share of the light relative to the best.
     ``background_hz`` (4): darks and stray light. A position on the sender's clock (slots since the pattern
     began) is at ``origin_s + (position - origin_position) * slot_s``; true time t reads
     ``clock_ps + (t - origin_s) * clock_rate * 1e12`` on the tagger.
@@ -68,7 +68,7 @@ class ClickSampler:
         intensity_noise: float = 0.0,
     ) -> None:
         self._signal_key, self._background_key, self._click_key, self._noise_key = (
-            _key(seed, part) for part in (1, 2, 3, 4)
+            key_of(seed, part) for part in (1, 2, 3, 4)
         )
         self._detectors = detectors
         self._brightest, self._dimming = _dimming(intensity_noise)
@@ -94,7 +94,7 @@ class ClickSampler:
 
     @property
     def clicks(self) -> NDArray[np.int64]:
-        """Clicks of each detector since the start."""
+        """Clicks of each detector since the start that its electronics counted."""
         return self._memory.clicks
 
     @property
@@ -194,7 +194,7 @@ class ClickSampler:
             raise OverflowError("more events than twice the mean in one piece")
         # An afterpulse can follow each click, and each afterpulse; what is pending may come, too.
         room = signal + background
-        if self._detectors.after_probability:
+        if self._detectors.after_probability.any():
             room = 2 * room + 4 * _PENDING_AFTERPULSES
         times, channels = np.empty(room, np.int64), np.empty(room, np.uint8)
         filled = detect_and_tag(
@@ -218,7 +218,7 @@ class ClickSampler:
         return times[:filled], channels[:filled]
 
 
-def _key(seed: int, part: int) -> np.uint64:
+def key_of(seed: int, part: int) -> np.uint64:
     """Return the key of a part's draws."""
     low, high = np.random.SeedSequence((seed, part)).generate_state(2, np.uint32).tolist()
     return np.uint64(low | high << 32)

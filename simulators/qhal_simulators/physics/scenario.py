@@ -14,6 +14,12 @@ from qhal.node.schema import PathTable, explain
 Decibel = Annotated[float, Field(ge=0, le=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
+Leak = Annotated[float, Field(ge=0, lt=0.5)]
+TiltDeg = Annotated[float, Field(ge=-45, le=45)]
+Nanoseconds = Annotated[float, Field(ge=0, le=1e6)]
+Rate = Annotated[float, Field(ge=0, le=1e7)]
+JitterPs = Annotated[float, Field(ge=0, le=1e5)]
+Afterpulsing = Annotated[float, Field(ge=0, le=0.5)]
 LinkName = Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
 LinkTable = Literal["transmitter", "channel", "classical", "receiver", "detectors", "tagger"]
 
@@ -47,7 +53,9 @@ class TransmitterTable(_Table):
     ``clock``: name of the oscillator it runs on; what has the same name runs on the same one, on other links, too.
     ``intensity_noise``: relative standard deviation from pulse to pulse; ``spectral_width_nm``: FWHM of a pulse, which
     the fibre's dispersion turns into time. ``pattern_effect``: relative change of the light right behind the brightest;
-    it fades with ``pattern_memory_ns``.
+    it fades with ``pattern_memory_ns``. ``laser_drift_db_per_hour``: by how much the quantum laser's power changes from
+    world time 0 (negative: it fades). ``bypass_db``: loss of a way around both attenuators, such as a leaking
+    connector; all else than the attenuators is before and behind it.
     """
 
     samples_per_slot: Annotated[int, Field(ge=1, le=1000)]
@@ -64,12 +72,19 @@ class TransmitterTable(_Table):
     spectral_width_nm: Annotated[float, Field(ge=0, le=10)] = 0.0
     pattern_effect: Annotated[float, Field(ge=-0.3, le=0.3)] = 0.0
     pattern_memory_ns: Annotated[float, Field(gt=0, le=1e6)] = 10.0
+    laser_drift_db_per_hour: Annotated[float, Field(ge=-10, le=10)] = 0.0
+    bypass_db: Decibel | None = None
 
 
 class ChannelTable(_Table):
     """``[channel]``: from the switch to the fibre's end.
 
-    ``switch_crosstalk_db``: further loss of the path while the switch is open or moves, for light finds a way.
+    ``switch_crosstalk_db``: further loss of a path while the switch is open or moves, for light finds a way. Each path
+    has a loss and a crosstalk of its own, spread evenly within ``switch_loss_spread_db`` and
+    ``switch_crosstalk_spread_db`` around those given; the quantum path has ``switch_loss_db`` itself.
+    A bad connector between switch and multiplexer has a further loss that swings from 0 to ``connector_flutter_db`` and
+    back every ``connector_flutter_period_s``. ``ambient_hz``: photons of room light per second at the receiver's four
+    outputs together, unpolarized.
     The fibre's temperature swings by ``temperature_swing_k`` about its mean every ``temperature_period_s``, and its
     delay with it, by ``delay_ps_per_km_k``.
     """
@@ -78,6 +93,8 @@ class ChannelTable(_Table):
     switch_egress: Annotated[int, Field(ge=1)]
     switch_loss_db: Decibel
     switch_crosstalk_db: Decibel = 60.0
+    switch_loss_spread_db: Decibel = 0.0
+    switch_crosstalk_spread_db: Decibel = 0.0
     mux_loss_db: Decibel
     connectors_before_db: Decibel
     length_km: Annotated[float, Field(ge=0, le=1000)]
@@ -92,6 +109,19 @@ class ChannelTable(_Table):
     delay_ps_per_km_k: Annotated[float, Field(ge=0, le=100)] = 38.0
     connectors_after_db: Decibel
     demux_loss_db: Decibel
+    connector_flutter_db: Decibel = 0.0
+    connector_flutter_period_s: Annotated[float, Field(ge=4, le=1e6)] = 60.0
+    ambient_hz: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+
+    @model_validator(mode="after")
+    def _spreads_fit(self) -> Self:
+        for name in ("switch_loss", "switch_crosstalk"):
+            spread_db, mean_db = getattr(self, f"{name}_spread_db"), getattr(self, f"{name}_db")
+            if spread_db > mean_db:
+                raise ValueError(
+                    f"{name}_spread_db {spread_db} is more than {name}_db {mean_db}: a path would amplify"
+                )
+        return self
 
 
 class OtherChannelTable(_Table):
@@ -121,16 +151,31 @@ class ClassicalTable(_Table):
 
 
 class ReceiverTable(_Table):
-    """``[receiver]``: filter, controller and the passive four-detector receiver."""
+    """``[receiver]``: filter, controller and the passive four-detector receiver.
+
+    ``filter_bandwidth_ghz``: FWHM of the quantum filter. ``filter_order``: of its super-Gaussian shape, None for a
+    rectangle; its loss ends at ``out_of_band_db``. ``filter_centre_offset_ghz``: true centre less
+    ``quantum_frequency_thz``. Raman light and mixing count what is made within ``filter_bandwidth_ghz`` of
+    ``quantum_frequency_thz``, whatever shape and offset are.
+
+    ``basis_split``: share of the light that goes to basis 0. ``leaks``: share of the light of each state H, V, D, A
+    that leaves by the other output of its own basis (None: ``optical_error`` for all). ``analyser_tilt_deg``: angle on
+    the Poincare sphere by which the analyser of each basis is turned from s1 towards s2, and from s2 towards -s1.
+    """
 
     quantum_frequency_thz: Positive
     filter_loss_db: Decibel
     filter_bandwidth_ghz: Positive
     out_of_band_db: Decibel
+    filter_order: Annotated[int, Field(ge=1, le=20)] | None = None
+    filter_centre_offset_ghz: Annotated[float, Field(ge=-1000, le=1000)] = 0.0
     controller_loss_db: Decibel
     controller_loops: Literal["1-2-1", "2-3-2", "1-1-1"]
     receiver_loss_db: Decibel
-    optical_error: Annotated[float, Field(ge=0, lt=0.5)]
+    optical_error: Leak
+    basis_split: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    leaks: tuple[Leak, Leak, Leak, Leak] | None = None
+    analyser_tilt_deg: tuple[TiltDeg, TiltDeg] = (0.0, 0.0)
     clock: str = "receiver"
     clock_offset: Annotated[float, Field(ge=-1e-3, le=1e-3)] | None = None
 
@@ -142,6 +187,17 @@ class DetectorsTable(_Table):
     bias is taken off. ``gate_period_ps`` 0: free running; else gates of ``gate_width_ps`` FWHM whose edges rise within
     ``gate_rise_ps`` (10 to 90 %), centred at ``gate_delay_ps`` of each detector on the receiver's clock. Different
     delays are an efficiency mismatch.
+
+    Dead time, jitter, recovery, afterpulsing and pulses are the same for all, or one value for each.
+    ``pulse_v`` at the tagger has a standard deviation ``pulse_sigma_v``; there is noise of ``noise_v`` rms below
+    ``noise_bandwidth_hz``, too. ``counter_pulse_mv``: the same pulse, with its spread and noise, at the electronics'
+    own counter (None: that counts each click, whatever its trigger level).
+
+    ``background_hz``: part of the dark rate that is stray photons; ``width_ua``: of the efficiency's sigmoid.
+    ``efficiency_per_thz``: relative change of the efficiency for all light with the quantum laser's frequency; the
+    table's is that at the receiver's ``quantum_frequency_thz``. ``dark_drift_per_hour``: relative growth of the dark
+    rate in an hour, from world time 0. ``latch_at_s``: world time at which all that are biased latch by themselves,
+    once.
     """
 
     efficiency: tuple[Share, Share, Share, Share]
@@ -149,10 +205,20 @@ class DetectorsTable(_Table):
     switch_ua: tuple[float, float, float, float]
     operating_ua: tuple[float, float, float, float]
     slope_per_ua: tuple[float, float, float, float]
-    dead_time_ns: Annotated[float, Field(ge=0, le=1e6)]
-    jitter_fwhm_ps: Annotated[float, Field(ge=0, le=1e5)]
+    width_ua: tuple[Positive, Positive, Positive, Positive] = (1.0, 1.0, 1.0, 1.0)
+    background_hz: tuple[Rate, Rate, Rate, Rate] = (5.0, 5.0, 5.0, 5.0)
+    cold_stage_k: Annotated[float, Field(gt=0, le=300)] = 2.5
+    efficiency_per_thz: Annotated[float, Field(ge=-0.1, le=0.1)] = 0.0
+    dark_drift_per_hour: Annotated[float, Field(gt=-1, le=10)] = 0.0
+    latch_at_s: Positive | None = None
+    dead_time_ns: Nanoseconds | tuple[Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds]
+    jitter_fwhm_ps: JitterPs | tuple[JitterPs, JitterPs, JitterPs, JitterPs]
     skew_ps: tuple[int, int, int, int]
-    pulse_v: Positive
+    pulse_v: Positive | tuple[Positive, Positive, Positive, Positive]
+    pulse_sigma_v: Annotated[float, Field(ge=0, le=10)] = 0.0
+    noise_v: Annotated[float, Field(ge=0, le=10)] = 0.0
+    noise_bandwidth_hz: Annotated[float, Field(gt=0, le=1e11)] = 1e9
+    counter_pulse_mv: Positive | tuple[Positive, Positive, Positive, Positive] | None = None
     common_hold_off: bool = False
     blinding_rate_hz: Positive = 2e8
     latches: bool = True
@@ -160,8 +226,8 @@ class DetectorsTable(_Table):
     gate_width_ps: Annotated[float, Field(gt=0, le=1e9)] = 1000.0
     gate_rise_ps: Annotated[float, Field(gt=0, le=1e6)] = 50.0
     gate_delay_ps: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    recovery_time_ns: Annotated[float, Field(ge=0, le=1e6)] = 0.0
-    afterpulse_probability: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    recovery_time_ns: Nanoseconds | tuple[Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds] = 0.0
+    afterpulse_probability: Afterpulsing | tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing] = 0.0
     afterpulse_lifetimes_ns: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=8)] = (1500.0,)
     afterpulse_shares: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] = (1.0,)
 
@@ -176,10 +242,14 @@ class DetectorsTable(_Table):
 
 
 class TaggerTable(_Table):
-    """``[tagger]``: its bins repeat after ``interpolator_bins``, and their widths vary by ``dnl`` (1 sigma)."""
+    """``[tagger]``: its bins repeat after ``interpolator_bins``, and their widths vary by ``dnl`` (1 sigma).
+
+    ``overflow_at_s``: world time at which its buffer overflows once, if it records.
+    """
 
     dnl: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     interpolator_bins: Annotated[int, Field(ge=2, le=4096)] = 64
+    overflow_at_s: Positive | None = None
 
 
 class WorldTable(_Table):
@@ -241,14 +311,22 @@ class Scenario(_Table):
             raise ConfigurationError(f"links.{link}: {explain(error)}") from error
 
 
-def timing_fwhm_ps(scenario: Scenario) -> float:
-    """Return the width by which a photon's time is smeared: by detector, dispersion and polarization modes."""
+Four = tuple[float, float, float, float]
+
+
+def four(value: float | Four) -> Four:
+    """Return a value of each detector from one that may be the same for all."""
+    return value if isinstance(value, tuple) else (value,) * 4
+
+
+def timing_fwhm_ps(scenario: Scenario) -> tuple[float, ...]:
+    """Return the width by which a photon's time is smeared: by each detector, dispersion and polarization modes."""
     channel = scenario.channel
     dispersion = (
         abs(channel.dispersion_ps_per_nm_km) * scenario.transmitter.spectral_width_nm * channel.length_km
     )
     modes = channel.pmd_ps_per_sqrt_km * math.sqrt(channel.length_km)
-    return math.hypot(scenario.detectors.jitter_fwhm_ps, dispersion, modes)
+    return tuple(math.hypot(each, dispersion, modes) for each in four(scenario.detectors.jitter_fwhm_ps))
 
 
 def scenario_names() -> list[str]:

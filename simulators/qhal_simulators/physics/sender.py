@@ -1,12 +1,30 @@
 """The sender and the fibre, as seen from the receiver: how much light of which kind arrives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from qhal_simulators.physics import four_wave, raman
+from qhal_simulators.physics import four_wave, quantum_filter, raman
 from qhal_simulators.physics.ports import AttenuatorPort, LaserPort, SwitchPort, WaveformPort
 from qhal_simulators.physics.scenario import IntensityModulatorTable, PhaseModulatorTable, Scenario
+from qhal_simulators.physics.switch_paths import SwitchPaths
 from qhal_simulators.physics.units import photon_energy_j, transmission, watts, wavelength_nm
 from qhal_simulators.physics.waveform import IntensityModulator, LightPattern, PhaseModulator, light_pattern
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SenderPorts:
+    """The ports of what stands before the fibre. No second attenuator, no loss of one."""
+
+    quantum_laser: LaserPort = field(default_factory=LaserPort)
+    classical_laser: LaserPort = field(default_factory=LaserPort)
+    voa: AttenuatorPort = field(default_factory=AttenuatorPort)
+    second_voa: AttenuatorPort = field(default_factory=lambda: AttenuatorPort(attenuation_db=0.0))
+    switch: SwitchPort = field(default_factory=SwitchPort)
+    awg: WaveformPort = field(default_factory=WaveformPort)
+
+    @property
+    def attenuation_db(self) -> float:
+        """The loss of both attenuators together, whatever finds a way around them."""
+        return self.voa.attenuation_db + self.second_voa.attenuation_db
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -21,13 +39,16 @@ class SenderState:
     leak_hz: float
     classical_w: float
     attenuation_db: float
+    frequency_thz: float
 
 
 class Sender:
     """Computes sender states from the ports; the light of a waveform is computed once."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, ports: SenderPorts, paths: SwitchPaths) -> None:
         self._scenario = scenario
+        self._ports = ports
+        self._paths = paths
         transmitter = scenario.transmitter
         self._modulators = (_intensity(transmitter.carver), _intensity(transmitter.decoy))
         self._polarizer = _phase(transmitter.polarization)
@@ -44,52 +65,43 @@ class Sender:
             + receiver.receiver_loss_db
         )
 
-    def state(
-        self,
-        quantum: LaserPort,
-        classical: LaserPort,
-        voa: AttenuatorPort,
-        switch: SwitchPort,
-        awg: WaveformPort,
-    ) -> SenderState:
-        """Return what arrives with these settings."""
-        receiver = self._scenario.receiver
+    def state(self) -> SenderState:
+        """Return what arrives with the settings as they are."""
+        ports, channel = self._ports, self._scenario.channel
+        quantum = ports.quantum_laser
         rate_hz = (
             watts(quantum.power_dbm) / photon_energy_j(quantum.frequency_thz) if quantum.enabled else 0.0
         )
-        transmitter_db = self._scenario.transmitter.modulator_loss_db + self._scenario.transmitter.pad_db
-        photons = rate_hz * transmission(transmitter_db + voa.attenuation_db)
-        line_db = self.switch_db(switch) + self._before_fibre_db + self._fibre_db + self._after_fibre_db
-        off_ghz = abs(quantum.frequency_thz - receiver.quantum_frequency_thz) * 1e3
-        if off_ghz > receiver.filter_bandwidth_ghz / 2:
-            line_db += receiver.out_of_band_db
-        launched_w, raman_hz, leak_hz = self._classical(classical)
+        photons = rate_hz * self._transmitter()
+        switch_db = self._paths.through_db(ports.switch, channel.switch_ingress, channel.switch_egress)
+        line_db = switch_db + self._before_fibre_db + self._fibre_db + self._after_fibre_db
+        line_db += quantum_filter.loss_db(self._scenario.receiver, quantum.frequency_thz)
+        launched_w, raman_hz, leak_hz = self._classical(ports.classical_laser)
         return SenderState(
-            self._light(awg),
-            awg.started_s,
+            self._light(ports.awg),
+            ports.awg.started_s,
             photons,
             photons * transmission(line_db),
             raman_hz,
-            leak_hz,
+            leak_hz + channel.ambient_hz,
             launched_w,
-            voa.attenuation_db,
+            ports.attenuation_db,
+            quantum.frequency_thz,
         )
 
-    def switch_db(self, switch: SwitchPort) -> float:
-        """Return the switch's loss on the quantum path; only crosstalk passes while it is open or moves."""
-        channel = self._scenario.channel
-        connected = switch.pairs.get(channel.switch_ingress) == channel.switch_egress
-        closed = connected and channel.switch_ingress not in switch.moving
-        return channel.switch_loss_db + (0.0 if closed else channel.switch_crosstalk_db)
-
-    def power_at_switch_w(self, quantum: LaserPort, voa: AttenuatorPort, awg: WaveformPort) -> float:
-        """Return the mean optical power at the switch's input."""
-        if not quantum.enabled:
+    def power_at_switch_w(self) -> float:
+        """Return the mean optical power at the switch's input, with the laser as it was at world time 0."""
+        laser = self._ports.quantum_laser
+        if not laser.enabled:
             return 0.0
-        duty = self._light(awg).mean_transmission
-        transmitter = self._scenario.transmitter
-        loss_db = transmitter.modulator_loss_db + transmitter.pad_db + voa.attenuation_db
-        return watts(quantum.power_dbm) * transmission(loss_db) * duty
+        return watts(laser.power_dbm) * self._transmitter() * self._light(self._ports.awg).mean_transmission
+
+    def _transmitter(self) -> float:
+        """Return the transmission from the laser to the switch at full light."""
+        table = self._scenario.transmitter
+        fixed_db = table.modulator_loss_db + table.pad_db
+        through = transmission(fixed_db + self._ports.attenuation_db)
+        return through if table.bypass_db is None else through + transmission(fixed_db + table.bypass_db)
 
     def _classical(self, laser: LaserPort) -> tuple[float, float, float]:
         """Return launched power, and Raman and other stray photons per second at the detectors together."""
@@ -106,9 +118,8 @@ class Sender:
                 - (self._receiver_side_db if counter else self._before_fibre_db)
             )
             arriving_w = launched_w * transmission(table.return_loss_db if counter else self._fibre_db)
-            off_ghz = abs(laser.frequency_thz - receiver.quantum_frequency_thz) * 1e3
-            in_band = off_ghz <= receiver.filter_bandwidth_ghz / 2
-            line_leak_w = arriving_w * (after if in_band else transmission(table.isolation_db))
+            filtered = after * transmission(quantum_filter.shape_db(receiver, laser.frequency_thz))
+            line_leak_w = arriving_w * max(filtered, transmission(table.isolation_db))
             noise_leak_w = arriving_w * transmission(-table.noise_dbc + table.noise_cleanup_db)
             leak_hz = line_leak_w / photon_energy_j(laser.frequency_thz) + noise_leak_w * after / energy_j
             channels.append((laser.frequency_thz, launched_w))

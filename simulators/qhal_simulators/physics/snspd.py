@@ -30,18 +30,15 @@ class Nanowire:
 
     def efficiency_at(self, bias_ua: float) -> float:
         """Return the detection efficiency at a bias current; none when latched."""
-        if bias_ua >= self.switch_ua:
-            return 0.0
-        knee_ua = 0.6 * self.operating_ua
-        return self.efficiency * self._sigmoid(bias_ua, knee_ua) / self._sigmoid(self.operating_ua, knee_ua)
+        return self.efficiency * self._saturation(bias_ua)
 
     def dark_count_rate_at_hz(self, bias_ua: float) -> float:
-        """Return the dark count rate at a bias current; none when latched or without bias."""
+        """Return the dark count rate at a bias current: stray photons, and what grows; none when latched."""
         if bias_ua >= self.switch_ua or bias_ua <= 0:
             return 0.0
         share = self.dark_count_rate_hz - self.background_hz
         grown = share * math.exp(self.slope_per_ua * (bias_ua - self.operating_ua))
-        return self.background_hz * min(1.0, bias_ua / self.operating_ua) + grown
+        return self.background_hz * self._saturation(bias_ua) + grown
 
     def voltage_v(self, bias_ua: float) -> float:
         """Return the voltage over the bias line."""
@@ -49,5 +46,13 @@ class Nanowire:
             return _CREEP_V_PER_UA * bias_ua
         return _RESISTANCE_V_PER_UA * (bias_ua - 0.2 * self.switch_ua)
 
-    def _sigmoid(self, bias_ua: float, knee_ua: float) -> float:
-        return 1 / (1 + math.exp(-(bias_ua - knee_ua) / self.width_ua))
+    def _saturation(self, bias_ua: float) -> float:
+        """Return the efficiency relative to that at the operating point; none when latched."""
+        if bias_ua >= self.switch_ua:
+            return 0.0
+        knee_ua = 0.6 * self.operating_ua
+
+        def sigmoid(at_ua: float) -> float:
+            return 1 / (1 + math.exp(-(at_ua - knee_ua) / self.width_ua))
+
+        return sigmoid(bias_ua) / sigmoid(self.operating_ua)

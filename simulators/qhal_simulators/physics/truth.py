@@ -15,8 +15,10 @@ class Truth:
 
     ``detected_per_light_s``: photons at the detectors' face per second of full light (before efficiency);
     ``photons_per_light_s`` the same at the sender's output. ``rotation``: from the sender's Stokes vectors to the
-    receiver's. ``stray_hz``: Raman and leaked photons per second at the receiver's four outputs together.
-    ``classical_w``: classical power launched into the fibre.
+    receiver's. ``raman_hz`` and ``leak_hz``: Raman photons, and leaked ones with room light, per second at the
+    receiver's four outputs together. ``classical_w``: classical power launched into the fibre. ``tagged_share`` (4):
+    share of each detector's clicks that exceed the threshold of the tagger's input; ``noise_hz`` (4): tags that are
+    not clicks.
     """
 
     start_s: float
@@ -33,6 +35,8 @@ class Truth:
     classical_w: float
     attenuation_db: float
     slot_s: float
+    tagged_share: NDArray[np.float64]
+    noise_hz: NDArray[np.float64]
 
 
 class TruthLog:

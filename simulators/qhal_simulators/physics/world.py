@@ -1,6 +1,6 @@
 """The world behind the simulators: one link, one clock, many instruments.
 
-laser -> modulators -> attenuator -> pad -> switch -> mux (+ classical laser) -> fibre -> demux and filter ->
+laser -> modulators -> attenuators -> pad -> switch -> mux (+ classical laser) -> fibre -> demux and filter ->
 polarization controller -> passive four-detector receiver -> detectors -> tagger. Instruments hold ports; a
 change at the sender acts at the receiver one fibre delay later.
 """
@@ -11,31 +11,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from qhal_simulators.physics import gates, polarization, snspd, tagger_bins
-from qhal_simulators.physics.detection import Detectors, Inputs, bin_guide
+from qhal_simulators.physics import gates, polarization, slow_light, tagger_bins
+from qhal_simulators.physics.detection import Clock, Detectors, Inputs, bin_guide
+from qhal_simulators.physics.detector_bank import DetectorBank
+from qhal_simulators.physics.electronics import Electronics
+from qhal_simulators.physics.light_path import LightPath, light_path
 from qhal_simulators.physics.oscillator import Oscillator
-from qhal_simulators.physics.ports import (
-    AttenuatorPort,
-    DetectorPort,
-    LaserPort,
-    PaddlePort,
-    Port,
-    SwitchPort,
-    TaggerPort,
-    WaveformPort,
-)
+from qhal_simulators.physics.ports import DetectorPort, PaddlePort, Port, TaggerPort
+from qhal_simulators.physics.receiver import Receiver
 from qhal_simulators.physics.sampler import ClickSampler, Segment, Tags, normal_quantiles
-from qhal_simulators.physics.scenario import Scenario, timing_fwhm_ps
-from qhal_simulators.physics.sender import Sender, SenderState
+from qhal_simulators.physics.scenario import Scenario, four, timing_fwhm_ps
+from qhal_simulators.physics.sender import Sender, SenderPorts, SenderState
+from qhal_simulators.physics.switch_paths import SwitchPaths
 from qhal_simulators.physics.truth import Truth, TruthLog
-from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, dbm, transmission
+from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, transmission
 
 TAGGER_LIMIT_HZ = 1e7
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
 _FWHM_PER_SIGMA = 2.354820045
+_SHIELD_K = 40.0
 _FIBRE, _WALK, _BINS = 13, 14, 15
 
 
@@ -52,35 +48,28 @@ class World:
         self.now_s = 0.0
         self.truth = TruthLog()
         self.dropped_tags = 0
-        channel, detectors = scenario.channel, scenario.detectors
+        channel = scenario.channel
         self.fibre_delay_s = channel.length_km * 1e3 * channel.group_index / SPEED_OF_LIGHT_M_PER_S
         self._sender_clock = self._oscillator(scenario.transmitter.clock, scenario.transmitter.clock_offset)
         self._receiver_clock = self._oscillator(scenario.receiver.clock, scenario.receiver.clock_offset)
-        self._wires = tuple(
-            snspd.Nanowire(*figures)
-            for figures in zip(
-                detectors.efficiency,
-                detectors.dark_count_rate_hz,
-                detectors.switch_ua,
-                detectors.operating_ua,
-                detectors.slope_per_ua,
-                strict=True,
-            )
-        )
-        self._latched = [False] * 4
+        self.receiver = Receiver(scenario.receiver)
         self._fibre = polarization.random_rotation(np.random.default_rng((self.seed, _FIBRE)))
         self._retardances = tuple(
             share * np.pi for share in polarization.PADDLE_LOOPS[scenario.receiver.controller_loops]
         )
-        self.quantum_laser, self.classical_laser = LaserPort(), LaserPort()
-        self.voa, self.switch = AttenuatorPort(), SwitchPort()
-        self.paddles, self.awg = PaddlePort(), WaveformPort()
+        self.sender_ports = ports = SenderPorts()
+        self.quantum_laser, self.classical_laser = ports.quantum_laser, ports.classical_laser
+        self.voa, self.switch, self.awg = ports.voa, ports.switch, ports.awg
+        self.paddles = PaddlePort()
         self.detectors, self.tagger = DetectorPort(), TaggerPort()
-        self._sender = Sender(scenario)
+        self._bank = DetectorBank(scenario.detectors, self.detectors, scenario.receiver.quantum_frequency_thz)
+        self._electronics = Electronics(scenario.detectors, self.seed, self.detectors, self.tagger)
+        self._overflows = 0
+        self._incidents = self._planned()
+        self.switch_paths = SwitchPaths(channel, self.seed)
+        self._sender = Sender(scenario, ports, self.switch_paths)
         self._arriving: deque[tuple[float, SenderState]] = deque()
-        self._state = self._sender.state(
-            self.quantum_laser, self.classical_laser, self.voa, self.switch, self.awg
-        )
+        self._state = self._sender.state()
         self._grid = 0
         self._detectors = _detectors(scenario)
         self._sampler = ClickSampler(self.seed, self._detectors, scenario.transmitter.intensity_noise)
@@ -106,31 +95,57 @@ class World:
         while True:
             grid_s = (self._grid + 1) * self.scenario.world.grid_s
             arrival_s = self._arriving[0][0] if self._arriving else np.inf
-            next_s = min(grid_s, arrival_s)
+            incident_s = self._incidents[0][0] if self._incidents else np.inf
+            next_s = min(grid_s, arrival_s, incident_s)
             if next_s > t_s:
                 break
             self._end(next_s)
-            if arrival_s <= grid_s:
+            if incident_s <= next_s:
+                self._incidents.popleft()[1]()
+            if arrival_s <= next_s:
                 self._state = self._arriving.popleft()[1]
-            if grid_s <= arrival_s:
+            if grid_s <= next_s:
                 self._grid += 1
                 self._drift()
             self._begin(next_s)
         self._record(self._sampler.advance(t_s, self._inputs))
+        self._record(self._electronics.advance(t_s, self._clock, self._inputs))
         self.now_s = t_s
 
     def best_aligned(self, truth: Truth) -> Truth:
         """Return a truth as it would be at the controller's best angles for this fibre."""
         now = polarization.paddles(self.paddles.angles_rad, self._retardances)
         fibre = now.T @ truth.rotation
-        angles = polarization.best_angles_rad(fibre, self._retardances)
+        angles = polarization.best_angles_rad(fibre, self._retardances, directions=self.receiver.directions)
         return replace(truth, rotation=polarization.paddles(angles, self._retardances) @ fibre)
+
+    def light_path(self, ingress: int | None = None) -> LightPath:
+        """Return what the light meets now; the switch's paths from ``ingress`` (None: the quantum signal's).
+
+        Raises ValueError for an ingress that the switch does not have.
+        """
+        return light_path(
+            self.scenario, self.sender_ports, self.switch_paths, self._power_at_switch_w(), self._lit, ingress
+        )
+
+    def present(self) -> Truth:
+        """Return what holds now."""
+        return self._truth(self._begun_s, self.now_s)
+
+    @property
+    def fibre(self) -> polarization.Rotation:
+        """The rotation from the sender's Stokes vectors to the controller's input now."""
+        return self._fibre
+
+    @property
+    def retardances_rad(self) -> tuple[float, ...]:
+        """The retardances of the controller's paddles."""
+        return self._retardances
 
     # -- the sender's side: acts one fibre delay later
 
     def _sender_changed(self) -> None:
-        state = self._sender.state(self.quantum_laser, self.classical_laser, self.voa, self.switch, self.awg)
-        self._arriving.append((self.now_s + self.fibre_delay_s, state))
+        self._arriving.append((self.now_s + self.fibre_delay_s, self._sender.state()))
 
     # -- the receiver's side: acts at once
 
@@ -139,15 +154,23 @@ class World:
         self._begin(self.now_s)
 
     def _detectors_changed(self) -> None:
-        port = self.detectors
-        for n, wire in enumerate(self._wires):
-            if not port.enabled or port.bias_ua[n] <= 0:
-                self._latched[n] = False
-            elif port.bias_ua[n] >= wire.switch_ua:
-                self._latched[n] = True
+        self._bank.bias_changed()
         self._receiver_changed()
 
     # -- inside
+
+    def _planned(self) -> deque[tuple[float, Callable[[], None]]]:
+        """Return what happens by itself, once each, in order of time."""
+        planned = (
+            (self.scenario.detectors.latch_at_s, self._bank.latch),
+            (self.scenario.tagger.overflow_at_s, self._overflow),
+        )
+        return deque(
+            sorted(((at_s, act) for at_s, act in planned if at_s is not None), key=lambda each: each[0])
+        )
+
+    def _overflow(self) -> None:
+        self._overflows += self.tagger.recording
 
     def _oscillator(self, name: str, offset: float | None) -> Oscillator:
         world = self.scenario.world
@@ -157,11 +180,15 @@ class World:
             offset = float(np.random.default_rng(seed).uniform(-span, span))
         return Oscillator(seed, offset, world.clock_allan_1s, world.grid_s, world.clock_drift_per_s)
 
+    def _cell_s(self) -> float:
+        """Return the time at which what changes slowly is taken in this cell of the grid: its middle."""
+        return (self._grid + 0.5) * self.scenario.world.grid_s
+
     def _extra_delay_s(self) -> float:
         """Return how much longer than on average the fibre's delay is at its temperature in this cell of the grid."""
         channel = self.scenario.channel
         per_k = channel.delay_ps_per_km_k * channel.length_km * 1e-12
-        turns = (self._grid + 0.5) * self.scenario.world.grid_s / channel.temperature_period_s
+        turns = self._cell_s() / channel.temperature_period_s
         return per_k * channel.temperature_swing_k * float(np.sin(2 * np.pi * turns))
 
     def _drift(self) -> None:
@@ -173,25 +200,27 @@ class World:
 
     def _end(self, t_s: float) -> None:
         self._record(self._sampler.end(t_s, self._inputs))
+        self._record(self._electronics.advance(t_s, self._clock, self._inputs))
+        self._electronics.end(t_s)
         self.truth.add(self._truth(self._begun_s, t_s))
 
     def _begin(self, t_s: float) -> None:
         self._begun_s = t_s
-        state, scenario = self._state, self.scenario
+        scenario = self.scenario
+        self._lit = state = slow_light.changed(scenario, self._state, self._cell_s())
         rotation = polarization.paddles(self.paddles.angles_rad, self._retardances) @ self._fibre
         self._rotation = rotation
         stray_hz = state.raman_hz + state.leak_hz
         photon_rate = state.detected_per_light_s * state.pattern.mean_transmission
         blinded = (photon_rate + stray_hz) / 4 > scenario.detectors.blinding_rate_hz
         if blinded and self.detectors.enabled and scenario.detectors.latches:
-            self._latched = [True] * 4
-        self._efficiency, self._dark_hz = self._detector_state()
+            self._bank.latch()
+        self._efficiency = self._bank.efficiency(state.frequency_thz)
+        self._dark_hz = self._bank.dark_count_rate_hz(self._cell_s())
         if blinded:
             self._efficiency, self._dark_hz = np.zeros(4), np.zeros(4)
-        best = float(self._efficiency.max())
-        contrast = 1 - 2 * scenario.receiver.optical_error
-        # Analysers of basis 0 and 1 along s1 and s2, turned back through channel and controller.
-        axes = contrast * rotation[:2]
+        weights = self.receiver.split * self._efficiency
+        best = float(weights.max())
         started_s = state.started_s + self.fibre_delay_s
         rate = self._sender_clock.rate(self._grid)
         slot_s = state.pattern.slot_s / rate
@@ -200,9 +229,9 @@ class World:
         self._segment = Segment(
             state.pattern,
             state.detected_per_light_s * best,
-            axes,
-            self._efficiency / best if best > 0 else np.zeros(4),
-            self._dark_hz + stray_hz / 4 * self._efficiency,
+            self.receiver.analysers(rotation),
+            weights / best if best > 0 else np.zeros(4),
+            self._dark_hz + stray_hz / 4 * self.receiver.unpolarized() * self._efficiency,
             t_s,
             elapsed_s / state.pattern.slot_s,
             slot_s,
@@ -210,29 +239,26 @@ class World:
             self._receiver_clock.rate(self._grid),
         )
         self._sampler.begin(self._segment, max(t_s, self._sampler.ended_s))
+        self._clock = Clock(t_s, self._segment.clock_ps, self._segment.clock_rate)
+        self._electronics.begin(t_s)
+        self._tagged_share, self._noise_hz = self._electronics.passes, self._electronics.noise_hz
         port = self.tagger
         self._inputs = Inputs(
             np.array(port.delay_ps, np.float64) + np.array(scenario.detectors.skew_ps),
-            np.array(port.enabled) & (np.array(port.threshold_v) < scenario.detectors.pulse_v),
+            self._electronics.counted,
+            np.where(port.enabled, self._tagged_share, 0.0),
             port.resolution_ps,
             self._bin_edges * port.resolution_ps,
             self._bin_guide,
         )
 
-    def _detector_state(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        efficiency, dark_hz = np.zeros(4), np.zeros(4)
-        for n, wire in enumerate(self._wires):
-            if self.detectors.enabled and not self._latched[n]:
-                efficiency[n] = wire.efficiency_at(self.detectors.bias_ua[n])
-                dark_hz[n] = wire.dark_count_rate_at_hz(self.detectors.bias_ua[n])
-        return efficiency, dark_hz
-
     def _truth(self, start_s: float, stop_s: float) -> Truth:
-        state = self._state
+        state = self._lit
         return Truth(
             start_s, stop_s, state.pattern, state.photons_per_light_s, state.detected_per_light_s,
             self._rotation, self._efficiency, self._dark_hz, self._detectors.dead_time_s, state.raman_hz,
             state.leak_hz, state.classical_w, state.attenuation_db, self._segment.slot_s,
+            self._tagged_share, self._noise_hz,
         )  # fmt: skip
 
     def _record(self, pieces: Iterator[Tags]) -> None:
@@ -250,43 +276,44 @@ class World:
             return np.empty(0, np.int64), np.empty(0, np.uint8)
         times, channels = (np.concatenate(column) for column in zip(*self._recorded, strict=True))
         self._recorded, self._recorded_count = [], 0
-        if (times[1:] < times[:-1]).any():
+        if self._electronics.tagged_noise.any():
+            # Tags of one moment in an order that does not depend on how time was cut.
+            order = np.lexsort((channels, times))
+            times, channels = times[order], channels[order]
+        elif (times[1:] < times[:-1]).any():
             order = np.argsort(times, kind="stable")
             times, channels = times[order], channels[order]
         return times, channels
 
-    def _voltages(self) -> tuple[float, ...]:
-        port = self.detectors
-        return tuple(
-            (wire.voltage_v(max(bias, wire.switch_ua) if latched else bias) if port.enabled else 0.0)
-            for wire, bias, latched in zip(self._wires, port.bias_ua, self._latched, strict=True)
-        )
-
-    def _power_at_switch(self, port: int) -> float | None:
-        power_w = self._sender.power_at_switch_w(self.quantum_laser, self.voa, self.awg)
-        channel = self.scenario.channel
-        if port == channel.switch_egress:
-            power_w *= transmission(self._sender.switch_db(self.switch))
-        elif port != channel.switch_ingress:
-            return None
-        return dbm(power_w)
+    def _power_at_switch_w(self) -> float:
+        gain_db = slow_light.laser_gain_db(self.scenario.transmitter, self._cell_s())
+        return self._sender.power_at_switch_w() * transmission(-gain_db)
 
     def _wire(self) -> None:
         def connect(port: Port, changed: Callable[[], None]) -> Port:
             port.on_change = changed
             return port
 
-        self.detectors.read_clicks = lambda: tuple(self._sampler.clicks.tolist())
-        self.detectors.read_latched = lambda: tuple(self._latched)
-        self.detectors.read_voltages_v = self._voltages
-        self.tagger.read_clicks = lambda: tuple(self._sampler.tags.tolist())
+        self.detectors.read_clicks = lambda: tuple(
+            (self._sampler.clicks + self._electronics.counted_noise).tolist()
+        )
+        self.detectors.read_latched = lambda: tuple(self._bank.latched)
+        self.detectors.read_voltages_v = self._bank.voltages_v
+        self.detectors.read_temperatures_k = lambda: (self.scenario.detectors.cold_stage_k, _SHIELD_K)
+        self.tagger.read_clicks = lambda: tuple(
+            (self._sampler.tags + self._electronics.tagged_noise).tolist()
+        )
+        self.tagger.read_overflows = lambda: self._overflows
         self.tagger.take_tags = self._take_tags
         self.tagger.clock_ps = lambda world_s: round(self._receiver_clock.reading_s(world_s) * 1e12)
-        self.switch.read_power_dbm = self._power_at_switch
+        self.switch.read_power_dbm = lambda port: self.switch_paths.power_dbm(
+            self.switch, port, self._power_at_switch_w()
+        )
         self._ports = {
             "quantum-laser": connect(self.quantum_laser, self._sender_changed),
             "classical-laser": connect(self.classical_laser, self._sender_changed),
             "voa": connect(self.voa, self._sender_changed),
+            "second-voa": connect(self.sender_ports.second_voa, self._sender_changed),
             "switch": connect(self.switch, self._sender_changed),
             "awg": connect(self.awg, self._sender_changed),
             "polarization": connect(self.paddles, self._receiver_changed),
@@ -305,15 +332,15 @@ def _link_seed(seed: int, link: str) -> int:
 def _detectors(scenario: Scenario) -> Detectors:
     table = scenario.detectors
     return Detectors(
-        dead_time_s=np.full(4, table.dead_time_ns * 1e-9),
+        dead_time_s=np.array(four(table.dead_time_ns)) * 1e-9,
         common_hold_off=table.common_hold_off,
         gate=gates.sensitivity(
             table.gate_delay_ps, table.gate_period_ps, table.gate_width_ps, table.gate_rise_ps
         ),
         gate_turn_ps=table.gate_period_ps,
-        recovery_s=table.recovery_time_ns * 1e-9,
-        after_probability=table.afterpulse_probability,
+        recovery_s=np.array(four(table.recovery_time_ns)) * 1e-9,
+        after_probability=np.array(four(table.afterpulse_probability)),
         after_shares=np.cumsum(table.afterpulse_shares),
         after_lifetimes_s=np.array(table.afterpulse_lifetimes_ns) * 1e-9,
-        jitter_ps=np.outer(np.full(4, timing_fwhm_ps(scenario) / _FWHM_PER_SIGMA), normal_quantiles()),
+        jitter_ps=np.outer(np.array(timing_fwhm_ps(scenario)) / _FWHM_PER_SIGMA, normal_quantiles()),
     )

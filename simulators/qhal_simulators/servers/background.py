@@ -4,13 +4,18 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
+from qhal_simulators.nodefile import node_file_text
 from qhal_simulators.physics.ports import Port
 from qhal_simulators.registry import load
+from qhal_simulators.servers.control import ControlServer
 from qhal_simulators.servers.simulation import Simulation, Unit
+
+if TYPE_CHECKING:
+    from qhal_simulators.physics.scenario import Scenario
 
 Result = TypeVar("Result")
 
@@ -20,6 +25,8 @@ class Background:
 
     def __init__(self, simulation: Simulation) -> None:
         self.simulation = simulation
+        self.control: ControlServer | None = None
+        self._tables: dict[str, Any] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="qhal-simulation", daemon=True)
 
@@ -41,8 +48,34 @@ class Background:
             units.append(Unit(model, model, instrument))
         return cls(Simulation(units, clock))
 
+    @classmethod
+    def of_scenario(
+        cls,
+        scenario: "Scenario",
+        seed: int | None = None,
+        options: dict[str, dict[str, Any]] | None = None,
+        *,
+        stepped: bool = True,
+    ) -> Self:
+        """Return a simulation of a scenario with its control link; ``options`` are further ones by instrument."""
+        from qhal_simulators.scenario import build
+
+        clock = SimulationClock(stepped=stepped)
+        units, handlers, tables = build(scenario, options or {}, clock, seed)
+        background = cls(Simulation(units, clock))
+        background.control = ControlServer(background.simulation, handlers)
+        background._tables = tables
+        return background
+
+    def node_file(self) -> str:
+        """Return the node file of a scenario that runs."""
+        assert self.control is not None
+        return node_file_text("simulation", self.simulation, self.control.address, self._tables)
+
     def __enter__(self) -> Self:
         self._thread.start()
+        if self.control is not None:
+            self.run(self.control.start)
         self.run(self.simulation.start)
         return self
 
@@ -52,6 +85,8 @@ class Background:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self.control is not None:
+            self.do(self.control.stop)
         self.run(self.simulation.stop)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

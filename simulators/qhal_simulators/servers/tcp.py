@@ -48,6 +48,8 @@ class _Client(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
+        # asyncio does so only for sockets that it made; replies in several parts would wait 40 ms for acknowledgements.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._transport = transport
         self._connection = self._endpoint.attach(self._write)
         self._endpoint.clients.add(self)

@@ -4,10 +4,12 @@ After several public controllers, some of which quote the vendor's manual. Set c
 end CR LF; errors wait in a queue whose text follows a blank after the comma.
 """
 
+import math
 import re
 from functools import partial
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from qhal_simulators.clock import Timer
@@ -24,6 +26,9 @@ class PolatisOptions(Options):
 
     ``monitors``: which ports have power monitors. ``add_in_use``: what ADD does to a port in use (a vendor
     library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at power-up.
+    A power monitor reads what is there plus ``meter_scale_error_db``, plus ``meter_nonlinearity_db_per_10db`` for each
+    10 dB above 0 dBm (less it below), plus noise of ``meter_noise_db`` (1 sigma) that is a matter of ``meter_seed`` and
+    how many readings were made before; never less than ``meter_floor_dbm``.
     """
 
     inputs: int = Field(default=16, ge=1, le=192)
@@ -36,6 +41,10 @@ class PolatisOptions(Options):
     boot_mode: Literal["DARK", "REST", "AUT"] = "DARK"
     switching_time_s: float = Field(default=0.025, ge=0)
     meter_floor_dbm: float = _METER_FLOOR_DBM
+    meter_scale_error_db: float = Field(default=0.0, ge=-10, le=10)
+    meter_nonlinearity_db_per_10db: float = Field(default=0.0, ge=-2, le=2)
+    meter_noise_db: float = Field(default=0.0, ge=0, le=10)
+    meter_seed: int = Field(default=1, ge=0)
 
 
 class Polatis(Instrument):
@@ -46,6 +55,7 @@ class Polatis(Instrument):
     options_model = PolatisOptions
     options: PolatisOptions
     port: SwitchPort
+    meter_readings = 0
 
     def power_on(self) -> None:
         """Take the state after power-up: dark, or the pattern from before, by boot mode."""
@@ -85,7 +95,20 @@ class Polatis(Instrument):
     def show(self) -> None:
         """Let the light see the paths."""
         pairs = {i: o for i, o in self.pairs.items() if not {i, o} & self.disabled}
-        self.port.update(pairs=pairs, moving=frozenset(self.moving))
+        size = (self.options.inputs, self.options.outputs)
+        self.port.update(size=size, pairs=pairs, moving=frozenset(self.moving))
+
+    def meter_dbm(self, port: int) -> float:
+        """Return a new reading of a port's power monitor."""
+        options, power_dbm = self.options, self.port.read_power_dbm(port)
+        number, self.meter_readings = self.meter_readings, self.meter_readings + 1
+        if power_dbm is None or power_dbm == -math.inf:
+            return options.meter_floor_dbm
+        power_dbm += options.meter_scale_error_db + options.meter_nonlinearity_db_per_10db * power_dbm / 10
+        if options.meter_noise_db:
+            noise = np.random.default_rng((options.meter_seed, number)).standard_normal()
+            power_dbm += options.meter_noise_db * float(noise)
+        return max(options.meter_floor_dbm, power_dbm)
 
     def _settled(self, port: int) -> None:
         self.moving.discard(port)
@@ -208,9 +231,7 @@ class _Client:
         monitored = self._unit.options.inputs if self._unit.options.monitors == "outputs" else 0
         if len(ports) > _LONGEST_METER_LIST or any(port <= monitored for port in ports):
             raise ScpiError(-222)
-        floor = self._unit.options.meter_floor_dbm
-        readings = (self._unit.port.read_power_dbm(port) for port in ports)
-        return "(" + ",".join(f"{floor if r is None else max(floor, r):.2f}" for r in readings) + ")"
+        return "(" + ",".join(f"{self._unit.meter_dbm(port):.2f}" for port in ports) + ")"
 
     def _checked(self, arguments: list[bytes]) -> list[int]:
         lists = _lists(arguments)

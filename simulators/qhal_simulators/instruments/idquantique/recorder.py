@@ -22,6 +22,7 @@ class Recorder:
         self._unit = unit
         self.stage = "IDLE"
         self.overrun = False
+        self._overflows = unit.port.read_overflows()
         self._timer: Timer | None = None
         self._base_ps = self._index = 0
         self._times = np.empty(0, np.int64)
@@ -105,7 +106,8 @@ class Recorder:
         first, last = np.searchsorted(times, (self._start_ps, self._start_ps + self._width_ps))
         self._times, self._inputs = times[last:], inputs[last:]
         times, inputs = times[first:last] - self._start_ps, inputs[first:last]
-        if len(times) > _TAG_LIMIT_HZ * self._width_ps * 1e-12:
+        too_many = len(times) > _TAG_LIMIT_HZ * self._width_ps * 1e-12
+        if too_many or unit.port.read_overflows() > self._overflows:
             self.overrun = True
         for n in range(1, 5):
             self._send(n, times, inputs)

@@ -5,18 +5,21 @@ line, all ended CR LF; an error is a line ``Error-<n>`` in place of the data. Th
 Sources: two independent public clients with hardware behind them, and a third that agrees with both.
 """
 
+import math
 import re
 from collections.abc import Callable
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+import numpy as np
+from pydantic import Field, model_validator
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.physics.ports import AttenuatorPort
 
 _END = b"\r\n"
 _STEPS_OF_A_MOVE = 10
+_WORST_SIGMAS = 6
 
 
 class Dd100Options(Options):
@@ -25,6 +28,9 @@ class Dd100Options(Options):
     ``homed``: whether the position is known at power-up (a real unit needs ``H``). ``error_trailer``: what follows
     an error line. ``echo``: characters are echoed at power-up. ``fault``: report this error for every move.
     ``lost_steps``: what homing finds.
+    The true loss at set point A is A + ``offset_error_db`` + ``slope_error`` A + ``ripple_db`` sin(2 pi A /
+    ``ripple_period_db`` + ``ripple_phase_rad``); replies tell A. Each move ends off by a random ``repeatability_db``
+    (1 sigma) that is a matter of ``seed`` and how many moves there were before.
     """
 
     insertion_loss_db: float = Field(default=1.2, ge=0.5, le=3.0)
@@ -37,6 +43,33 @@ class Dd100Options(Options):
     echo: bool = False
     fault: Literal[0, 5, 7] = 0
     lost_steps: int = 0
+    offset_error_db: float = Field(default=0.0, ge=-3, le=3)
+    slope_error: float = Field(default=0.0, ge=-0.2, le=0.2)
+    ripple_db: float = Field(default=0.0, ge=0, le=3)
+    ripple_period_db: float = Field(default=10.0, ge=0.1, le=100)
+    ripple_phase_rad: float = 0.0
+    repeatability_db: float = Field(default=0.0, ge=0, le=1)
+    seed: int = Field(default=1, ge=0)
+
+    @model_validator(mode="after")
+    def _attenuates(self) -> Self:
+        least_db = (
+            (1 + self.slope_error) * self.insertion_loss_db
+            + self.offset_error_db
+            - self.ripple_db
+            - _WORST_SIGMAS * self.repeatability_db
+        )
+        if least_db < 0:
+            raise ValueError(
+                f"the true loss at {self.insertion_loss_db} dB could be {least_db:.2f} dB, but must not be below 0: "
+                "offset_error_db, slope_error, ripple_db or repeatability_db is too large"
+            )
+        return self
+
+    def true_db(self, set_db: float) -> float:
+        """Return the loss at a set point, what each move adds apart."""
+        ripple = math.sin(2 * math.pi * set_db / self.ripple_period_db + self.ripple_phase_rad)
+        return set_db + self.offset_error_db + self.slope_error * set_db + self.ripple_db * ripple
 
 
 class Dd100(Instrument):
@@ -47,14 +80,14 @@ class Dd100(Instrument):
     options_model = Dd100Options
     options: Dd100Options
     port: AttenuatorPort
+    moves = 0
 
     def power_on(self) -> None:
         """Take the state after power-up: the position is unknown, the path as the motor was left."""
         self.echo = self.options.echo
         self.homed = self.options.homed
-        self.attenuation_db = self.options.max_attenuation_db
         self.last_reply: list[str] = []
-        self.port.update(attenuation_db=self.attenuation_db)
+        self.move_to(self.options.max_attenuation_db)
 
     @property
     def steps(self) -> int:
@@ -66,9 +99,12 @@ class Dd100(Instrument):
         return _Line(self, send)
 
     def move_to(self, attenuation_db: float) -> None:
-        """Arrive at a set point."""
+        """Arrive at a set point; the loss is what this unit makes of it, this time."""
         self.attenuation_db = attenuation_db
-        self.port.update(attenuation_db=attenuation_db)
+        number, self.moves = self.moves, self.moves + 1
+        off = float(np.random.default_rng((self.options.seed, number)).standard_normal())
+        true_db = self.options.true_db(attenuation_db) + self.options.repeatability_db * off
+        self.port.update(attenuation_db=true_db)
 
 
 class _Line:
@@ -163,7 +199,7 @@ class _Line:
         start_db, seconds = unit.attenuation_db, unit.options.move_time_s
         for step in range(1, _STEPS_OF_A_MOVE):
             share = step / _STEPS_OF_A_MOVE
-            passed_db = start_db + share * (attenuation_db - start_db)
+            passed_db = unit.options.true_db(start_db + share * (attenuation_db - start_db))
             unit.clock.call_later(share * seconds, partial(unit.port.update, attenuation_db=passed_db))
 
     def _arrived(self, attenuation_db: float) -> None:
@@ -176,7 +212,7 @@ class _Line:
             self._error(unit.options.fault)
             return
         # The sweep may pass through full transparency.
-        unit.port.update(attenuation_db=unit.options.insertion_loss_db)
+        unit.port.update(attenuation_db=unit.options.true_db(unit.options.insertion_loss_db))
         self._work(unit.options.home_time_s, self._homed)
 
     def _homed(self) -> None:

@@ -45,7 +45,7 @@ class Ppcl550Options(Options):
     is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while nobody pulls it, as an
     independent client reads it) or that the output is disabled. ``fcf_range_error``: whether a first channel
     frequency out of range is refused (these modules do not). ``initialising_s``: time until MRDY.
-    ``tune_time_s``: time to lock. ``power_error_db``: true less set power.
+    ``tune_time_s``: time to lock. ``power_error_db`` and ``frequency_error_ghz``: true less set power and frequency.
     """
 
     serial_number: str = "CRTMXC0001"
@@ -57,6 +57,7 @@ class Ppcl550Options(Options):
     initialising_s: float = Field(default=0.0, ge=0)
     tune_time_s: float = Field(default=0.2, ge=0)
     power_error_db: float = Field(default=0.0, ge=-1, le=1)
+    frequency_error_ghz: float = Field(default=0.0, ge=-50, le=50)
     lowest_thz: float = 190.95
     highest_thz: float = 197.88
     lowest_dbm: float = 6.0
@@ -97,6 +98,7 @@ class Ppcl550(Instrument):
     def show(self) -> None:
         """Let the light see the laser."""
         frequency = self.frequency_10mhz * 1e-4 + self.values[_FTF] * 1e-6
+        frequency += self.options.frequency_error_ghz * 1e-3
         power = self.values[_PWR] / 100 + self.options.power_error_db
         self.port.update(enabled=self.enabled and self.locked, power_dbm=power, frequency_thz=frequency)
 
