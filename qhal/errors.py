@@ -12,6 +12,7 @@
     |-- WrongDevice          (ConnectionError)      another device answers at this address
     |-- DeviceError          (RuntimeError)         the device refused or reported a fault
     |-- DataError            (ValueError)           a file or stream of tags is damaged or of another kind
+    |-- InvalidRecord        (RuntimeError)         a calibration record does not hold here, or not any more
     |-- Busy                 (RuntimeError)         something else holds what is needed now
     `-- OpenFailed           (ConnectionError)      several devices of a node failed to open
 
@@ -67,6 +68,10 @@ class DataError(QhalError, ValueError):
     def __init__(self, message: str, offset: int | None = None) -> None:
         self.offset = offset
         super().__init__(message if offset is None else f"{message} (byte {offset})")
+
+
+class InvalidRecord(QhalError, RuntimeError):
+    """A calibration record does not hold: out of date, other instruments, settings or path, or a poor fit."""
 
 
 class Busy(QhalError, RuntimeError):

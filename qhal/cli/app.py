@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from qhal.cli import check, drivers, simulate, status, suites, tags, udev
+from qhal.cli import calibrate, check, drivers, records, simulate, status, suites, tags, udev
 from qhal.cli.demo import demo
 from qhal.cli.output import ERRORS
 from qhal.errors import ConfigurationError, QhalError
@@ -26,6 +26,8 @@ app.command("udev")(udev.udev)
 app.command("check")(check.check)
 app.command("status")(status.status)
 app.command("test")(suites.run_suites)
+app.command("calibrate")(calibrate.calibrate)
+app.add_typer(records.app, name="records")
 app.add_typer(tags.app, name="tags")
 
 
@@ -38,4 +40,6 @@ def run() -> None:
         sys.exit(2)
     except QhalError as error:
         ERRORS.print(f"[red]{type(error).__name__}:[/] {error}", highlight=False, soft_wrap=True)
+        for note in getattr(error, "__notes__", ()):
+            ERRORS.print(f"  {note}", highlight=False, soft_wrap=True)
         sys.exit(1)

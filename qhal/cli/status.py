@@ -23,10 +23,11 @@ def status(
     try:
         with ThreadPoolExecutor() as pool:
             snapshots = dict(zip(node.devices, pool.map(_snapshot, node.devices.values()), strict=True))
+        records = _records(node)
     finally:
         node.release()
     if json:
-        print_json({"node": node.name, "devices": snapshots})
+        print_json({"node": node.name, "devices": snapshots, "records": records})
     else:
         print_table(
             f"{node.name}",
@@ -41,6 +42,11 @@ def status(
                 for name, snapshot in snapshots.items()
             ],
         )
+        if records:
+            rows = [
+                (name, "degraded" if found else "good", "; ".join(found)) for name, found in records.items()
+            ]
+            print_table("records in use", ("record", "quality", "problems"), rows)
     if any(snapshot["quality"] == "unreadable" for snapshot in snapshots.values()):
         raise typer.Exit(1)
 
@@ -53,3 +59,11 @@ def _snapshot(device: Device) -> dict[str, Any]:
         return device.status().model_dump(mode="json")
     except QhalError as error:
         return {"quality": "unreadable", "problems": [f"{type(error).__name__}: {error}"]}
+
+
+def _records(node: Node) -> dict[str, tuple[str, ...]]:
+    """Return why records that the node uses do not hold; those of devices that do not answer cannot be told."""
+    try:
+        return node.record_problems()
+    except QhalError as error:
+        return {"records": (f"{type(error).__name__}: {error}",)}

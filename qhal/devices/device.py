@@ -89,6 +89,11 @@ class Device(ABC):
         return self._capabilities
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """How it is set, as last read or set by this object; without asking."""
+        return dict(self._settings)
+
+    @property
     def is_open(self) -> bool:
         """Whether the device was opened and not closed; it may be lost at the moment."""
         return self.port.state is not PortState.CLOSED

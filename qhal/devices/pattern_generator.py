@@ -5,7 +5,7 @@ What the volts mean to a modulator lives above this kind, with the modulators' c
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,19 @@ class PatternGeneratorStatus(Status):
     outputs: tuple[bool, ...]
 
 
+class Played(NamedTuple):
+    """The arguments of a :meth:`PatternGenerator.play`."""
+
+    volts: Mapping[int, NDArray[np.floating]]
+    sample_rate_hz: float
+    reference: str
+
+
 class PatternGenerator(Kind):
     """Plays one waveform per channel, endlessly, all with one clock."""
+
+    played: "Played | None" = None
+    """What this object loaded last; None when something else may be loaded."""
 
     @property
     def capabilities(self) -> PatternGeneratorCapabilities:
@@ -61,6 +72,7 @@ class PatternGenerator(Kind):
         """
         self._check(volts, sample_rate_hz, reference)
         with self.device.changing("play", f"{len(volts)} channels at {sample_rate_hz:g} Sa/s"):
+            self.played = None
             self._stop()
             for channel in range(1, self.capabilities.channels + 1):
                 self._write_output(channel, False)
@@ -73,6 +85,7 @@ class PatternGenerator(Kind):
             self._run()
             if not self._read_running():
                 raise DeviceError(f"{self.device.name}: does not run after starting")
+            self.played = Played(volts, sample_rate_hz, reference)
             self.device.note_settings(**self._read_play_settings())
 
     def stop(self) -> None:

@@ -1,9 +1,10 @@
 """A node: the devices of a rack, opened together and asked for by kind."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from qhal.clock import Clock, WallClock
 from qhal.devices.attenuator import Attenuator
@@ -19,6 +20,10 @@ from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import ConfigurationError, OpenFailed, QhalError
 from qhal.node.open import make_device
 from qhal.node.schema import NodeFile, load_node_file
+
+if TYPE_CHECKING:
+    from qhal.node.records import CalibratedAttenuator
+    from qhal.records.record import PathPart, Record
 
 FacetType = TypeVar("FacetType")
 
@@ -149,6 +154,63 @@ class Node:
     def time_tagger(self, name: str) -> TimeTagger:
         """Return a device as a time tagger."""
         return self.facet(name, TimeTagger)
+
+    # -- calibration records that the node file names
+
+    def path(self, name: str) -> "tuple[PathPart, ...]":
+        """Return the elements of an optical path as records keep them. Raises ConfigurationError."""
+        from qhal.node.records import parts_of
+
+        if name not in self.file.paths:
+            raise ConfigurationError(
+                f"node {self.name!r}: no path {name!r}; there are {', '.join(self.file.paths) or 'none'}"
+            )
+        return parts_of(self.file.paths[name])
+
+    def records(self) -> "list[Record]":
+        """Read all records that the node file names. Raises DataError for one that is damaged or altered."""
+        if not self.file.records:
+            return []
+        from qhal.node.records import load_records
+
+        return load_records(self.file)
+
+    def record(self, calibration: str, device: str) -> "Record":
+        """Return the record of a calibration of a device, to start or change something with it.
+
+        Raises ConfigurationError when the node file names none or several, InvalidRecord when it does not hold,
+        DataError when it is damaged.
+        """
+        from qhal.node.records import RecordCheck, one_of
+
+        record = one_of(self.records(), calibration, device)
+        RecordCheck(self).require(record)
+        return record
+
+    def usable_records(self, calibrations: Iterable[str]) -> "list[Record]":
+        """Return the records of these calibrations that the node file names. Raises InvalidRecord, DataError."""
+        from qhal.node.records import RecordCheck
+
+        found = [record for record in self.records() if record.calibration in calibrations]
+        for record in found:
+            RecordCheck(self).require(record)
+        return found
+
+    def record_problems(self) -> dict[str, tuple[str, ...]]:
+        """Return by record id why it does not hold; empty for those that do. What runs with them is degraded."""
+        records = self.records()
+        if not records:
+            return {}
+        from qhal.node.records import RecordCheck
+
+        return {record.id: RecordCheck(self).problems(record) for record in records}
+
+    def calibrated_attenuator(self, name: str) -> "CalibratedAttenuator":
+        """Return an attenuator that is set to true attenuations by its record. Raises as :meth:`record` does."""
+        from qhal.node.records import CalibratedAttenuator, RecordCheck
+
+        record = self.record("attenuator-curve", name)
+        return CalibratedAttenuator(self.attenuator(name), record, RecordCheck(self))
 
 
 def _make_clock(file: NodeFile) -> Clock:

@@ -82,6 +82,12 @@ class PathTable(_Table):
     elements: tuple[PathElement, ...] = Field(min_length=1)
 
 
+class RecordTable(_Table):
+    """``[[records]]``: a calibration record that the node uses. ``file`` is relative to the node file."""
+
+    file: Path
+
+
 class NodeFile(_Table):
     """A whole node file. ``clock_tree`` maps a device to what its clock is locked to."""
 
@@ -90,6 +96,7 @@ class NodeFile(_Table):
     devices: dict[Name, DeviceTable] = Field(min_length=1)
     paths: dict[Name, PathTable] = Field(default_factory=dict)
     clock_tree: dict[Name, Name | Literal["internal"]] = Field(default_factory=dict)
+    records: tuple[RecordTable, ...] = ()
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
@@ -123,7 +130,9 @@ def load_node_file(path: str | Path) -> NodeFile:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
-    return parse_node(content, str(path))
+    file = parse_node(content, str(path))
+    records = tuple(RecordTable(file=path.parent / table.file) for table in file.records)
+    return file.model_copy(update={"records": records})
 
 
 def parse_node(content: dict[str, Any], source: str) -> NodeFile:

@@ -122,18 +122,19 @@ def test_room_light_is_counted_by_all_detectors():
     ("order", "from_centre_ghz", "loss_db"),
     [
         (None, 49.999, 0.0),
-        (None, 50.001, 40.0),
+        (None, 50.001, 80.0),
         (1, 0.0, 0.0),
         (1, 50.0, 3.0103),
         (1, -100.0, 4 * 3.0103),
         (3, -50.0, 3.0103),
         (3, 25.0, 3.0103 / 64),
-        (3, 80.0, 40.0),
-        (20, 1e5, 40.0),
+        (3, 80.0, 50.4996),
+        (1, 250.0, 74.0009),  # -75.2575 dB by its shape, and -80 dB besides
+        (20, 1e5, 80.0),
     ],
 )
 def test_the_quantum_filters_shape(order, from_centre_ghz, loss_db):
-    shape = {"filter_bandwidth_ghz": 100.0, "filter_order": order, "out_of_band_db": 40.0}
+    shape = {"filter_bandwidth_ghz": 100.0, "filter_order": order, "out_of_band_db": 80.0}
     link = lit(receiver={**shape, "filter_centre_offset_ghz": -30.0})
     frequency_thz = link.scenario.receiver.quantum_frequency_thz + (from_centre_ghz - 30.0) * 1e-3
     found = settled(link, "quantum-laser", frequency_thz=frequency_thz)
@@ -199,6 +200,19 @@ def test_each_path_of_the_switch_has_a_loss_and_a_crosstalk_of_its_own():
     assert astray.signal_hz / path.signal_hz == pytest.approx(10 ** (-crosstalks[0] / 10), rel=1e-9)
     settled(link, "quantum-laser", enabled=False)
     assert switch.read_power_dbm(20) == -math.inf
+
+
+def test_a_path_comes_out_a_little_different_each_time_it_is_steered():
+    link = lit(channel={"switch_repeatability_db": 0.05, "switch_creep_db": 0.01})
+    switch = link.world.switch
+    lost = []
+    for moves in range(200):
+        switch.update(pairs={1: 20}, moves={1: moves})
+        lost.append(switch.read_power_dbm(1) - switch.read_power_dbm(20))
+    landings = np.array(lost) - 1.0 - 0.01 * np.arange(200)
+    assert abs(landings.mean()) < 4 * 0.05 / math.sqrt(200)
+    assert abs(landings.std() / 0.05 - 1) < 4 / math.sqrt(400)
+    assert set(link.world.light_path().switch_loss_db) == {1.0}
 
 
 def test_an_ingress_that_there_is_not_is_refused():

@@ -119,5 +119,21 @@ def test_a_noisy_power_monitor():
     assert abs(np.corrcoef(noise, other)[0, 1]) < 4 / math.sqrt(250)
 
 
+def test_power_monitors_differ_from_port_to_port():
+    unit = Unit(meter_scale_spread_db=0.2)
+    unit.unit.port.read_power_dbm = lambda port: -10.0
+    errors = np.array([unit.unit.meter_dbm(port) for port in range(1, 33)]) + 10.0
+    assert len(set(errors)) == 32
+    assert abs(errors.mean()) < 4 * 0.2 / math.sqrt(32)
+    assert abs(errors.std() / 0.2 - 1) < 4 / math.sqrt(64)
+
+
+def test_the_light_knows_how_often_an_ingress_was_steered():
+    unit = Unit()
+    for command in (b":OXC:SWIT:CONN:ADD (@1),(@17)\n", b":OXC:SWIT:CONN:ONLY (@1,2),(@18,19)\n"):
+        unit.ask(command)
+    assert unit.unit.port.moves == {1: 2, 2: 1}
+
+
 def test_the_light_knows_how_many_ports_there_are():
     assert Unit(inputs=8, outputs=24).unit.port.size == (8, 24)

@@ -16,13 +16,17 @@ from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
 from qhal.errors import ProtocolError, WrongDevice
 
-_METER_RANGE_DBM = (-25.0, 15.0)
+_HIGHEST_METER_DBM = 15.0
 
 
 class PolatisOptions(BaseOptions):
-    """``settle_s``: how long a reconfiguration is given before it is read back."""
+    """``settle_s``: how long a reconfiguration is given before it is read back.
+
+    ``meter_floor_dbm``: lowest power at which this unit's monitors mean something, as its data sheet says.
+    """
 
     settle_s: float = 0.05
+    meter_floor_dbm: float = -25.0
 
 
 class Polatis(Device, OpticalSwitch):
@@ -124,7 +128,7 @@ class _PowerMonitor(Facet, PowerMeter):
         """Channels are port numbers: the outputs, and the inputs too on the variant 801."""
         switch = self.device
         assert isinstance(switch, Polatis)
-        low, high = _METER_RANGE_DBM
+        low, high = switch.options.meter_floor_dbm, _HIGHEST_METER_DBM
         ports = switch.capabilities.egress
         if switch.identity.model.endswith("-801"):
             ports = switch.capabilities.ingress + ports

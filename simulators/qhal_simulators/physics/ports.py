@@ -55,13 +55,15 @@ class SwitchPort(Port):
     """An optical switch: the pairs that are connected, and the ports whose light is still interrupted.
 
     ``size``: numbers of ingress and egress ports; egress ports count on after the ingress ones. ``pairs`` maps ingress
-    to egress. ``moving`` holds the ingress ports in transition; they carry no light. ``read_power_dbm`` tells the
-    optical power that enters at an ingress or leaves at an egress, None where no light can be.
+    to egress. ``moving`` holds the ingress ports in transition; they carry no light. ``moves``: how often each ingress
+    was steered. ``read_power_dbm`` tells the optical power that enters at an ingress or leaves at an egress, None where
+    no light can be.
     """
 
     size: tuple[int, int] = (16, 16)
     pairs: Mapping[int, int] = field(default_factory=dict)
     moving: frozenset[int] = frozenset()
+    moves: Mapping[int, int] = field(default_factory=dict)
     read_power_dbm: Callable[[int], float | None] = field(default=lambda port: None, repr=False)
 
 

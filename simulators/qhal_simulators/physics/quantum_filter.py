@@ -28,5 +28,8 @@ def shape_db(receiver: ReceiverTable, frequency_thz: float) -> float:
 
 
 def loss_db(receiver: ReceiverTable, frequency_thz: float) -> float:
-    """Return the filter's loss beyond that at its centre, at most ``out_of_band_db``."""
-    return min(shape_db(receiver, frequency_thz), receiver.out_of_band_db)
+    """Return the filter's loss beyond that at its centre; ``out_of_band_db`` less passes whatever the shape is."""
+    shape, floor = (
+        10 ** (-each / 10) for each in (shape_db(receiver, frequency_thz), receiver.out_of_band_db)
+    )
+    return -10 * math.log10(floor + (1 - floor) * shape)

@@ -29,13 +29,14 @@ class _Table(BaseModel):
 
 
 class IntensityModulatorTable(_Table):
-    """An intensity modulator on a channel of the pattern generator."""
+    """An intensity modulator on a channel of the pattern generator. ``v0_v`` is that at world time 0, and drifts."""
 
     channel: Annotated[int, Field(ge=1, le=4)]
     v0_v: float
     vpi_v: Positive
     extinction_db: Annotated[float, Field(gt=0, le=80)]
     amplifier_gain: Positive = 1.0
+    v0_drift_v_per_hour: Annotated[float, Field(ge=-100, le=100)] = 0.0
 
 
 class PhaseModulatorTable(_Table):
@@ -81,7 +82,9 @@ class ChannelTable(_Table):
 
     ``switch_crosstalk_db``: further loss of a path while the switch is open or moves, for light finds a way. Each path
     has a loss and a crosstalk of its own, spread evenly within ``switch_loss_spread_db`` and
-    ``switch_crosstalk_spread_db`` around those given; the quantum path has ``switch_loss_db`` itself.
+    ``switch_crosstalk_spread_db`` around those given; the quantum path has ``switch_loss_db`` itself. Each time that an
+    ingress is steered its loss comes out ``switch_repeatability_db`` (1 sigma) apart, and ``switch_creep_db`` more than
+    the time before.
     A bad connector between switch and multiplexer has a further loss that swings from 0 to ``connector_flutter_db`` and
     back every ``connector_flutter_period_s``. ``ambient_hz``: photons of room light per second at the receiver's four
     outputs together, unpolarized.
@@ -95,6 +98,8 @@ class ChannelTable(_Table):
     switch_crosstalk_db: Decibel = 60.0
     switch_loss_spread_db: Decibel = 0.0
     switch_crosstalk_spread_db: Decibel = 0.0
+    switch_repeatability_db: Annotated[float, Field(ge=0, le=1)] = 0.0
+    switch_creep_db: Annotated[float, Field(ge=0, le=1)] = 0.0
     mux_loss_db: Decibel
     connectors_before_db: Decibel
     length_km: Annotated[float, Field(ge=0, le=1000)]
@@ -154,7 +159,7 @@ class ReceiverTable(_Table):
     """``[receiver]``: filter, controller and the passive four-detector receiver.
 
     ``filter_bandwidth_ghz``: FWHM of the quantum filter. ``filter_order``: of its super-Gaussian shape, None for a
-    rectangle; its loss ends at ``out_of_band_db``. ``filter_centre_offset_ghz``: true centre less
+    rectangle; ``out_of_band_db`` less passes everywhere. ``filter_centre_offset_ghz``: true centre less
     ``quantum_frequency_thz``. Raman light and mixing count what is made within ``filter_bandwidth_ghz`` of
     ``quantum_frequency_thz``, whatever shape and offset are.
 

@@ -1,6 +1,6 @@
 """The sender and the fibre, as seen from the receiver: how much light of which kind arrives."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from qhal_simulators.physics import four_wave, quantum_filter, raman
 from qhal_simulators.physics.ports import AttenuatorPort, LaserPort, SwitchPort, WaveformPort
@@ -8,6 +8,9 @@ from qhal_simulators.physics.scenario import IntensityModulatorTable, PhaseModul
 from qhal_simulators.physics.switch_paths import SwitchPaths
 from qhal_simulators.physics.units import photon_energy_j, transmission, watts, wavelength_nm
 from qhal_simulators.physics.waveform import IntensityModulator, LightPattern, PhaseModulator, light_pattern
+
+_DRIFT_STEP_V = 2e-4
+"""Steps in which a modulator's bias drifts, because light is computed anew after each."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -64,6 +67,19 @@ class Sender:
             + receiver.controller_loss_db
             + receiver.receiver_loss_db
         )
+
+    def drift_to(self, t_s: float) -> bool:
+        """Let the bias of the intensity modulators drift; return whether their light is another now."""
+        transmitter = self._scenario.transmitter
+        carver, decoy = self._modulators
+        drifted = (
+            replace(carver, v0_v=_v0_v(transmitter.carver, t_s)),
+            replace(decoy, v0_v=_v0_v(transmitter.decoy, t_s)),
+        )
+        if drifted == self._modulators:
+            return False
+        self._modulators, self._played = drifted, None
+        return True
 
     def state(self) -> SenderState:
         """Return what arrives with the settings as they are."""
@@ -177,6 +193,11 @@ class Sender:
             # The waveforms are kept, so that their identity stays theirs.
             self._played, self._kept = (key, pattern), dict(volts)
         return self._played[1]
+
+
+def _v0_v(table: IntensityModulatorTable, t_s: float) -> float:
+    steps = round(table.v0_drift_v_per_hour * t_s / 3600 / _DRIFT_STEP_V)
+    return table.v0_v + steps * _DRIFT_STEP_V
 
 
 def _intensity(table: IntensityModulatorTable) -> IntensityModulator:

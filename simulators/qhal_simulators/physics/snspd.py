@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 _RESISTANCE_V_PER_UA = 0.1
 _CREEP_V_PER_UA = 0.3e-3
+_FASTEST_DARK_HZ = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class Nanowire:
         if bias_ua >= self.switch_ua or bias_ua <= 0:
             return 0.0
         share = self.dark_count_rate_hz - self.background_hz
-        grown = share * math.exp(self.slope_per_ua * (bias_ua - self.operating_ua))
+        # Just below the switch a wire oscillates instead of counting ever more.
+        grown = min(share * math.exp(self.slope_per_ua * (bias_ua - self.operating_ua)), _FASTEST_DARK_HZ)
         return self.background_hz * self._saturation(bias_ua) + grown
 
     def voltage_v(self, bias_ua: float) -> float:

@@ -6,7 +6,7 @@ from qhal_simulators.physics.ports import SwitchPort
 from qhal_simulators.physics.scenario import ChannelTable
 from qhal_simulators.physics.units import dbm, transmission
 
-_PATHS = 31
+_PATHS, _LANDINGS = 31, 32
 
 
 class SwitchPaths:
@@ -30,8 +30,10 @@ class SwitchPaths:
 
     def through_db(self, switch: SwitchPort, ingress: int, egress: int) -> float:
         """Return the loss from ingress to egress with the switch as it is."""
-        closed = switch.pairs.get(ingress) == egress and ingress not in switch.moving
-        return self.loss_db(ingress, egress) + (0.0 if closed else self.crosstalk_db(ingress, egress))
+        loss_db = self.loss_db(ingress, egress)
+        if switch.pairs.get(ingress) == egress and ingress not in switch.moving:
+            return loss_db + self._landing_db(ingress, egress, switch.moves.get(ingress, 0))
+        return loss_db + self.crosstalk_db(ingress, egress)
 
     def power_dbm(self, switch: SwitchPort, port: int, entering_w: float) -> float | None:
         """Return the power that enters at an ingress or leaves at an egress; None where no light can be.
@@ -44,6 +46,14 @@ class SwitchPaths:
         if not ingresses < port <= ingresses + egresses:
             return None
         return dbm(entering_w * transmission(self.through_db(switch, ingress, port)))
+
+    def _landing_db(self, ingress: int, egress: int, moves: int) -> float:
+        """Return what a path loses more, or less, than on average after it was steered this time."""
+        channel, key = self._channel, (self._seed, _LANDINGS, ingress, egress, moves)
+        if channel.switch_repeatability_db == 0:
+            return channel.switch_creep_db * moves
+        lands = float(np.random.default_rng(key).standard_normal())
+        return channel.switch_repeatability_db * lands + channel.switch_creep_db * moves
 
     def _draw(self, ingress: int, egress: int, which: int) -> float:
         """Return a number from -1 to 1."""

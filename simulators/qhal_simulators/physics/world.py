@@ -197,6 +197,9 @@ class World:
         self._fibre = (
             polarization.walk_step(generator, self.scenario.world.grid_s, correlation_s) @ self._fibre
         )
+        if self._sender.drift_to(self._cell_s()):
+            begun_s = self._grid * self.scenario.world.grid_s
+            self._arriving.append((begun_s + self.fibre_delay_s, self._sender.state()))
 
     def _end(self, t_s: float) -> None:
         self._record(self._sampler.end(t_s, self._inputs))

@@ -19,6 +19,7 @@ from qhal_simulators.scpi import TEXTS, CommandTable, ErrorQueue, Handler, Messa
 
 _METER_FLOOR_DBM = -50.0
 _LONGEST_METER_LIST = 256
+_SCALES = 1
 
 
 class PolatisOptions(Options):
@@ -26,9 +27,10 @@ class PolatisOptions(Options):
 
     ``monitors``: which ports have power monitors. ``add_in_use``: what ADD does to a port in use (a vendor
     library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at power-up.
-    A power monitor reads what is there plus ``meter_scale_error_db``, plus ``meter_nonlinearity_db_per_10db`` for each
-    10 dB above 0 dBm (less it below), plus noise of ``meter_noise_db`` (1 sigma) that is a matter of ``meter_seed`` and
-    how many readings were made before; never less than ``meter_floor_dbm``.
+    A power monitor reads what is there plus ``meter_scale_error_db``, plus an error of its port's own of
+    ``meter_scale_spread_db`` (1 sigma), plus ``meter_nonlinearity_db_per_10db`` for each 10 dB above 0 dBm (less it
+    below), plus noise of ``meter_noise_db`` (1 sigma). Both are a matter of ``meter_seed``, noise also of how many
+    readings were made before. Never less than ``meter_floor_dbm``.
     """
 
     inputs: int = Field(default=16, ge=1, le=192)
@@ -42,6 +44,7 @@ class PolatisOptions(Options):
     switching_time_s: float = Field(default=0.025, ge=0)
     meter_floor_dbm: float = _METER_FLOOR_DBM
     meter_scale_error_db: float = Field(default=0.0, ge=-10, le=10)
+    meter_scale_spread_db: float = Field(default=0.0, ge=0, le=3)
     meter_nonlinearity_db_per_10db: float = Field(default=0.0, ge=-2, le=2)
     meter_noise_db: float = Field(default=0.0, ge=0, le=10)
     meter_seed: int = Field(default=1, ge=0)
@@ -68,6 +71,7 @@ class Polatis(Instrument):
         self.disabled: set[int] = set()
         self.moving: set[int] = set()
         self.settling: dict[int, Timer] = {}
+        self.moves: dict[int, int] = {}
         self.show()
 
     def connect(self, link: str, send: Send) -> Connection:
@@ -87,6 +91,7 @@ class Polatis(Instrument):
             if timer := self.settling.pop(port, None):
                 timer.cancel()
             self.moving.add(port)
+            self.moves[port] = self.moves.get(port, 0) + 1
             self.settling[port] = self.clock.call_later(
                 self.options.switching_time_s, partial(self._settled, port)
             )
@@ -96,7 +101,7 @@ class Polatis(Instrument):
         """Let the light see the paths."""
         pairs = {i: o for i, o in self.pairs.items() if not {i, o} & self.disabled}
         size = (self.options.inputs, self.options.outputs)
-        self.port.update(size=size, pairs=pairs, moving=frozenset(self.moving))
+        self.port.update(size=size, pairs=pairs, moving=frozenset(self.moving), moves=dict(self.moves))
 
     def meter_dbm(self, port: int) -> float:
         """Return a new reading of a port's power monitor."""
@@ -105,6 +110,9 @@ class Polatis(Instrument):
         if power_dbm is None or power_dbm == -math.inf:
             return options.meter_floor_dbm
         power_dbm += options.meter_scale_error_db + options.meter_nonlinearity_db_per_10db * power_dbm / 10
+        if options.meter_scale_spread_db:
+            own = np.random.default_rng((options.meter_seed, _SCALES, port)).standard_normal()
+            power_dbm += options.meter_scale_spread_db * float(own)
         if options.meter_noise_db:
             noise = np.random.default_rng((options.meter_seed, number)).standard_normal()
             power_dbm += options.meter_noise_db * float(noise)

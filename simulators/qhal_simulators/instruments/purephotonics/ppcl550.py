@@ -30,6 +30,7 @@ _LF1, _LF2, _OOP, _CTEMP, _FTFR, _OPSL, _OPSH, _FTF, _MODE = (
 _SENA, _MODULE_RESET, _SOFT_RESET = 0x08, 0x01, 0x02
 _OFF_OOP = -6000
 _DIS_BIT = 1 << 12
+_MIDDLE_THZ = 193.4
 _PLAIN = {
     0x08: 0, 0x09: 0, 0x0A: 0, 0x0E: 0, 0x0F: 0, 0x10: 0, 0x14: 0, _MCB: 2, _MODE: 0,
     0x22: 1000, 0x23: 500, 0x24: 50, 0x25: 25, 0x26: 1000, 0x27: 500, 0x28: 0x1FBF, 0x29: 0x0F0F, 0x2A: 0x0F0F,
@@ -45,7 +46,8 @@ class Ppcl550Options(Options):
     is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while nobody pulls it, as an
     independent client reads it) or that the output is disabled. ``fcf_range_error``: whether a first channel
     frequency out of range is refused (these modules do not). ``initialising_s``: time until MRDY.
-    ``tune_time_s``: time to lock. ``power_error_db`` and ``frequency_error_ghz``: true less set power and frequency.
+    ``tune_time_s``: time to lock. ``power_error_db`` and ``frequency_error_ghz``: true less set power and frequency;
+    the power's changes by ``power_error_db_per_thz`` with the frequency above 193.4 THz.
     """
 
     serial_number: str = "CRTMXC0001"
@@ -57,6 +59,7 @@ class Ppcl550Options(Options):
     initialising_s: float = Field(default=0.0, ge=0)
     tune_time_s: float = Field(default=0.2, ge=0)
     power_error_db: float = Field(default=0.0, ge=-1, le=1)
+    power_error_db_per_thz: float = Field(default=0.0, ge=-0.3, le=0.3)
     frequency_error_ghz: float = Field(default=0.0, ge=-50, le=50)
     lowest_thz: float = 190.95
     highest_thz: float = 197.88
@@ -100,6 +103,7 @@ class Ppcl550(Instrument):
         frequency = self.frequency_10mhz * 1e-4 + self.values[_FTF] * 1e-6
         frequency += self.options.frequency_error_ghz * 1e-3
         power = self.values[_PWR] / 100 + self.options.power_error_db
+        power += self.options.power_error_db_per_thz * (frequency - _MIDDLE_THZ)
         self.port.update(enabled=self.enabled and self.locked, power_dbm=power, frequency_thz=frequency)
 
     def tune(self) -> None:

@@ -9,6 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Literal
 
+import numpy as np
 from pydantic import Field
 
 from qhal_simulators.clock import Timer
@@ -29,6 +30,7 @@ class Mpc320Options(Options):
 
     ``settle_time_s`` is added to every move. ``long_move_completed``: send the 14 data bytes that the manual
     promises and the unit, as clients saw it, does not. ``noise``: a stray status message before every reply.
+    ``play_deg``: standard deviation of where a paddle stops about where it says that it is, drawn from ``play_seed``.
     """
 
     model: Literal["MPC320", "MPC220"] = "MPC320"
@@ -37,6 +39,8 @@ class Mpc320Options(Options):
     velocity_percent: int = Field(default=50, ge=10, le=100)
     long_move_completed: bool = False
     noise: bool = False
+    play_deg: float = Field(default=0.0, ge=0, le=5)
+    play_seed: int = Field(default=0, ge=0)
 
 
 class Mpc320(Instrument):
@@ -53,6 +57,8 @@ class Mpc320(Instrument):
         self.paddles = 3 if self.options.model == "MPC320" else 2
         if not hasattr(self, "positions"):
             self.positions = [0] * self.paddles
+            self.off_deg = [0.0] * self.paddles
+            self.moves = 0
         self.enabled = 0
         self.homed = [False] * self.paddles
         self.moving: list[Timer | None] = [None] * self.paddles
@@ -65,8 +71,18 @@ class Mpc320(Instrument):
 
     def show(self) -> None:
         """Let the light see where the paddles are."""
-        degrees = [counts / COUNTS_PER_DEG for counts in self.positions]
+        degrees = [
+            counts / COUNTS_PER_DEG + off for counts, off in zip(self.positions, self.off_deg, strict=True)
+        ]
         self.port.update(angles_rad=tuple(math.radians(angle) for angle in degrees))
+
+    def stop_at(self, paddle: int, counts: int) -> None:
+        """Let a move end there, but for the play."""
+        draw = np.random.default_rng((self.options.play_seed, self.moves)).standard_normal()
+        self.moves += 1
+        self.positions[paddle] = counts
+        self.off_deg[paddle] = self.options.play_deg * float(draw)
+        self.show()
 
     def move_time_s(self, paddle: int, target: int) -> float:
         """Return how long a move takes."""
@@ -185,8 +201,7 @@ class _Apt:
         def arrive() -> None:
             unit.moving[paddle] = None
             if unit.enabled & 1 << paddle:
-                unit.positions[paddle] = counts
-                unit.show()
+                unit.stop_at(paddle, counts)
             done()
 
         # All paddles run at once: stepped time moves on to the end only when somebody waits for it.

@@ -1,0 +1,90 @@
+"""Which devices of a node play the roles of a calibration, and which optical path it is about."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from qhal.calibration.calibrate import Calibration, Site
+from qhal.devices.device import Device
+from qhal.devices.kind import Kind
+from qhal.devices.power_meter import PowerMeter
+from qhal.devices.source import Source
+from qhal.errors import ConfigurationError, Unsupported
+from qhal.node.node import Node
+from qhal.node.schema import PathTable
+
+
+def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the device of each role: as ``names`` says, else the only ones that can, in the order of the light.
+
+    When several roles are of one kind, and there are as many devices of it, they are given out in the order in which
+    the node's optical paths name them. Raises ConfigurationError for a role that nobody, or more than one, can play.
+    """
+    roles = calibration.roles
+    if unknown := set(names) - set(roles):
+        raise ConfigurationError(
+            f"{calibration.name}: no role {', '.join(sorted(unknown))}; there are {', '.join(roles)}"
+        )
+    assigned = {}
+    for role, name in names.items():
+        if not _can(node.device(name), roles[role][0]):
+            raise ConfigurationError(f"{calibration.name}: {role}: {name!r} is no {roles[role][0].__name__}")
+        assigned[role] = name
+    for role, (kind, optional) in roles.items():
+        if role in assigned:
+            continue
+        alike = [each for each, (other, _) in roles.items() if other is kind and each not in names]
+        free = [name for name in _in_order(node, kind) if name not in names.values()]
+        if role in free:
+            assigned[role] = role
+        elif len(free) == len(alike) or (len(free) < len(alike) and alike.index(role) < len(free)):
+            assigned[role] = free[alike.index(role)]
+        elif not optional:
+            which = (
+                f"may be {', '.join(free)}: say --device {role}=NAME" if free else f"needs a {kind.__name__}"
+            )
+            raise ConfigurationError(f"{calibration.name}: {role} {which}")
+    return {role: assigned[role] for role in roles if role in assigned}
+
+
+def site_of(node: Node, assigned: Mapping[str, str], path_name: str | None) -> Site:
+    """Return node, names and path; the path is the named one, else the only one that all assigned devices are on.
+
+    Raises ConfigurationError for a path that there is not.
+    """
+    paths = node.file.paths
+    if path_name is not None and path_name not in paths:
+        raise ConfigurationError(
+            f"node {node.name!r}: no path {path_name!r}; there are {', '.join(paths) or 'none'}"
+        )
+    fitting = [path_name] if path_name else [name for name in paths if _passes(paths[name], assigned)]
+    if len(fitting) != 1:
+        return Site(node.name, names=assigned)
+    return Site(node.name, fitting[0], node.path(fitting[0]), assigned)
+
+
+def _passes(path: PathTable, assigned: Mapping[str, str]) -> bool:
+    on_it = {element.device for element in path.elements}
+    in_any = [name for name in assigned.values() if name in on_it]
+    return bool(in_any)
+
+
+def _in_order(node: Node, kind: type[Kind]) -> list[str]:
+    """Return the devices of a kind, those on optical paths first, in the order of the light.
+
+    What a source says of its own output is no meter of what others send.
+    """
+    on_paths = [
+        element.device for path in node.file.paths.values() for element in path.elements if element.device
+    ]
+    names = [name for name in dict.fromkeys([*on_paths, *node.devices]) if _can(node.devices[name], kind)]
+    if kind is PowerMeter:
+        return [name for name in names if not _can(node.devices[name], Source)] or names
+    return names
+
+
+def _can(device: Device, kind: type[Kind]) -> bool:
+    try:
+        device.facet(kind)
+    except Unsupported:
+        return False
+    return True

@@ -1,0 +1,279 @@
+"""Carry a calibration out: remember, measure, restore, evaluate, keep."""
+
+import getpass
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from inspect import signature
+from pathlib import Path
+from types import FrameType, ModuleType, UnionType
+from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+from pydantic import ValidationError
+
+import qhal
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.journal import SUFFIX, Journal
+from qhal.calibration.plan import Plan
+from qhal.calibration.restore import put_back, remember_all
+from qhal.calibration.run import Run, Tell, silent
+from qhal.devices.detector import Detector
+from qhal.devices.kind import Kind
+from qhal.errors import ConfigurationError, DeviceError, InvalidRecord
+from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
+from qhal.records.store import RecordStore
+
+PlanType = TypeVar("PlanType", bound=Plan)
+
+
+@dataclass(frozen=True)
+class Calibration(Generic[PlanType]):
+    """One calibration.
+
+    ``measure(run, plan, *, ROLE: KIND, ...)`` drives devices and keeps rows; ``evaluate(data, plan)`` makes quantities
+    of them; ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
+    calibrations whose records the evaluation can use. ``latches``: that a detector latches belongs to it; elsewhere a
+    row during which one latched is not kept. ``from_site``: plan fields that the node file's path tells.
+    ``keeps``: roles whose settings are the result, and stay as ``measure`` left them when it ended well.
+    """
+
+    name: str
+    title: str
+    method: str
+    plan: type[PlanType]
+    measure: Callable[..., None]
+    evaluate: Callable[[Data, PlanType], Evaluation]
+    draw: Callable[[Any, Record], None]
+    uses: tuple[str, ...] = ()
+    latches: bool = False
+    keeps: tuple[str, ...] = ()
+    from_site: "Callable[[Site], dict[str, Any]] | None" = None
+
+    def defaults(self, site: "Site") -> dict[str, Any]:
+        """Return what the node file says about the plan, such as losses of its optical path."""
+        return self.from_site(site) if self.from_site else {}
+
+    @property
+    def roles(self) -> dict[str, tuple[type[Kind], bool]]:
+        """The devices that ``measure`` takes: kind by role, and whether it can do without."""
+        hints = get_type_hints(self.measure)
+        roles = {}
+        for name, parameter in signature(self.measure).parameters.items():
+            if parameter.kind is parameter.KEYWORD_ONLY:
+                hint = hints[name]
+                kinds = [each for each in get_args(hint) if each is not type(None)] or [hint]
+                roles[name] = (kinds[0], get_origin(hint) is UnionType)
+        return roles
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where it is done, as a node file says: the node's name, and the optical path that a result rests on."""
+
+    node: str = ""
+    path_name: str = ""
+    path: tuple[PathPart, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Name of the device in the node, by role."""
+
+
+def calibrate(
+    calibration: Calibration[PlanType] | ModuleType,
+    devices: Mapping[str, Kind],
+    plan: PlanType | None = None,
+    *,
+    folder: str | Path = "records",
+    operator: str | None = None,
+    site: Site | None = None,
+    records: Sequence[Record] = (),
+    tell: Tell = silent,
+    resume: str | Path | None = None,
+) -> Record:
+    """Carry out a calibration with open devices, by role, and return its record, which is in ``folder`` then.
+
+    What the devices were set to is restored, but for roles that it ``keeps``; when it does not end well (Ctrl-C, a
+    lost device), light and bias stay off, and what was measured is kept in a journal in ``folder``, from which
+    ``resume`` goes on. ``records``: results of other calibrations to use. ``site``: which node, path and device names the record is for.
+
+    Raises ConfigurationError for wrong roles, plans and journals (then nothing was sent), what devices raise, and
+    ExceptionGroup when it ended well but not everything could be put back (the record is kept).
+    """
+    if isinstance(calibration, ModuleType):
+        calibration = calibration.CALIBRATION
+    assert isinstance(calibration, Calibration)
+    plan, site = plan or calibration.plan(), site or Site()
+    _check_roles(calibration, devices)
+    started = datetime.now(UTC)
+    instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
+    journal, started = _journal(calibration, plan, instruments, Path(folder), started, resume)
+    run = Run(journal, tell, partial(_refuse_latched, [] if calibration.latches else list(devices.values())))
+    try:
+        with restoring(devices, calibration.keeps):
+            calibration.measure(run, plan, **devices)
+    except BaseException as error:
+        journal.close()
+        error.add_note(f"what was measured is kept; go on with it: resume {journal.path}")
+        raise
+    record = make_record(calibration, plan, run, instruments, started, site, operator, records)
+    RecordStore(folder).save(record)
+    journal.remove()
+    return record
+
+
+def make_record(
+    calibration: Calibration[PlanType],
+    plan: PlanType,
+    run: Run,
+    instruments: tuple[Instrument, ...],
+    started: datetime,
+    site: Site,
+    operator: str | None,
+    records: Sequence[Record],
+) -> Record:
+    """Evaluate what a run has kept. Raises what the evaluation raises, such as NotEnoughCounts."""
+    tables = run.tables()
+    found = calibration.evaluate(Data(tables, records), plan)
+    finished = datetime.now(UTC)
+    return Record(
+        id=f"{calibration.name}-{utc_text(finished)}",
+        calibration=calibration.name,
+        title=calibration.title,
+        method=calibration.method,
+        started=started,
+        finished=finished,
+        operator=operator or getpass.getuser(),
+        software=f"qhal {qhal.__version__}",
+        node=site.node,
+        instruments=instruments,
+        inputs=plan.model_dump(mode="json"),
+        uses=tuple(record.id for record in records if record.calibration in calibration.uses),
+        traceability=found.traceability,
+        path=site.path,
+        path_name=site.path_name,
+        quantities=tuple(found.quantities),
+        fits=tuple(found.fits),
+        remarks=tuple(found.remarks),
+        validity=Validity(
+            until=finished + timedelta(days=plan.valid_days),
+            settings=dict(found.settings),
+            temperature_k=dict(found.temperature_k),
+        ),
+        tables=tables,
+    )
+
+
+@contextmanager
+def restoring(devices: Mapping[str, Kind], keeps: Sequence[str] = ()) -> Iterator[None]:
+    """Put the devices back at the end as they are now; make them safe, too, when the block fails.
+
+    Devices of the roles ``keeps`` are put back only when it fails. A second Ctrl-C meanwhile waits until that is done.
+    """
+    remembered = remember_all(devices)
+    try:
+        yield
+    except BaseException as error:
+        with _uninterrupted():
+            for failure in put_back(remembered, ended_well=False):
+                error.add_note(f"not safe, or not as it was: {failure}")
+        raise
+    kept = [devices[role] for role in keeps if role in devices]
+    with _uninterrupted():
+        failures = put_back([each for each in remembered if each.kind not in kept], ended_well=True)
+    if failures:
+        raise ExceptionGroup("not everything could be put back", failures)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt
+
+
+def _refuse_latched(devices: Sequence[Kind]) -> None:
+    for kind in devices:
+        if isinstance(kind, Detector):
+            states = kind.status().model_dump()["states"]
+            if bad := [n for n, state in enumerate(states, 1) if state in ("latched", "blinded")]:
+                raise DeviceError(
+                    f"{kind.device.name}: channels {bad} are latched; what was counted is no good"
+                )
+
+
+def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Kind]) -> None:
+    roles = calibration.roles
+    missing = [role for role, (_, optional) in roles.items() if not optional and role not in devices]
+    unknown = set(devices) - set(roles)
+    if missing or unknown:
+        raise ConfigurationError(
+            f"{calibration.name} takes {', '.join(f'{r} ({k.__name__})' for r, (k, _) in roles.items())}; "
+            + ", ".join([f"{r} is missing" for r in missing] + [f"{r} is unknown" for r in sorted(unknown)])
+        )
+    for role, kind in devices.items():
+        if not isinstance(kind, roles[role][0]):
+            raise ConfigurationError(f"{calibration.name}: {role} is no {roles[role][0].__name__}")
+
+
+def _instrument(role: str, kind: Kind, site: Site) -> Instrument:
+    device = kind.device
+    return Instrument(
+        role=role,
+        device=site.names.get(role, device.name),
+        driver_model=device.declaration.model,
+        **device.identity.model_dump(),
+        settings={name: str(value) for name, value in device.settings.items()},
+    )
+
+
+def _journal(
+    calibration: Calibration[Any],
+    plan: Plan,
+    instruments: tuple[Instrument, ...],
+    folder: Path,
+    started: datetime,
+    resume: str | Path | None,
+) -> tuple[Journal, datetime]:
+    """Begin a journal, or open one that belongs to just this calibration; return it with the time of its start."""
+    identities = [instrument.model_dump(exclude={"settings"}) for instrument in instruments]
+    header = {
+        "calibration": calibration.name,
+        "plan": plan.model_dump(mode="json"),
+        "instruments": identities,
+    }
+    if resume is None:
+        path = folder / f"{calibration.name}-{utc_text(started)}{SUFFIX}"
+        return Journal.create(path, {**header, "started": started.isoformat()}), started
+    journal, found = Journal.resume(Path(resume))
+    began = datetime.fromisoformat(found.pop("started"))
+    for key, value in header.items():
+        if found.get(key) != value:
+            journal.close()
+            raise InvalidRecord(f"{resume}: another {key}: {found.get(key)} there, {value} now")
+    return journal, began
+
+
+def parse_plan(calibration: Calibration[PlanType], values: Mapping[str, Any]) -> PlanType:
+    """Return the plan of these values. Raises ConfigurationError naming what is wrong and what there is."""
+    try:
+        return calibration.plan(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        known = ", ".join(calibration.plan.model_fields)
+        raise ConfigurationError(f"{calibration.name}: {key}: {first['msg']}; it takes {known}") from error

@@ -1,0 +1,170 @@
+"""Dark count rate against bias current of superconducting detectors, where they latch, and a bias point.
+
+The dark rate of a nanowire is a background of stray photons, constant once the efficiency is saturated, and a part that
+grows exponentially with the bias current (reviewed by Engel et al., Supercond. Sci. Technol. 28, 114003 (2015)).
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from uncertainties import umath
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.devices.detector import Detector
+from qhal.link.errors import NotEnoughCounts
+from qhal.records.record import Quantity, Record, Table
+from qhal.records.uncertain import uniform
+
+FORMULA = "rate = background + exp(slope (I - I0)) / s"
+_SETTLE_S = 0.1
+
+
+class DarkCountPlan(Plan):
+    """Bias currents from ``first_ua`` to ``last_ua`` in ``step_ua``, the same for all channels.
+
+    Each counts for ``period_s``. A channel that latches is left without bias for the rest. The bias point is where the
+    exponential part and the background together are ``wanted_rate_hz``, or ``margin`` (share) below the current at
+    which the channel latches if that is less. Rates above ``largest_rate_hz`` are left out of the fit, because dead time
+    takes counts away there.
+    """
+
+    first_ua: Annotated[float, Field(ge=0)] = 25.0
+    last_ua: Positive = 33.0
+    step_ua: Positive = 0.1
+    period_s: Positive = 2.0
+    wanted_rate_hz: Positive = 100.0
+    largest_rate_hz: Positive = 2e4
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.03
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "DarkCountPlan":
+        if self.last_ua <= self.first_ua:
+            raise ValueError("last_ua must be above first_ua")
+        return self
+
+    def currents_ua(self) -> list[float]:
+        """Return the currents."""
+        count = int(np.floor((self.last_ua - self.first_ua) / self.step_ua + 1e-9)) + 1
+        return [round(self.first_ua + n * self.step_ua, 6) for n in range(count)]
+
+
+def measure(run: Run, plan: DarkCountPlan, *, detectors: Detector) -> None:
+    """Count in the dark at every bias current. The caller sees to it that it is dark."""
+    channels = range(detectors.capabilities.channels)
+    for point in run.points("dark", [{"bias_ua": current} for current in plan.currents_ua()]):
+        out = [any(row["latched"][n] for row in run.rows("dark")) for n in channels]
+        if all(out):
+            return
+        detectors.set_bias_ua([0.0 if bad else point["bias_ua"] for bad in out])
+        detectors.enable()
+        detectors.device.clock.sleep_s(_SETTLE_S)
+        reading = detectors.read_counts(plan.period_s)
+        states = detectors.status().model_dump()["states"]
+        latched = [out[n] or states[n] == "latched" for n in channels]
+        run.keep("dark", **point, counts=list(reading.counts), period_s=reading.period_s, latched=latched)
+
+
+def evaluate(data: Data, plan: DarkCountPlan) -> Evaluation:
+    """Fit each channel's rate and choose its bias point."""
+    table, quantities, fits, remarks = data["dark"], [], [], []
+    for column in range(table["counts"].shape[1]):
+        channel = column + 1
+        good = ~table["latched"][:, column]
+        fitted, middle_ua = _fit(table, column, _linear(table, column, plan.largest_rate_hz))
+        background, height, slope = fitted.values
+        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        limit = None
+        if not good.all() and good.any():
+            last_good = float(table["bias_ua"][good].max())
+            limit = uniform("step of the bias", last_good + plan.step_ua / 2, plan.step_ua / 2)
+            quantities.append(Quantity.of("switch_current", "uA", limit, channel=channel))
+        else:
+            remarks.append(f"channel {channel} did not latch up to {table['bias_ua'].max():g} uA")
+        wanted = plan.wanted_rate_hz - background
+        if wanted.nominal_value <= 0:
+            raise NotEnoughCounts(
+                f"channel {channel}: the background alone is {background:.3g} /s, {plan.wanted_rate_hz:g} /s are wanted"
+            )
+        point: Any = middle_ua + (umath.log(wanted) - height) / slope
+        if limit is not None and point.nominal_value > limit.nominal_value * (1 - plan.margin):
+            point = limit * (1 - plan.margin)
+            remarks.append(f"channel {channel}: the bias point is set by the current at which it latches")
+        rate = background + umath.exp(height + slope * (point.nominal_value - middle_ua))
+        quantities += [
+            Quantity.of("bias_point", "uA", point, channel=channel),
+            Quantity.of("dark_count_rate", "1/s", rate, channel=channel, bias_ua=point.nominal_value),
+            Quantity.of("dark_count_slope", "1/uA", slope, channel=channel),
+            Quantity.of("dark_count_background", "1/s", background, channel=channel),
+        ]
+    return Evaluation(quantities, fits, remarks, {"detectors": ("trigger_mv",)})
+
+
+def _linear(table: Table, column: int, largest_rate_hz: float) -> NDArray[np.bool_]:
+    """Return which rows of a channel are below the switch current and count what they should."""
+    rates = table["counts"][:, column] / table["period_s"]
+    kept: NDArray[np.bool_] = ~table["latched"][:, column] & (rates <= largest_rate_hz)
+    return kept
+
+
+def _fit(table: Table, column: int, good: NDArray[np.bool_]) -> tuple[Fitted, float]:
+    """Fit one channel; the height is the logarithm of the exponential part at the middle current, which decorrelates."""
+    bias, counts, period = (table[name][good] for name in ("bias_ua", "counts", "period_s"))
+    counts = counts[:, column]
+    if len(bias) < 4:
+        raise NotEnoughCounts(
+            f"channel {column + 1}: {len(bias)} bias currents below the switch current, 4 are needed"
+        )
+    # The middle is where most of the counts are: there the height and the slope are nearly independent.
+    middle_ua = float(np.average(bias, weights=counts + 1.0))
+
+    def model(p: Array) -> Array:
+        expected: Array = period * (np.abs(p[0]) + np.exp(np.clip(p[1] + p[2] * (bias - middle_ua), -50, 50)))
+        return expected
+
+    rates = (counts + 0.5) / period
+    low = float(np.median(np.sort(rates)[: max(3, len(rates) // 3)]))
+    steep = np.polyfit(bias[-4:], np.log(rates[-4:]), 1)
+    start = (low, float(np.polyval(steep, middle_ua)), max(float(steep[0]), 0.1))
+    return fit_counts("counts", FORMULA, model, counts, start), middle_ua
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show rates over bias, the fits and the bias points."""
+    upper, lower = data_and_residuals(figure, "bias current / µA", "dark count rate / s⁻¹")
+    table = record.tables["dark"]
+    for n, channel in enumerate(channels_of(record, "bias_point")):
+        good = _linear(table, n, record.inputs["largest_rate_hz"])
+        bias, period, counts = table["bias_ua"][good], table["period_s"][good], table["counts"][good, n]
+        fitted, middle_ua = _fit(table, n, good)
+        background, height, slope = (value.nominal_value for value in fitted.values)
+        points(
+            upper, bias, np.maximum(counts, 0.3) / period, np.sqrt(counts) / period, n, f"channel {channel}"
+        )
+        fine = spread(bias)
+        line(upper, fine, background + np.exp(height + slope * (fine - middle_ua)), n)
+        lower.plot(
+            bias, (counts - fitted.expected) / np.sqrt(fitted.expected), "o", markersize=3, color=f"C{n}"
+        )
+        point = record.quantity("bias_point", channel=channel)
+        upper.axvline(point.value, color="0.5", linewidth=0.8, linestyle=":")
+    upper.set_yscale("log")
+    upper.legend(frameon=False, fontsize=8)
+
+
+CALIBRATION = Calibration(
+    name="dark-counts",
+    title="Dark count rate against bias, and bias point",
+    method="counts against bias current in the dark; background and exponential (Engel et al. 2015), maximum likelihood",
+    plan=DarkCountPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+    latches=True,
+)

@@ -1,0 +1,113 @@
+"""A calibration being carried out: its points, what was measured at them, and who is told."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from qhal.calibration.journal import Journal, Row
+from qhal.records.record import Table
+
+UNITS = {
+    "ua": "uA", "mv": "mV", "v": "V", "s": "s", "ns": "ns", "ps": "ps", "hz": "Hz", "thz": "THz", "ghz": "GHz",
+    "db": "dB", "dbm": "dBm", "mw": "mW", "w": "W", "deg": "deg", "rad": "rad", "k": "K", "km": "km", "nm": "nm",
+    "counts": "1",
+}  # fmt: skip
+"""Units of columns by the last word of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a calibration is: ``done`` of ``total`` points of a stage (None: as many as it takes)."""
+
+    stage: str
+    done: int
+    total: int | None
+
+
+Tell = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Tell nobody."""
+    del progress
+
+
+def _nothing() -> None:
+    return None
+
+
+class Run:
+    """Keeps the rows that ``measure`` obtains, so that a run that was interrupted goes on where it was.
+
+    A row is kept as soon as it is measured. When a journal is resumed, :meth:`points` yields only those points that
+    have no row yet. ``guard`` is called before a row is kept; it raises when what was measured cannot be right.
+    """
+
+    def __init__(self, journal: Journal, tell: Tell = silent, guard: Callable[[], None] = _nothing) -> None:
+        self._journal = journal
+        self._tell = tell
+        self._guard = guard
+
+    def points(self, table: str, points: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield the points of a table that have no row yet, and tell how far it is.
+
+        ``points``: dicts of the columns that tell a point from the others. For each, the caller measures and calls
+        :meth:`keep` with these columns and what was found.
+        """
+        wanted = [dict(point) for point in points]
+        self._tell(Progress(table, 0, len(wanted)))
+        for done, point in enumerate(wanted, 1):
+            if not self._has(table, point):
+                yield point
+            self._tell(Progress(table, done, len(wanted)))
+
+    def keep(self, table: str, **row: Any) -> None:
+        """Keep a row: numbers, texts, or arrays of one shape in all rows of the table."""
+        self._guard()
+        self._journal.append(table, row)
+
+    def count(self, table: str) -> int:
+        """Return how many rows a table has."""
+        return sum(name == table for name, _ in self._journal.rows)
+
+    def rows(self, table: str) -> list[Row]:
+        """Return the rows of a table, those of an earlier session first; arrays are lists."""
+        return [row for name, row in self._journal.rows if name == table]
+
+    def tell(self, stage: str, done: int, total: int | None = None) -> None:
+        """Tell how far a stage is whose points are not known before."""
+        self._tell(Progress(stage, done, total))
+
+    def tables(self) -> dict[str, Table]:
+        """Return everything kept."""
+        return tables_of(self._journal.rows)
+
+    def _has(self, table: str, point: Mapping[str, Any]) -> bool:
+        return any(
+            name == table and all(row.get(key) == value for key, value in point.items())
+            for name, row in self._journal.rows
+        )
+
+
+def tables_of(rows: Iterable[tuple[str, Row]]) -> dict[str, Table]:
+    """Return rows as columns; the unit of a column is what its name ends with."""
+    collected: dict[str, list[Row]] = {}
+    for name, row in rows:
+        collected.setdefault(name, []).append(row)
+    return {
+        name: Table(
+            {column: _column([row[column] for row in found]) for column in found[0]},
+            {column: unit for column in found[0] if (unit := _unit(column))},
+        )
+        for name, found in collected.items()
+    }
+
+
+def _unit(column: str) -> str:
+    return UNITS.get(column.rpartition("_")[2], "")
+
+
+def _column(cells: list[Any]) -> np.ndarray[Any, Any]:
+    return np.array(cells, object) if isinstance(cells[0], str) else np.array(cells)

@@ -1,0 +1,188 @@
+"""``qhal calibrate``: carry out a calibration on a node's devices and keep its record."""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from qhal.cli.output import CONSOLE, ERRORS, print_json
+from qhal.errors import ConfigurationError
+
+
+def calibrate(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The calibration; 'list' shows those there are.")
+    ],
+    file: Annotated[Path | None, typer.Argument(metavar="NODE.toml", help="The node file.")] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            "-d",
+            metavar="ROLE=NAME",
+            help="Which device plays a role (default: the only one that can).",
+        ),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", "-s", metavar="KEY=VALUE", help="A parameter of its plan (TOML value)."),
+    ] = None,
+    record: Annotated[
+        list[str] | None,
+        typer.Option(help="A record whose result to use: id, name of a calibration (its latest) or file."),
+    ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="The optical path of the node file that it is about.")
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where records are kept.")] = Path("records"),
+    operator: Annotated[str | None, typer.Option(help="Who does it (default: who is logged in).")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="JOURNAL", help="Go on with one that was interrupted.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Calibrate, restore the devices' settings, and keep the record.
+
+    Exit code 1 when it fails or its model does not describe the data, 130 when interrupted.
+    """
+    from qhal.calibration.registry import load_calibration
+    from qhal.cli.records import print_record
+
+    if name == "list":
+        _print_list()
+        return
+    calibration = load_calibration(name)
+    if file is None:
+        raise ConfigurationError(f"{name}: which node? Give its file: qhal calibrate {name} NODE.toml")
+    found = _calibrate(
+        calibration,
+        file,
+        _pairs(device or [], "--device"),
+        setting or [],
+        record or [],
+        path,
+        folder,
+        operator,
+        resume,
+    )
+    if json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_record(found)
+        CONSOLE.print(
+            f"kept as {folder / found.id}.h5; picture: qhal records plot {found.id}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if found.quality != "good":
+        raise typer.Exit(1)
+
+
+def _calibrate(
+    calibration: Any,
+    file: Path,
+    names: dict[str, str],
+    settings: Sequence[str],
+    record_names: Sequence[str],
+    path: str | None,
+    folder: Path,
+    operator: str | None,
+    resume: Path | None,
+) -> Any:
+    from qhal.calibration.assign import assign_roles, site_of
+    from qhal.calibration.calibrate import calibrate as run_calibration
+    from qhal.calibration.calibrate import parse_plan
+    from qhal.node.node import open_node
+    from qhal.records.store import RecordStore
+
+    values = {key: _value(value) for key, value in _pairs(settings, "--set").items()}
+    records = [RecordStore(folder).load(each) for each in record_names]
+    parse_plan(calibration, values)  # what is wrong is told before anything is opened
+    with open_node(file) as node:
+        assigned = assign_roles(calibration, node, names)
+        site = site_of(node, assigned, path)
+        plan = parse_plan(calibration, calibration.defaults(site) | values)
+        devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
+        known = {record.calibration for record in records}
+        records += [each for each in node.usable_records(calibration.uses) if each.calibration not in known]
+        CONSOLE.print(
+            f"{calibration.title}: " + ", ".join(f"{role} {name}" for role, name in assigned.items()),
+            style="dim",
+            highlight=False,
+        )
+        try:
+            with _progress() as tell:
+                return run_calibration(
+                    calibration, devices, plan, folder=folder, operator=operator, site=site, records=records,
+                    tell=tell, resume=resume,
+                )  # fmt: skip
+        except KeyboardInterrupt as interrupt:
+            ERRORS.print("[red]interrupted[/]; the devices are safe", highlight=False)
+            for note in getattr(interrupt, "__notes__", ()):
+                ERRORS.print(f"  {note}", highlight=False, soft_wrap=True)
+            raise typer.Exit(130) from interrupt
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """Yield what tells progress: bars on a terminal, elsewhere a line a stage."""
+    from qhal.calibration.run import Progress
+
+    if not CONSOLE.is_terminal:
+        told: set[str] = set()
+
+        def tell_line(progress: Progress) -> None:
+            if progress.stage not in told:
+                told.add(progress.stage)
+                total = "" if progress.total is None else f" ({progress.total} points)"
+                CONSOLE.print(f"  {progress.stage}{total}", style="dim", highlight=False)
+
+        yield tell_line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=CONSOLE) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell_bar(progress: Progress) -> None:
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bars.add_task(progress.stage, total=progress.total)
+            bars.update(tasks[progress.stage], completed=progress.done, total=progress.total)
+
+        yield tell_bar
+
+
+def _print_list() -> None:
+    from qhal.calibration.registry import calibrations, load_calibration
+    from qhal.cli.output import print_table
+
+    rows = []
+    for name in sorted(calibrations()):
+        found = load_calibration(name)
+        roles = [
+            f"{role} ({kind.__name__})" + ("?" if optional else "")
+            for role, (kind, optional) in found.roles.items()
+        ]
+        rows.append((name, found.title, ", ".join(roles)))
+    print_table("Calibrations (? may be left out)", ("name", "what", "devices by role"), rows)
+
+
+def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
+    pairs = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or not key or not value:
+            raise ConfigurationError(f"{option} {text!r}: KEY=VALUE is needed")
+        pairs[key] = value
+    return pairs
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

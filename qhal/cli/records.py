@@ -1,0 +1,197 @@
+"""``qhal records``: list, show, plot and compare what calibrations left."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from qhal.cli.output import CONSOLE, flat, print_json, print_table
+from qhal.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from qhal.records.record import Quantity, Record
+
+app = typer.Typer(help="Calibration records: list, show, plot, compare.", no_args_is_help=True)
+
+Folder = Annotated[Path, typer.Option(help="Where records are kept.")]
+Name = Annotated[
+    str, typer.Argument(metavar="RECORD", help="Id, name of a calibration (its latest) or file.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_MARKED_SIGMAS = 3.0
+
+
+@app.command("list")
+def list_records(folder: Folder = Path("records"), json: AsJson = False) -> None:
+    """List the records of a folder, oldest first. Exit code 1 when a file is no good record."""
+    from qhal.records.store import RecordStore
+
+    found = RecordStore(folder).list()
+    rows = []
+    for each in found:
+        record = each.record
+        if record is None:
+            rows.append((each.path.name, "", "", "", f"unreadable: {each.problem}"))
+            continue
+        units = ", ".join(f"{i.device} {i.serial_number}".strip() for i in record.instruments)
+        finished = f"{record.finished:%Y-%m-%d %H:%M}"
+        rows.append(
+            (
+                record.id,
+                finished,
+                record.operator,
+                units,
+                f"{record.quality}, until {record.validity.until:%Y-%m-%d}",
+            )
+        )
+    columns = ("record", "finished", "operator", "instruments", "state")
+    if json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_table(f"{folder}: {len(found)} records", columns, rows)
+    if any(each.record is None for each in found):
+        raise typer.Exit(1)
+
+
+@app.command("show")
+def show(record: Name, folder: Folder = Path("records"), json: AsJson = False) -> None:
+    """Show a record: its results with their budgets, how they were obtained, until when they hold."""
+    from qhal.records.store import RecordStore
+
+    found = RecordStore(folder).load(record)
+    if json:
+        print_json(found.model_dump(mode="json"))
+    else:
+        print_record(found, budgets=True)
+
+
+@app.command("plot")
+def plot(
+    record: Name,
+    output: Annotated[
+        Path | None, typer.Argument(metavar="PICTURE", help="PNG, PDF or SVG (default: RECORD.png).")
+    ] = None,
+    folder: Folder = Path("records"),
+) -> None:
+    """Draw a record's data, model and result."""
+    from qhal.calibration.draw import save_picture
+    from qhal.records.store import RecordStore
+
+    found = RecordStore(folder).load(record)
+    target = output or Path(f"{found.id}.png")
+    save_picture(found, target)
+    CONSOLE.print(f"{target}", highlight=False, soft_wrap=True)
+
+
+@app.command("compare")
+def compare(first: Name, second: Name, folder: Folder = Path("records"), json: AsJson = False) -> None:
+    """Compare two records of one calibration, quantity by quantity. Exit code 1 when one differs by over 3 sigma.
+
+    Systematic contributions of one name are taken for the same error in both, so they do not count in the difference.
+    """
+    from qhal.records.store import RecordStore
+
+    store = RecordStore(folder)
+    old, new = store.load(first), store.load(second)
+    if old.calibration != new.calibration:
+        raise ConfigurationError(f"{old.id} and {new.id} are records of different calibrations")
+    rows, differs = [], False
+    for before, after in _common(old, new):
+        sigma = _sigma_of_difference(before, after)
+        deviation = (
+            (after.value - before.value) / sigma if sigma else math.inf * (after.value != before.value)
+        )
+        differs |= abs(deviation) > _MARKED_SIGMAS
+        rows.append((_label(after), before.value, after.value, after.value - before.value, sigma, deviation))
+    if not rows:
+        raise ConfigurationError(f"{old.id} and {new.id} have no quantity in common")
+    if json:
+        columns = ("quantity", "before", "after", "difference", "uncertainty", "sigmas")
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_table(
+            f"{old.id} and {new.id}",
+            ("quantity", "before", "after", "difference", "deviation"),
+            [
+                (
+                    label,
+                    f"{b:.6g}",
+                    f"{a:.6g}",
+                    f"{d:.3g} ± {s:.2g}",
+                    f"{n:+.1f} sigma" + (" !" if abs(n) > _MARKED_SIGMAS else ""),
+                )
+                for label, b, a, d, s, n in rows
+            ],
+        )
+    if differs:
+        raise typer.Exit(1)
+
+
+def print_record(record: "Record", *, budgets: bool = False) -> None:
+    """Print a record as tables."""
+    from qhal.calibration.draw import with_uncertainty
+
+    rows = []
+    for quantity in record.quantities:
+        lines = sorted(quantity.contributions, key=lambda line: -abs(line.value))
+        shown = "\n".join(f"{line.kind[:4]} {line.name} {abs(line.value):.2g}" for line in lines)
+        rows.append((_label(quantity), with_uncertainty(quantity), *([shown] if budgets else [])))
+    columns = ("quantity", "value ± standard uncertainty", *(["budget (k = 1)"] if budgets else []))
+    print_table(f"{record.title} ({record.id})", columns, rows)
+    for fit in record.fits:
+        verdict = "[red]POOR[/]" if fit.poor else "good"
+        scaled = ", uncertainties enlarged" if fit.scaled else ""
+        CONSOLE.print(
+            f"fit {verdict}: chi2 {fit.chi2:.1f} of {fit.degrees_of_freedom}, p = {fit.p_value:.2g}{scaled}"
+            f" ({fit.model})",
+            highlight=False,
+        )
+    for remark in record.remarks:
+        CONSOLE.print(f"note: {remark}", highlight=False)
+    if budgets:
+        for label, text in _provenance(record):
+            CONSOLE.print(f"[dim]{label}:[/] {text}", highlight=False)
+
+
+def _provenance(record: "Record") -> list[tuple[str, str]]:
+    units = "; ".join(
+        f"{i.role}: {i.device}, {i.manufacturer} {i.model} {i.serial_number} {i.firmware}".rstrip()
+        for i in record.instruments
+    )
+    lines = [
+        ("method", record.method),
+        ("traceable to", record.traceability or "nothing named"),
+        ("instruments", units),
+        ("inputs", flat(record.inputs)),
+        (
+            "measured",
+            f"{record.started:%Y-%m-%d %H:%M:%S} to {record.finished:%H:%M:%S} UTC"
+            f" by {record.operator}, {record.software}",
+        ),
+        ("holds", f"until {record.validity.until:%Y-%m-%d %H:%M} UTC, with these instruments"),
+    ]
+    if record.uses:
+        lines.append(("uses", ", ".join(record.uses)))
+    if record.path_name:
+        lines.append(("path", f"{record.path_name}: " + " > ".join(part.name for part in record.path)))
+    return lines
+
+
+def _common(old: "Record", new: "Record") -> "list[tuple[Quantity, Quantity]]":
+    before = {(q.name, *sorted(q.at.items())): q for q in old.quantities}
+    return [(before[key], q) for q in new.quantities if (key := (q.name, *sorted(q.at.items()))) in before]
+
+
+def _sigma_of_difference(before: "Quantity", after: "Quantity") -> float:
+    systematic: dict[str, float] = {}
+    for quantity, sign in ((before, -1.0), (after, 1.0)):
+        for line in quantity.contributions:
+            if line.kind == "systematic":
+                systematic[line.name] = systematic.get(line.name, 0.0) + sign * line.value
+    return math.sqrt(before.statistical**2 + after.statistical**2 + sum(v**2 for v in systematic.values()))
+
+
+def _label(quantity: "Quantity") -> str:
+    at = ", ".join(f"{key} {value:g}" for key, value in quantity.at.items())
+    return f"{quantity.name} ({at})" if at else quantity.name

@@ -1,0 +1,130 @@
+"""The calibration records that a node uses, and devices that answer with them.
+
+A record that does not hold is an error when something is started or changed with it. What runs goes on: readings are
+still given, marked degraded.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.status import Quality, Status
+from qhal.errors import ConfigurationError, InvalidRecord
+from qhal.node.schema import NodeFile, PathTable
+from qhal.records.curve import AttenuatorCurve
+from qhal.records.hdf5 import read_record
+from qhal.records.record import PathPart, Record
+from qhal.records.uncertain import Uncertain, nominal, standard_uncertainty
+from qhal.records.validity import problems
+
+if TYPE_CHECKING:
+    from qhal.node.node import Node
+
+
+def parts_of(path: PathTable) -> tuple[PathPart, ...]:
+    """Return a path's elements as a record keeps them."""
+    return tuple(
+        PathPart(
+            name=element.device or element.name,
+            loss_db=element.loss_db,
+            tolerance_db=element.tolerance_db,
+            length_km=element.length_km,
+        )
+        for element in path.elements
+    )
+
+
+def load_records(file: NodeFile) -> list[Record]:
+    """Read the records that a node file names. Raises DataError for one that is damaged or altered."""
+    return [read_record(table.file) for table in file.records]
+
+
+def one_of(records: Iterable[Record], calibration: str, device: str) -> Record:
+    """Return the record of a calibration of a device. Raises ConfigurationError when there is not just one."""
+    named = [r for r in records if r.calibration == calibration]
+    found = [r for r in named if any(i.device == device for i in r.instruments)]
+    if len(found) > 1:
+        found = [r for r in found if r.instruments[0].device == device]
+    if len(found) != 1:
+        raise ConfigurationError(
+            f"{len(found)} records of {calibration} for {device!r} in the node file;"
+            f" it names {', '.join(r.id for r in named) or 'none of it'}"
+        )
+    return found[0]
+
+
+class CalibratedAttenuatorStatus(Status):
+    """True attenuation by the record, and its standard uncertainty; None while the position is unknown."""
+
+    attenuation_db: float | None
+    standard_uncertainty_db: float | None
+    record: str
+
+
+class CalibratedAttenuator:
+    """An attenuator that is set to true attenuations, by the record of its curve.
+
+    ``check`` returns why the record does not hold now.
+    """
+
+    def __init__(self, attenuator: Attenuator, record: Record, check: "RecordCheck") -> None:
+        self.attenuator = attenuator
+        self.record = record
+        self._curve = AttenuatorCurve(record)
+        self._check = check
+
+    def set_attenuation_db(self, attenuation_db: float) -> Uncertain:
+        """Set the attenuator so that it really attenuates so much; return what it does, with its budget.
+
+        Raises InvalidRecord when the record does not hold, OutOfRange beyond its curve; then nothing was sent.
+        """
+        self._check.require(self.record)
+        steps = self.attenuator.capabilities.resolution_db
+        set_db = self._curve.set_point_db(attenuation_db)
+        low, high = (
+            self.attenuator.capabilities.min_attenuation_db,
+            self.attenuator.capabilities.max_attenuation_db,
+        )
+        rounded = min(max(round(set_db / steps) * steps, low), high)
+        return self._curve.attenuation_db(self.attenuator.set_attenuation_db(rounded))
+
+    def attenuation_db(self) -> Uncertain:
+        """Return the true attenuation now, with its budget; whether the record still holds is in :meth:`status`."""
+        return self._curve.attenuation_db(self.attenuator.read_attenuation_db())
+
+    def status(self) -> CalibratedAttenuatorStatus:
+        """Return one snapshot; degraded when the record does not hold."""
+        plain = self.attenuator.status()
+        found = (
+            *plain.problems,
+            *(f"record {self.record.id}: {p}" for p in self._check.problems(self.record)),
+        )
+        known = plain.attenuation_db is not None
+        value = self._curve.attenuation_db(plain.attenuation_db) if plain.attenuation_db is not None else 0.0
+        quality = Quality.DEGRADED if found and plain.quality is Quality.GOOD else plain.quality
+        return CalibratedAttenuatorStatus(
+            time=plain.time,
+            quality=quality,
+            problems=found,
+            attenuation_db=nominal(value) if known else None,
+            standard_uncertainty_db=standard_uncertainty(value) if known else None,
+            record=self.record.id,
+        )
+
+
+class RecordCheck:
+    """Tells whether records hold in a node, as it is now."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def problems(self, record: Record) -> tuple[str, ...]:
+        """Return why a record does not hold; nothing when it does."""
+        paths = self._node.file.paths
+        path = parts_of(paths[record.path_name]) if record.path_name in paths else ()
+        return problems(record, self._node.devices, path)
+
+    def require(self, record: Record) -> None:
+        """Raise InvalidRecord when a record does not hold, with all reasons."""
+        if found := self.problems(record):
+            raise InvalidRecord(f"record {record.id} may not be used: {'; '.join(found)}")

@@ -1,0 +1,87 @@
+"""Whether a record still holds: by date, and by what has happened to the instruments and the path since."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from qhal.devices.device import Device
+from qhal.records.record import Instrument, PathPart, Record
+
+_IDENTITY = ("manufacturer", "model", "serial_number", "firmware", "shape")
+
+
+def problems(
+    record: Record,
+    devices: Mapping[str, Device],
+    path: Sequence[PathPart] | None = None,
+    now: datetime | None = None,
+) -> tuple[str, ...]:
+    """Return why a record does not hold (any more), in words; nothing when it does.
+
+    ``devices``: open devices by their name in the node; those that the record names are compared with it, from what
+    they said at their last opening. ``path``: the path of the record's ``path_name`` as the node file has it now.
+    Only a temperature band asks a device.
+    """
+    moment = now or datetime.now(UTC)
+    found = []
+    if moment > record.validity.until:
+        found.append(f"valid until {record.validity.until:%Y-%m-%d %H:%M} UTC")
+    if record.quality != "good":
+        found.append("its fit is poor: the model does not describe the data")
+    for instrument in record.instruments:
+        device = devices.get(instrument.device)
+        if device is None:
+            found.append(f"{instrument.role}: no device {instrument.device!r} here")
+        else:
+            found += _of_instrument(record, instrument, device)
+    if record.path_name and path is not None and tuple(path) != record.path:
+        found.append(
+            f"path {record.path_name!r} is not the one it was measured on: {_difference(record.path, path)}"
+        )
+    return tuple(found)
+
+
+def _of_instrument(record: Record, instrument: Instrument, device: Device) -> list[str]:
+    found, role = [], instrument.role
+    identity = device.identity
+    for field in _IDENTITY:
+        was, is_now = getattr(instrument, field), getattr(identity, field)
+        if was != is_now:
+            found.append(f"{role}: {field.replace('_', ' ')} is {is_now!r}, was {was!r}")
+    settings = device.settings
+    changed = device.health.settings_changed
+    for name in record.validity.settings.get(role, ()):
+        if name in changed:
+            found.append(f"{role}: {name} was found changed from {changed[name][0]} to {changed[name][1]}")
+        elif name in instrument.settings and instrument.settings[name] != str(settings.get(name)):
+            found.append(f"{role}: {name} is {settings.get(name)}, was {instrument.settings[name]}")
+    if role in record.validity.temperature_k:
+        found += _outside_band(role, device, record.validity.temperature_k[role])
+    return found
+
+
+def _outside_band(role: str, device: Device, band: tuple[float, float]) -> list[str]:
+    status: Any = device.status()  # type: ignore[attr-defined]  # every device of a node is of a kind
+    temperature = getattr(status, "temperature_k", None)
+    if temperature is None:
+        return [f"{role}: does not tell its temperature, which must be {band[0]:g} to {band[1]:g} K"]
+    if not band[0] <= temperature <= band[1]:
+        return [f"{role}: is at {temperature:g} K, outside of {band[0]:g} to {band[1]:g} K"]
+    return []
+
+
+def _difference(before: Sequence[PathPart], after: Sequence[PathPart]) -> str:
+    for place in range(max(len(before), len(after))):
+        was = before[place] if place < len(before) else None
+        is_now = after[place] if place < len(after) else None
+        if was != is_now:
+            return f"element {place + 1} is {_text(is_now)}, was {_text(was)}"
+    return "nothing"
+
+
+def _text(part: PathPart | None) -> str:
+    if part is None:
+        return "absent"
+    loss = "" if part.loss_db is None else f" of {part.loss_db:g} dB"
+    length = "" if part.length_km is None else f", {part.length_km:g} km"
+    return f"{part.name!r}{loss}{length}"

@@ -1,0 +1,78 @@
+"""Every calibration, over the wire: honest in worlds it describes, and a poor fit in those that it does not.
+
+``make pulls`` runs 200 seeds of each; CI runs a few.
+"""
+
+from collections import defaultdict
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qhal.calibration import CALIBRATIONS
+from qhal.calibration.data import Data
+from qhal.calibration.draw import save_picture
+from qhal.records.store import RecordStore
+from tests.calibration import cases
+from tests.calibration.hidden import Case, hidden_world, pulls_of, run_case, shown
+
+FOLDER = Path(cases.__file__).parent
+CASES: dict[str, Case] = {
+    path.stem: import_module(f"tests.calibration.cases.{path.stem}").CASE
+    for path in sorted(FOLDER.glob("*.py"))
+    if path.stem != "__init__"
+}
+MISFITS = [(name, misfit) for name, case in CASES.items() for misfit in case.misfits]
+pytestmark = pytest.mark.timeout(120)
+
+
+def test_every_calibration_has_a_case():
+    assert {case.calibration.name for case in CASES.values()} == set(CALIBRATIONS)
+    assert all(case.misfits for case in CASES.values())
+
+
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", CASES)
+def test_finds_the_truth(name, tmp_path, request):
+    case, seeds = CASES[name], request.config.getoption("--pull-seeds")
+    pulls, poor, fits = defaultdict(list), 0, 0
+    for seed in range(seeds):
+        with hidden_world(case, seed) as hidden:
+            record = run_case(case, hidden, tmp_path)
+            for quantity, values in pulls_of(record, case.truth(hidden, record)).items():
+                pulls[quantity] += values
+            worst = max(abs(pull) for values in pulls.values() for pull in values)
+            assert worst < 6, shown(record)
+        poor += sum(fit.poor for fit in record.fits)
+        fits += len(record.fits)
+    for quantity, values in pulls.items():
+        count, mean, width = len(values), np.mean(values), np.std(values)
+        request.node.user_properties.append((quantity, f"{mean:+.2f} {width:.2f} {count}"))
+        print(f"{name:24}{quantity:28}{count:6} pulls, mean {mean:+.3f}, width {width:.3f}")  # noqa: T201
+        assert abs(mean) <= max(0.3, 4 / np.sqrt(count)), (quantity, mean, count)
+        assert abs(width - 1) <= max(0.2, 4 / np.sqrt(2 * count)), (quantity, width, count)
+    assert poor <= 1 + fits / 200, f"{poor} of {fits} fits are poor"
+
+
+@pytest.mark.parametrize(("name", "misfit"), MISFITS)
+def test_reports_a_poor_fit(name, misfit, tmp_path):
+    case = CASES[name]
+    with hidden_world(case, 1, case.misfits[misfit]) as hidden:
+        record = run_case(case, hidden, tmp_path)
+    assert record.quality == "poor fit", shown(record)
+    assert any(fit.scaled for fit in record.fits)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_record_is_kept_and_drawn(name, tmp_path):
+    case = CASES[name]
+    with hidden_world(case, 2) as hidden:
+        record = run_case(case, hidden, tmp_path)
+    kept = RecordStore(tmp_path).load(record.id)
+    assert kept.model_dump() == record.model_dump()
+    again = case.calibration.evaluate(Data(kept.tables, hidden.records), case.plan)
+    assert tuple(again.quantities) == kept.quantities
+    assert not list(tmp_path.glob("*.partial.jsonl"))
+    save_picture(kept, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 20_000
