@@ -26,6 +26,7 @@ faults: .venv/ready
 	$(BIN)/python -m pytest tests/tags/test_faulty_stream.py --tags 1000000000 --timeout 3600
 
 pulls: .venv/ready
+	$(BIN)/python -m pytest tests/calibration/test_cases.py -k finds_the_truth --pull-seeds 200 --timeout 14400 -s
 	$(BIN)/python -m pytest tests/cli/test_demo.py --seeds 50 --timeout 7200
 
 interop: .venv/ready .venv-interop/ready .venv-tm/ready .venv-tags/ready

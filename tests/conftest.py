@@ -39,4 +39,5 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--tags", type=int, default=2_000_000, help="tags through the faulty stream")
     parser.addoption("--seeds", type=int, default=3, help="seeds of the demonstration")
-    parser.addoption("--pull-seeds", type=int, default=4, help="worlds in which each calibration is tried")
+    parser.addoption("--pull-seeds", type=int, default=2, help="worlds in which each calibration is tried")
+    parser.addoption("--every-step", action="store_true", help="interrupt calibrations at every step")

@@ -6,6 +6,27 @@ runs one: it remembers and restores settings, keeps what was measured, and write
 """
 
 CALIBRATIONS: dict[str, str] = {
+    "attenuator-curve": "qhal.calibration.attenuator_curve",
+    "classical-noise": "qhal.calibration.classical_noise",
+    "clock-offset": "qhal.calibration.clock_offset",
+    "clock-stability": "qhal.calibration.clock_stability",
     "dark-counts": "qhal.calibration.dark_counts",
+    "dead-time": "qhal.calibration.dead_time",
+    "detection-efficiency": "qhal.calibration.detection_efficiency",
+    "efficiency-bias": "qhal.calibration.efficiency_bias",
+    "efficiency-spectrum": "qhal.calibration.efficiency_spectrum",
+    "filter-scan": "qhal.calibration.filter_scan",
+    "intensity-ratio": "qhal.calibration.intensity_ratio",
+    "linearity": "qhal.calibration.linearity",
+    "loss-budget": "qhal.calibration.loss_budget",
+    "mean-photon-number": "qhal.calibration.mean_photon_number",
+    "modulator": "qhal.calibration.modulator",
+    "modulator-bias": "qhal.calibration.modulator_bias",
+    "photon-statistics": "qhal.calibration.photon_statistics",
+    "polarization-alignment": "qhal.calibration.polarization_alignment",
+    "polarization-dependence": "qhal.calibration.polarization_dependence",
+    "receiver-matrix": "qhal.calibration.receiver_matrix",
+    "switch-loss": "qhal.calibration.switch_loss",
+    "timing-profile": "qhal.calibration.timing_profile",
 }
 """Modules by name; published in the entry-point group ``qhal.calibrations``."""

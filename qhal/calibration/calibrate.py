@@ -23,11 +23,15 @@ from qhal.calibration.restore import put_back, remember_all
 from qhal.calibration.run import Run, Tell, silent
 from qhal.devices.detector import Detector
 from qhal.devices.kind import Kind
-from qhal.errors import ConfigurationError, DeviceError, InvalidRecord
+from qhal.errors import ConfigurationError, DeviceError, InvalidRecord, QhalError
 from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
 from qhal.records.store import RecordStore
 
 PlanType = TypeVar("PlanType", bound=Plan)
+
+
+class NotPutBack(ExceptionGroup[QhalError]):
+    """What failed when settings were restored after a calibration that itself ended well."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,11 @@ def calibrate(
 
     What the devices were set to is restored, but for roles that it ``keeps``; when it does not end well (Ctrl-C, a
     lost device), light and bias stay off, and what was measured is kept in a journal in ``folder``, from which
-    ``resume`` goes on. ``records``: results of other calibrations to use. ``site``: which node, path and device names the record is for.
+    ``resume`` goes on. ``records``: results of other calibrations to use. ``site``: which node, path and device names
+    the record is for.
 
-    Raises ConfigurationError for wrong roles, plans and journals (then nothing was sent), what devices raise, and
-    ExceptionGroup when it ended well but not everything could be put back (the record is kept).
+    Raises ConfigurationError for wrong roles, plans and journals (then nothing was sent), what devices raise, what the
+    evaluation raises, and NotPutBack when it ended well but not everything could be restored (the record is kept).
     """
     if isinstance(calibration, ModuleType):
         calibration = calibration.CALIBRATION
@@ -110,17 +115,29 @@ def calibrate(
     started = datetime.now(UTC)
     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
     journal, started = _journal(calibration, plan, instruments, Path(folder), started, resume)
-    run = Run(journal, tell, partial(_refuse_latched, [] if calibration.latches else list(devices.values())))
+    guard = partial(_refuse_latched, [] if calibration.latches else list(devices.values()))
+    run = Run(journal, tell, guard)
+    not_put_back: NotPutBack | None = None
     try:
-        with restoring(devices, calibration.keeps):
-            calibration.measure(run, plan, **devices)
+        try:
+            with restoring(devices, calibration.keeps):
+                try:
+                    calibration.measure(run, plan, **devices)
+                except QhalError as error:
+                    guard(error)  # a latched detector is the cause of whatever else went wrong
+                    raise
+        except NotPutBack as error:
+            not_put_back = error
+        record = make_record(calibration, plan, run, instruments, started, site, operator, records)
+        RecordStore(folder).save(record)
     except BaseException as error:
         journal.close()
         error.add_note(f"what was measured is kept; go on with it: resume {journal.path}")
         raise
-    record = make_record(calibration, plan, run, instruments, started, site, operator, records)
-    RecordStore(folder).save(record)
     journal.remove()
+    if not_put_back is not None:
+        not_put_back.add_note(f"record {record.id} is kept")
+        raise not_put_back
     return record
 
 
@@ -184,7 +201,7 @@ def restoring(devices: Mapping[str, Kind], keeps: Sequence[str] = ()) -> Iterato
     with _uninterrupted():
         failures = put_back([each for each in remembered if each.kind not in kept], ended_well=True)
     if failures:
-        raise ExceptionGroup("not everything could be put back", failures)
+        raise NotPutBack("not everything could be put back", failures)
 
 
 @contextmanager
@@ -206,9 +223,9 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _refuse_latched(devices: Sequence[Kind]) -> None:
+def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> None:
     for kind in devices:
-        if isinstance(kind, Detector):
+        if isinstance(kind, Detector) and kind.device.health.state == "ready":
             states = kind.status().model_dump()["states"]
             if bad := [n for n, state in enumerate(states, 1) if state in ("latched", "blinded")]:
                 raise DeviceError(

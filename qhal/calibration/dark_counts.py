@@ -1,7 +1,7 @@
 """Dark count rate against bias current of superconducting detectors, where they latch, and a bias point.
 
-The dark rate of a nanowire is a background of stray photons, constant once the efficiency is saturated, and a part that
-grows exponentially with the bias current (reviewed by Engel et al., Supercond. Sci. Technol. 28, 114003 (2015)).
+The dark rate of a nanowire is a background of stray photons, constant once the efficiency is saturated, and a part
+that grows exponentially with the bias current (reviewed by Engel et al., Supercond. Sci. Technol. 28, 114003 (2015)).
 """
 
 from typing import Annotated, Any
@@ -31,11 +31,11 @@ class DarkCountPlan(Plan):
 
     Each counts for ``period_s``. A channel that latches is left without bias for the rest. The bias point is where the
     exponential part and the background together are ``wanted_rate_hz``, or ``margin`` (share) below the current at
-    which the channel latches if that is less. Rates above ``largest_rate_hz`` are left out of the fit, because dead time
-    takes counts away there.
+    which the channel latches if that is less. Rates above ``largest_rate_hz`` are left out of the fit, because dead
+    time takes counts away there.
     """
 
-    first_ua: Annotated[float, Field(ge=0)] = 25.0
+    first_ua: Annotated[float, Field(ge=0)] = 24.0
     last_ua: Positive = 33.0
     step_ua: Positive = 0.1
     period_s: Positive = 2.0
@@ -114,7 +114,7 @@ def _linear(table: Table, column: int, largest_rate_hz: float) -> NDArray[np.boo
 
 
 def _fit(table: Table, column: int, good: NDArray[np.bool_]) -> tuple[Fitted, float]:
-    """Fit one channel; the height is the logarithm of the exponential part at the middle current, which decorrelates."""
+    """Fit one channel; the height is the logarithm of the exponential part at the middle current, to decorrelate."""
     bias, counts, period = (table[name][good] for name in ("bias_ua", "counts", "period_s"))
     counts = counts[:, column]
     if len(bias) < 4:
@@ -161,7 +161,7 @@ def draw(figure: Any, record: Record) -> None:
 CALIBRATION = Calibration(
     name="dark-counts",
     title="Dark count rate against bias, and bias point",
-    method="counts against bias current in the dark; background and exponential (Engel et al. 2015), maximum likelihood",
+    method="counts against bias current in the dark; background and exponential, maximum likelihood",
     plan=DarkCountPlan,
     measure=measure,
     evaluate=evaluate,

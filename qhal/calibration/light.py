@@ -37,10 +37,12 @@ def split_evenly(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[fl
     for n, each in enumerate(attenuators):
         others = attenuators[n + 1 :]
         low = max(
-            each.capabilities.min_attenuation_db, left - sum(o.capabilities.max_attenuation_db for o in others)
+            each.capabilities.min_attenuation_db,
+            left - sum(o.capabilities.max_attenuation_db for o in others),
         )
         high = min(
-            each.capabilities.max_attenuation_db, left - sum(o.capabilities.min_attenuation_db for o in others)
+            each.capabilities.max_attenuation_db,
+            left - sum(o.capabilities.min_attenuation_db for o in others),
         )
         point = left if not others else round(min(max(left / (1 + len(others)), low), high), 2)
         points.append(point)
@@ -67,11 +69,23 @@ def move(attenuators: Sequence[Attenuator], wanted: Sequence[float]) -> tuple[fl
 
 
 def close(attenuators: Sequence[Attenuator]) -> None:
-    """Close all attenuators as far as they go. Those whose position is not known home first, with no light on yet."""
+    """Close all attenuators as far as they go; one whose position is not known is homed before, which may open it.
+
+    The caller has turned the light off.
+    """
     for attenuator in attenuators:
         if attenuator.status().attenuation_db is None:
             attenuator.home()
         attenuator.make_safe()
+
+
+def home_unknown(source: Source, attenuators: Sequence[Attenuator]) -> None:
+    """Home attenuators whose position is not known, with the source off: the path may open meanwhile."""
+    unknown = [each for each in attenuators if each.status().attenuation_db is None]
+    if unknown:
+        source.disable()
+    for attenuator in unknown:
+        attenuator.home()
 
 
 def bring_up(source: Source, power_dbm: float | None, attenuators: Sequence[Attenuator]) -> float:
@@ -79,8 +93,7 @@ def bring_up(source: Source, power_dbm: float | None, attenuators: Sequence[Atte
 
     ``power_dbm`` None keeps its set point. Raises DeviceError when it gives no light.
     """
-    if any(each.status().attenuation_db is None for each in attenuators):
-        source.disable()  # homing may open the path
+    home_unknown(source, attenuators)
     close(attenuators)
     if power_dbm is not None:
         source.set_power_dbm(power_dbm)

@@ -95,8 +95,8 @@ def _calibrate(
     resume: Path | None,
 ) -> Any:
     from qhal.calibration.assign import assign_roles, site_of
+    from qhal.calibration.calibrate import NotPutBack, parse_plan
     from qhal.calibration.calibrate import calibrate as run_calibration
-    from qhal.calibration.calibrate import parse_plan
     from qhal.node.node import open_node
     from qhal.records.store import RecordStore
 
@@ -126,6 +126,11 @@ def _calibrate(
             for note in getattr(interrupt, "__notes__", ()):
                 ERRORS.print(f"  {note}", highlight=False, soft_wrap=True)
             raise typer.Exit(130) from interrupt
+        except NotPutBack as group:
+            ERRORS.print(f"[red]{group.message}[/]", highlight=False)
+            for line in (*map(str, group.exceptions), *getattr(group, "__notes__", ())):
+                ERRORS.print(f"  {line}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from group
 
 
 @contextmanager

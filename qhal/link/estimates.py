@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qhal.errors import OutOfRange
 from qhal.link.decoy import Estimate
@@ -90,6 +90,28 @@ class ClickMatrix:
         if right + wrong == 0:
             raise NotEnoughCounts("no click in the sender's basis")
         return QberEstimate(right + wrong, wrong)
+
+    def balanced_error_rate(self, weights: ArrayLike) -> Estimate:
+        """Return the error rate as detectors of equal efficiency would show it.
+
+        ``weights`` (4): of :class:`~qhal.link.receiver.ReceiverModel`, only their ratios matter; a click counts one
+        over that of its detector. An unequal splitter is taken out, too: as if both bases were chosen alike. The
+        uncertainty is that of the clicks.
+        Raises OutOfRange, and NotEnoughCounts without a click in the sender's basis.
+        """
+        each = np.asarray(weights, np.float64)
+        if each.shape != (4,) or not np.all(each > 0) or not np.isfinite(each).all():
+            raise OutOfRange(f"weights {each.tolist()} are not 4 positive numbers")
+        own = np.arange(4)
+        right, wrong = np.diag(self.counts) / each, self.counts[own, own ^ 1] / each[own ^ 1]
+        total = float(right.sum() + wrong.sum())
+        if total == 0:
+            raise NotEnoughCounts("no click in the sender's basis")
+        rate = float(wrong.sum()) / total
+        # Half a click more of each, so that none is not taken for certainty.
+        variance = np.sum((np.diag(self.counts) + 0.5) * (rate / each) ** 2)
+        variance += np.sum((self.counts[own, own ^ 1] + 0.5) * ((1 - rate) / each[own ^ 1]) ** 2)
+        return Estimate(rate, float(np.sqrt(variance)) / total)
 
 
 @dataclass(frozen=True, eq=False)

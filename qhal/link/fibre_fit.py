@@ -2,7 +2,8 @@
 
 The four states and the four analysers lie on s1 and s2, so a click matrix shows the upper left 2x2 block of
 the rotation ``R(angles) J`` times a visibility: controller R after fibre J. Taking differences over
-opposite states and opposite detectors cancels the detectors' efficiencies exactly.
+opposite states and opposite detectors cancels the detectors' efficiencies exactly, if the leaks of a basis are alike.
+A :class:`~qhal.link.receiver.ReceiverModel` puts its own analysers in the place of s1 and s2.
 """
 
 from collections.abc import Sequence
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
+from qhal.link.receiver import ReceiverModel
 from qhal.link.retarders import (
     Rotation,
     controller_rotation,
@@ -40,17 +42,27 @@ class Setting:
     sigma: NDArray[np.float64]
 
 
+def correlations(matrix: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the blocks (..., 2, 2) of matrices (..., 4, 4) by state and detector, and the sums that they are over.
+
+    A pair of bases without anything has a block of 0.
+    """
+    counts = np.asarray(matrix, np.float64)
+    # Axes at the end: sender basis, sender bit, receiver basis, receiver bit.
+    counts = counts.reshape(*counts.shape[:-2], 2, 2, 2, 2)
+    total = counts.sum(axis=(-3, -1)).swapaxes(-1, -2)
+    signed = np.einsum("...abcd,b,d->...ca", counts, _SIGNS, _SIGNS)
+    return signed / np.where(total > 0, total, 1.0), total
+
+
 def measured_setting(angles_deg: Sequence[float], matrix: ClickMatrix) -> Setting:
     """Reduce a click matrix to its block of correlations.
 
     Raises NotEnoughCounts when a pair of bases has no clicks.
     """
-    # Axes: sender basis, sender bit, receiver basis, receiver bit.
-    counts = matrix.counts.reshape(2, 2, 2, 2).astype(np.float64)
-    total = counts.sum(axis=(1, 3)).T
+    block, total = correlations(matrix.counts)
     if not total.all():
         raise NotEnoughCounts(f"no clicks in some pair of bases: {total.astype(int).tolist()}")
-    block = np.einsum("abcd,b,d->ca", counts, _SIGNS, _SIGNS) / total
     return Setting(tuple(angles_deg), block, np.sqrt((1 - block**2 + 1 / total) / total))
 
 
@@ -59,7 +71,7 @@ class FibreFit:
     """The fibre's rotation ``J`` (3, 3), and what the paddles do, as fitted to the settings.
 
     ``retardances_rad``: one per paddle. ``twist``: see :func:`~qhal.link.retarders.twist_rotations`.
-    ``visibility``: of the correlations, at most 1.
+    ``visibility``: of the correlations, at most 1, beyond what the ``receiver`` says of them.
 
     ``reduced_chi2``: misfit per degree of freedom, near 1 or below when the model holds.
     """
@@ -69,11 +81,12 @@ class FibreFit:
     twist: float
     visibility: float
     reduced_chi2: float
+    receiver: ReceiverModel
 
     def predicted_qber(self, angles_deg: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the error rate expected at angles (..., paddles), both bases together."""
         total = controller_rotation(angles_deg, self.retardances_rad, self.twist) @ self.rotation
-        qber: NDArray[np.float64] = 0.5 - 0.25 * self.visibility * (total[..., 0, 0] + total[..., 1, 1])
+        qber: NDArray[np.float64] = 0.5 - 0.5 * self.visibility * _agreement(self.receiver, total)
         return qber
 
 
@@ -84,16 +97,20 @@ def fit_fibre(
     retardance_tolerance: float = 0.1,
     twist_sigma: float = 0.05,
     model_sigma: float = 0.01,
+    receiver: ReceiverModel | None = None,
 ) -> FibreFit:
     """Fit J, retardances, twist and visibility to settings by least squares.
 
     ``retardance_tolerance``: relative uncertainty of the nominal retardances, a Gaussian prior and the
     spread of the starts. ``twist_sigma``: the same of the twist about 0. ``model_sigma``: what paddle
-    repeatability adds to each measured correlation. For given retardances the best J follows from linear
-    equations, so each start has the right J already. Raises NotEnoughCounts below three settings.
+    repeatability adds to each measured correlation. ``receiver``: ideal by default. For given retardances
+    the best J follows from linear equations, so each start has the right J already. Raises
+    NotEnoughCounts below three settings.
     """
     if len(settings) < 3:
         raise NotEnoughCounts(f"{len(settings)} settings do not determine a fibre, three are needed")
+    receiver = receiver or ReceiverModel.ideal()
+    analysers = receiver.correlators
     angles = np.array([setting.angles_deg for setting in settings])
     blocks = np.stack([setting.block for setting in settings])
     weights = 1 / np.sqrt(np.stack([setting.sigma for setting in settings]) ** 2 + model_sigma**2)
@@ -102,8 +119,8 @@ def fit_fibre(
     factors = product((1 - retardance_tolerance, 1.0, 1 + retardance_tolerance), repeat=paddles)
     tried = nominal * np.array(list(factors))
     controllers = controller_rotation(angles, tried[:, None, :])
-    rotations, visibilities = _linear_starts(controllers, blocks)
-    models = visibilities[:, None, None, None] * (controllers @ rotations[:, None])[..., :2, :2]
+    rotations, visibilities = _linear_starts(analysers @ controllers, blocks)
+    models = visibilities[:, None, None, None] * (analysers @ controllers @ rotations[:, None])[..., :2]
     misfits = np.sum(((models - blocks) * weights) ** 2, axis=(1, 2, 3))
 
     best = None
@@ -114,7 +131,8 @@ def fit_fibre(
             """Return the weighted misfits (..., n) of parameters (..., 3 + paddles + 2)."""
             fibre = rotation_from_vector(x[..., :3]) @ anchor
             controller = controller_rotation(angles, x[..., None, 3:-2], x[..., None, -2])
-            model = x[..., -1, None, None, None] * (controller @ fibre[..., None, :, :])[..., :2, :2]
+            seen = analysers @ controller @ fibre[..., None, :, :]
+            model = x[..., -1, None, None, None] * seen[..., :2]
             misfit = ((model - blocks) * weights).reshape(*x.shape[:-1], -1)
             prior = (x[..., 3:-2] / nominal - 1) / retardance_tolerance
             return np.concatenate((misfit, prior, x[..., -2:-1] / twist_sigma), axis=-1)
@@ -133,21 +151,28 @@ def fit_fibre(
     # The priors of retardances and twist count as data.
     freedom = blocks.size + paddles + 1 - len(x)
     retardances = tuple(float(value) for value in x[3:-2])
-    return FibreFit(rotation, retardances, float(x[-2]), float(x[-1]), 2 * cost / freedom)
+    return FibreFit(rotation, retardances, float(x[-2]), float(x[-1]), 2 * cost / freedom, receiver)
 
 
 def _linear_starts(
-    controllers: Rotation, blocks: NDArray[np.float64]
+    analysers: NDArray[np.float64], blocks: NDArray[np.float64]
 ) -> tuple[Rotation, NDArray[np.float64]]:
-    """Solve ``P R_k V J P^T = block_k`` for the first two columns of V J, and take the nearest rotations.
+    """Solve ``A R_k V J P^T = block_k`` for the first two columns of V J, and take the nearest rotations.
 
-    ``controllers``: (starts, settings, 3, 3); returns J (starts, 3, 3) and V (starts,).
+    ``analysers``: A R_k (starts, settings, 2, 3); returns J (starts, 3, 3) and V (starts,).
     """
-    rows = controllers[:, :, :2, :].reshape(len(controllers), -1, 3)
+    rows = analysers.reshape(len(analysers), -1, 3)
     u, singular, v = np.linalg.svd(np.linalg.pinv(rows) @ blocks.reshape(-1, 2), full_matrices=False)
     frame = u @ v
     third = np.cross(frame[:, :, 0], frame[:, :, 1])
     return np.concatenate((frame, third[:, :, None]), axis=2), singular.mean(axis=1)
+
+
+def _agreement(receiver: ReceiverModel, total: Rotation) -> NDArray[np.float64]:
+    """Return the correlation (...) of bits in the sender's basis, both bases together, for rotations (..., 3, 3)."""
+    weighted = receiver.basis_weights[:, None] * receiver.correlators
+    agreement: NDArray[np.float64] = np.einsum("bj,...jb->...", weighted, total[..., :2])
+    return agreement
 
 
 def best_angles(fit: FibreFit, range_deg: tuple[float, float]) -> tuple[tuple[float, ...], float]:
@@ -161,7 +186,7 @@ def best_angles(fit: FibreFit, range_deg: tuple[float, float]) -> tuple[tuple[fl
     for delta in fit.retardances_rad:
         paddle = twist_rotations(grid, fit.twist) @ retarder_rotations(grid, delta)
         total = (paddle[:, None] @ total[None, :]).reshape(-1, 3, 3)
-    score = total[:, 0, 0] + total[:, 1, 1]
+    score = _agreement(fit.receiver, total)
     paddles = len(fit.retardances_rad)
     # The last paddle varies slowest in ``total``.
     at = np.unravel_index(np.argsort(score)[::-1][:12], (len(grid),) * paddles)

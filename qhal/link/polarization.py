@@ -9,6 +9,7 @@ from qhal.errors import OutOfRange
 from qhal.link.errors import AlignmentNotReachable
 from qhal.link.estimates import ClickMatrix, QberEstimate
 from qhal.link.fibre_fit import FibreFit, Setting, best_angles, fit_fibre, measured_setting
+from qhal.link.receiver import ReceiverModel
 from qhal.link.retarders import LOOPS_121_RAD
 
 
@@ -33,9 +34,10 @@ class PolarizationAlignment:
     ``set_angles_deg``: moves the paddles and returns when they are there. ``measure``: returns the click
     matrix at the present setting (3e5 clicks are plenty; background raises the floor, so measure with
     classical light off). ``nominal_retardances_rad``: of the paddles, in the order the light passes them.
-    ``range_deg``: angles used. ``target_qber``: the error rate to reach. ``first_settings`` random settings
-    are measured, up to ``most_settings`` of them while the model does not fit; then it jumps to the best
-    angles, and refines ``refinements`` times with what was seen there.
+    ``range_deg``: angles used. ``receiver``: what splitter, analysers and detectors are, if they are not
+    even; the least error is that of this receiver then. ``target_qber``: the error rate to reach.
+    ``first_settings`` random settings are measured, up to ``most_settings`` of them while the model does not
+    fit; then it jumps to the best angles, and refines ``refinements`` times with what was seen there.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class PolarizationAlignment:
         *,
         nominal_retardances_rad: Sequence[float] = LOOPS_121_RAD,
         range_deg: tuple[float, float] = (10.0, 160.0),
+        receiver: ReceiverModel | None = None,
         target_qber: float = 0.025,
         first_settings: int = 5,
         most_settings: int = 8,
@@ -58,6 +61,7 @@ class PolarizationAlignment:
         self._set_angles_deg, self._measure = set_angles_deg, measure
         self._nominal, self._range = tuple(nominal_retardances_rad), range_deg
         self._target, self._refinements, self._restarts = target_qber, refinements, restarts
+        self._receiver = receiver
         self._first, self._most, self._largest_chi2 = first_settings, most_settings, largest_reduced_chi2
         self._rng = np.random.default_rng(seed)
 
@@ -110,4 +114,4 @@ class PolarizationAlignment:
         return measured_setting(angles, matrix), matrix.qber
 
     def _fit(self, settings: Sequence[Setting]) -> FibreFit:
-        return fit_fibre(settings, self._nominal)
+        return fit_fibre(settings, self._nominal, receiver=self._receiver)

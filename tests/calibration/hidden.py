@@ -64,8 +64,8 @@ class Case:
     """How a calibration is tried.
 
     ``draw``: a world at random. ``prepare``: bring the devices to where the calibration begins. ``devices``: name in
-    the node by role. ``truth``: what it should find, asked of the world when it has ended. ``misfits``: worlds outside the
-    model, by name, in which it must report a poor fit. ``plan``: small, so that a run takes a second at most.
+    the node by role. ``truth``: what it should find, asked of the world when it has ended. ``misfits``: worlds outside
+    the model, by name, in which it must report a poor fit. ``plan``: small, so that a run takes a second at most.
     ``before``: calibrations whose records are made first and used.
     """
 

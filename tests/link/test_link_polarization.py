@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from qhal.errors import OutOfRange
 from qhal.link.errors import AlignmentNotReachable, NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
-from qhal.link.fibre_fit import fit_fibre, measured_setting
+from qhal.link.fibre_fit import correlations, fit_fibre, measured_setting
 from qhal.link.polarization import PolarizationAlignment
+from qhal.link.receiver import ReceiverModel
 from qhal.link.retarders import LOOPS_121_RAD, controller_rotation, rotation_from_vector
 
 FLOOR = 0.012
@@ -33,17 +37,25 @@ class Bench:
         self.angles = np.deg2rad(angles + self.rng.uniform(-self.play_deg, self.play_deg, 3))
         self.moves += 1
 
-    def expected(self):
+    def turned(self):
         total = self.fibre
         for theta, delta in zip(self.angles, self.retardances, strict=True):
             axis = np.array([np.cos(2 * theta), np.sin(2 * theta), 0])
             twist = Rotation.from_rotvec([0, 0, 2 * self.twist * theta])
             total = twist * Rotation.from_rotvec(-delta * axis) * total
-        share = (1 + (1 - 2 * FLOOR) * total.apply(STATES) @ STATES.T) / 4
+        return total
+
+    def expected(self):
+        share = (1 + (1 - 2 * FLOOR) * self.turned().apply(STATES) @ STATES.T) / 4
         return self.clicks / 4 * EFFICIENCIES / EFFICIENCIES.mean() * share
 
     def measure(self):
         return ClickMatrix(self.rng.poisson(self.expected()))
+
+    def visit(self):
+        angles = self.rng.uniform(10, 160, 3)
+        self.set_angles_deg(angles)
+        return measured_setting(tuple(angles), self.measure())
 
     def align(self, **options):
         return PolarizationAlignment(self.set_angles_deg, self.measure, **options).run()
@@ -109,11 +121,7 @@ def test_a_controller_that_does_not_move_is_an_error_after_bounded_restarts():
 
 def test_a_fit_recovers_the_fibre_and_the_visibility_without_knowing_efficiencies():
     bench = Bench(9, play_deg=0.0, clicks=3e6)
-    settings = []
-    for _ in range(8):
-        angles = bench.rng.uniform(10, 160, 3)
-        bench.set_angles_deg(angles)
-        settings.append(measured_setting(tuple(angles), bench.measure()))
+    settings = [bench.visit() for _ in range(8)]
     fit = fit_fibre(settings, LOOPS_121_RAD)
     assert fit.visibility == pytest.approx(1 - 2 * FLOOR, abs=0.01)
     assert fit.retardances_rad == pytest.approx(bench.retardances, abs=0.02)
@@ -145,3 +153,104 @@ def test_dark_or_too_few_measurements_are_refused():
         fit_fibre([measured_setting((10, 20, 30), ClickMatrix(np.full((4, 4), 100)))] * 2, LOOPS_121_RAD)
     with pytest.raises(OutOfRange):
         PolarizationAlignment(lambda angles: None, Bench(1).measure, first_settings=2)
+
+
+UNEVEN = ReceiverModel(
+    directions=[[np.cos(0.15), -np.sin(0.15), 0], [0.2, np.sqrt(1 - 0.2**2 - 0.1**2), 0.1]],
+    offsets=[0.03, -0.05],
+    contrasts=[0.97, 0.9],
+    weights=[1.5, 0.9, 0.4, 1.2],
+)
+
+
+class UnevenBench(Bench):
+    """The same with a receiver that is far from even, as written out for each detector."""
+
+    def expected(self):
+        total = self.turned()
+        seen = np.empty((4, 4))
+        for state, stokes in enumerate(total.apply(STATES)):
+            for detector in range(4):
+                basis, sign = detector // 2, (1, -1)[detector % 2]
+                along = UNEVEN.directions[basis] @ (stokes * [1, 1, -1])
+                signal = UNEVEN.offsets[basis] + UNEVEN.contrasts[basis] * along
+                seen[state, detector] = UNEVEN.weights[detector] * (1 + sign * signal)
+        return self.clicks / 16 * seen
+
+
+def least_error(bench):
+    """The least error rate of an uneven bench over all rotations, by search from many starts."""
+
+    def error(vector):
+        stokes = Rotation.from_rotvec(vector).apply(STATES)
+        seen = UNEVEN.shares(stokes)
+        wrong = sum(seen[state, state ^ 1] for state in range(4))
+        return wrong / (wrong + np.trace(seen))
+
+    starts = np.random.default_rng(0).normal(size=(20, 3))
+    return min(minimize(error, start, method="Nelder-Mead").fun for start in starts)
+
+
+def test_an_uneven_receiver_is_aligned_to_its_own_floor():
+    floor = least_error(UnevenBench(0))
+    reached, predicted, chi2, chi2_without = [], [], [], []
+    for seed in range(20):
+        bench = UnevenBench(seed)
+        options = {"seed": seed, "target_qber": floor + 0.01}
+        result = bench.align(receiver=UNEVEN, **options)
+        reached.append(true_qber(bench))
+        predicted.append(float(result.fit.predicted_qber(np.array(result.angles_deg))))
+        chi2.append(result.fit.reduced_chi2)
+        settings = [bench.visit() for _ in range(8)]
+        chi2_without.append(fit_fibre(settings, LOOPS_121_RAD).reduced_chi2)
+    assert np.median(reached) < floor + 0.001
+    assert max(reached) < floor + 0.005
+    assert np.median(np.abs(np.array(predicted) - reached)) < 0.001
+    assert max(chi2) < 3
+    assert min(chi2_without) > 5
+
+
+def test_the_model_of_a_receiver_is_its_parameters():
+    states = UNEVEN.frame[[0, 0, 1, 1]] * np.array([1, -1, 1, -1])[:, None]
+    assert UNEVEN.frame @ UNEVEN.frame.T == pytest.approx(np.eye(2))
+    # Both directions are equally far from their vector of the frame.
+    own = (UNEVEN.frame * UNEVEN.directions).sum(axis=1)
+    assert own[0] == pytest.approx(own[1])
+    matrix = UNEVEN.matrix
+    assert matrix.sum() == pytest.approx(4)
+    assert matrix / matrix[0, 0] == pytest.approx(UNEVEN.shares(states) / UNEVEN.shares(states[0])[0])
+    block, _ = correlations(UNEVEN.shares(states))
+    assert block == pytest.approx(UNEVEN.correlators @ UNEVEN.frame.T)
+    assert ReceiverModel.ideal().matrix[0] == pytest.approx([0.5, 0, 0.25, 0.25])
+    for wrong in (
+        {"weights": [1, 1, 1, 0]},
+        {"contrasts": [1, 0]},
+        {"directions": np.ones((2, 3))},
+        {"offsets": [0]},
+    ):
+        with pytest.raises(OutOfRange):
+            replace(UNEVEN, **wrong)
+
+
+def test_unequal_detectors_are_weighted_out_of_the_error_rate():
+    rng = np.random.default_rng(5)
+    weights, pulls = np.array([2.0, 1.2, 0.2, 0.6]), []
+    # Errors differ from bit to bit and from basis to basis, so that weights matter.
+    even = np.array(
+        [[0.48, 0.02, 0.25, 0.25], [0.1, 0.4, 0.25, 0.25], [0.25, 0.25, 0.45, 0.05], [0.25, 0.25, 0.01, 0.49]]
+    )
+    expected = even * weights
+    truth = even[[0, 1, 2, 3], [1, 0, 3, 2]].sum() / even.sum() * 2
+    for _ in range(400):
+        found = ClickMatrix(rng.poisson(3000 * expected)).balanced_error_rate(weights)
+        pulls.append((found.value - truth) / found.standard_uncertainty)
+    assert abs(np.mean(pulls)) < 4 / 20
+    assert np.std(pulls) == pytest.approx(1, abs=4 / np.sqrt(800))
+    raw = ClickMatrix(rng.poisson(3000 * expected)).qber
+    assert abs(raw.value - truth) > 4 * raw.standard_uncertainty
+    even_weights = ClickMatrix(rng.poisson(3000 * expected))
+    assert even_weights.balanced_error_rate([1, 1, 1, 1]).value == pytest.approx(even_weights.qber.value)
+    with pytest.raises(NotEnoughCounts):
+        ClickMatrix(np.zeros((4, 4), np.int64)).balanced_error_rate(weights)
+    with pytest.raises(OutOfRange, match="4 positive"):
+        even_weights.balanced_error_rate([1, 1, 0, 1])

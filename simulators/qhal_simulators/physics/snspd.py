@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 _RESISTANCE_V_PER_UA = 0.1
 _CREEP_V_PER_UA = 0.3e-3
-_FASTEST_DARK_HZ = 1e6
+_FASTEST_DARK_HZ = 1e5
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,279 @@
+"""Noise counts of the quantum detectors for the power of a classical channel on the same fibre.
+
+Spontaneous Raman light and what leaks through filters are proportional to the classical power (Eraerds et al., New J.
+Phys. 12, 063027 (2010)); dark counts and room light are the intercept. Four-wave mixing is not, and shows as a misfit.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import bias
+from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.light import close, present
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.calibration.tags import prepare_inputs
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import DeviceError
+from qhal.records.record import Quantity, Record, Table
+from qhal.records.uncertain import from_db, systematic, uniform
+
+TABLE = "counts"
+FORMULA = "rate = n / (1 + n dead), n = background + noise power"
+_PLANCK_J_S = 6.62607015e-34
+_LIGHT_M_PER_S = 299_792_458.0
+_SETTLE_S = 0.05
+_LEAST_RATE_HZ = 1e-6
+"""A likelihood needs something to be expected."""
+
+
+class RamanPath(BaseModel):
+    """What is between launched power and counted photons, so that a Raman coefficient can be told.
+
+    ``launch_db``: from the multiplexer's input to the fibre's; ``after_db``: from the fibre's far end to the
+    detectors; ``loss_sigma_db``: standard uncertainty of these and the fibre's loss together. ``efficiency``: counts
+    for a photon at the detectors, of all together (with equal shares the mean efficiency). ``bandwidth_ghz``: noise
+    bandwidth of the quantum filter about ``frequency_thz``. ``leak_share``: of the noise that may have leaked instead,
+    at most.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    direction: Literal["co", "counter"] = "co"
+    length_km: Positive
+    loss_db_per_km: Positive
+    launch_db: float
+    after_db: float
+    loss_sigma_db: Annotated[float, Field(ge=0)] = 0.2
+    efficiency: Annotated[float, Field(gt=0, le=1)]
+    efficiency_sigma: Annotated[float, Field(ge=0)] = 0.03
+    frequency_thz: Positive
+    bandwidth_ghz: Positive
+    bandwidth_sigma_ghz: Annotated[float, Field(ge=0)] = 0.5
+    leak_share: Annotated[float, Field(ge=0, lt=1)] = 0.02
+
+    def effective_length_km(self) -> float:
+        """Return Raman power at the receiver's end over (launched power, coefficient, bandwidth)."""
+        decay = self.loss_db_per_km * math.log(10) / 10
+        if self.direction == "co":
+            return self.length_km * math.exp(-decay * self.length_km)
+        return -math.expm1(-2 * decay * self.length_km) / (2 * decay)
+
+    def bandwidth_nm_per_ghz(self) -> float:
+        """Return the width in nm of 1 GHz at the quantum frequency."""
+        return _LIGHT_M_PER_S / (self.frequency_thz * 1e12) ** 2 * 1e18
+
+
+class ClassicalNoisePlan(Plan):
+    """Powers of the classical laser, each and none at all counted for ``period_s``, ``repetitions`` times over.
+
+    Every other repetition goes down instead of up. ``power_accuracy_db``: standard uncertainty of the power that the
+    laser reports; ``pad_db`` and ``pad_sigma_db``: loss from the laser to the multiplexer's input. ``frequency_thz``
+    and ``bias_ua``: None keeps what is set. ``largest_rate_hz``: no power is set at which a detector would count more.
+    ``threshold_v``: of the tagger's inputs, if one counts. ``raman``: None gives no Raman coefficient.
+    """
+
+    powers_dbm: Annotated[tuple[float, ...], Field(min_length=2)] = (6.0, 8.0, 10.0, 11.5, 13.0)
+    repetitions: Annotated[int, Field(ge=2)] = 10
+    period_s: Annotated[float, Field(gt=0, le=10)] = 2.0
+    power_accuracy_db: Annotated[float, Field(ge=0)] = 0.2
+    pad_db: float = 26.0
+    pad_sigma_db: Annotated[float, Field(ge=0)] = 0.1
+    frequency_thz: Positive | None = None
+    bias_ua: tuple[float, ...] | None = None
+    largest_rate_hz: Positive = 1e6
+    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
+    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    threshold_v: float = 0.2
+    raman: RamanPath | None = None
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "ClassicalNoisePlan":
+        if list(self.powers_dbm) != sorted(set(self.powers_dbm)):
+            raise ValueError("powers_dbm must ascend")
+        return self
+
+    def levels(self) -> list[dict[str, int]]:
+        """Return repetitions and levels in the order of time; level 0 is without light."""
+        up = range(len(self.powers_dbm) + 1)
+        return [
+            {"repetition": n + 1, "level": level}
+            for n in range(self.repetitions)
+            for level in (up if n % 2 == 0 else reversed(up))
+        ]
+
+
+def measure(
+    run: Run,
+    plan: ClassicalNoisePlan,
+    *,
+    classical: Source,
+    detectors: Detector,
+    tagger: TimeTagger | None = None,
+    source: Source | None = None,
+    attenuator: Attenuator | None = None,
+) -> None:
+    """Count at every power of the classical laser, with the quantum source off and the attenuator closed."""
+    if source is not None:
+        source.disable()
+    close(present(attenuator))
+    classical.disable()
+    if plan.frequency_thz is not None:
+        classical.set_frequency_thz(plan.frequency_thz)
+    if tagger is not None:
+        prepare_inputs(tagger, plan.threshold_v)
+    bias(detectors, plan.bias_ua)
+    count = _counter(detectors, tagger, plan.period_s)
+    for point in run.points(TABLE, plan.levels()):
+        output_mw = _set_level(run, plan, classical, point["level"])
+        classical.device.clock.sleep_s(_SETTLE_S)
+        counts, period_s = count()
+        run.keep(
+            TABLE,
+            **point,
+            output_mw=output_mw,
+            counts=counts,
+            period_s=period_s,
+            at_s=detectors.device.clock.now_s(),
+        )
+
+
+def _counter(
+    detectors: Detector, tagger: TimeTagger | None, period_s: float
+) -> Callable[[], tuple[list[int], float]]:
+    def count() -> tuple[list[int], float]:
+        reading = detectors.read_counts(period_s) if tagger is None else tagger.read_counts(period_s)
+        return list(reading.counts), reading.period_s
+
+    return count
+
+
+def _set_level(run: Run, plan: ClassicalNoisePlan, classical: Source, level: int) -> float:
+    """Set a level and return the power that the laser reports, mW. Raises DeviceError where it would be too bright."""
+    if level == 0:
+        classical.disable()
+        return 0.0
+    wanted_dbm = plan.powers_dbm[level - 1]
+    lit = [row for row in run.rows(TABLE) if row["level"] > 0]
+    if lit:
+        per_mw = max(max(row["counts"]) / row["period_s"] / row["output_mw"] for row in lit)
+        if (rate_hz := per_mw * 10 ** (wanted_dbm / 10)) > plan.largest_rate_hz:
+            raise DeviceError(
+                f"{classical.device.name}: {wanted_dbm:g} dBm would give {rate_hz:.3g} counts/s on a detector,"
+                f" more than largest_rate_hz {plan.largest_rate_hz:g}"
+            )
+    classical.set_power_dbm(wanted_dbm)
+    if not classical.is_emitting():
+        classical.enable()
+    return float(10 ** (classical.status().model_dump()["power_dbm"] / 10))
+
+
+def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
+    """Fit each channel's line, and tell noise per milliwatt at the multiplexer's input."""
+    table, quantities, fits, noises = data[TABLE], [], [], []
+    common = systematic("dead time", 0.0, 1.0)
+    launched: Any = from_db(
+        systematic("power of the classical laser", 0.0, plan.power_accuracy_db)
+        - systematic("pad", plan.pad_db, plan.pad_sigma_db)
+    )
+    for column in range(table["counts"].shape[1]):
+        channel = column + 1
+        fitted = _fit(table, column, plan.dead_time_ns)
+        longer = _fit(table, column, plan.dead_time_ns + plan.dead_time_sigma_ns)
+        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        background, noise = (
+            value + (other.nominal_value - value.nominal_value) * common
+            for value, other in zip(fitted.values, longer.values, strict=True)
+        )
+        noises.append(noise / launched)
+        quantities += [
+            Quantity.of("classical_noise", "1/(s mW)", noises[-1], channel=channel),
+            Quantity.of("background_count_rate", "1/s", background, channel=channel),
+        ]
+    total: Any = sum(noises[1:], noises[0])
+    quantities.append(Quantity.of("total_classical_noise", "1/(s mW)", total))
+    if plan.raman is not None:
+        quantities.append(Quantity.of("raman_coefficient", "1/(km nm)", _raman(total, plan.raman)))
+    settings = {"detectors": ("bias_ua", "trigger_mv"), "classical": ("frequency_thz",)}
+    remarks = ["1 mW is at the input of the multiplexer"]
+    return Evaluation(quantities, fits, remarks, settings)
+
+
+def _raman(total: Any, path: RamanPath) -> Any:
+    """Return the share of the power that is scattered one way into a nanometre on a kilometre."""
+    photons_hz_per_mw = 1e-3 / (_PLANCK_J_S * path.frequency_thz * 1e12)
+    bandwidth_ghz = systematic("bandwidth of the filter", path.bandwidth_ghz, path.bandwidth_sigma_ghz)
+    efficiency = systematic("efficiency", path.efficiency, path.efficiency_sigma)
+    loss_db = systematic("losses", path.launch_db + path.after_db, path.loss_sigma_db)
+    raman_share = 1 - uniform("leakage", path.leak_share / 2, path.leak_share / 2)
+    seen = photons_hz_per_mw * path.effective_length_km() * path.bandwidth_nm_per_ghz()
+    return total * raman_share * from_db(loss_db) / (seen * bandwidth_ghz * efficiency)
+
+
+def _fit(table: Table, column: int, dead_time_ns: float) -> Fitted:
+    """Fit background (1/s) and noise (1/s for each mW at the laser's output) of one channel."""
+    counts, period, power = table["counts"][:, column], table["period_s"], table["output_mw"]
+
+    def model(p: Array) -> Array:
+        rate = np.maximum(p[0] + p[1] * power, _LEAST_RATE_HZ)
+        expected: Array = period * rate / (1 + rate * dead_time_ns * 1e-9)
+        return expected
+
+    dark = power == 0
+    background = (counts[dark].sum() + 0.5) / period[dark].sum()
+    noise = (counts[~dark].sum() / period[~dark].sum() - background) / power[~dark].mean()
+    return fit_counts("counts", FORMULA, model, counts, (float(background), max(float(noise), 1e-3)))
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show rates over launched power, the lines and the residuals."""
+    upper, lower = data_and_residuals(
+        figure, "classical power at the multiplexer / µW", "counts (dead time corrected) / s⁻¹"
+    )
+    plan, table = ClassicalNoisePlan(**record.inputs), record.tables[TABLE]
+    dead_s, period = plan.dead_time_ns * 1e-9, table["period_s"]
+    launched_uw = table["output_mw"] * 10 ** (-plan.pad_db / 10) * 1e3
+    channels = channels_of(record, "classical_noise")
+    for n, channel in enumerate(channels):
+        counts, fitted = table["counts"][:, n], _fit(table, n, plan.dead_time_ns)
+        # Channels stand a little apart, so that their points can be told.
+        shift = (n - (len(channels) - 1) / 2) * 0.006 * launched_uw.max()
+        corrected = 1 / (1 - counts / period * dead_s)
+        noise = record.quantity("classical_noise", channel=channel)
+        points(
+            upper,
+            launched_uw + shift,
+            counts / period * corrected,
+            np.sqrt(fitted.expected) / period * corrected,
+            n,
+            f"channel {channel}: {noise.value * 1e-3:.4g} ± {noise.uncertainty * 1e-3:.2g} s⁻¹ µW⁻¹",
+        )
+        fine = spread(launched_uw)
+        background = record.quantity("background_count_rate", channel=channel).value
+        line(upper, fine, background + noise.value * fine * 1e-3, n)
+        residuals = (counts - fitted.expected) / np.sqrt(fitted.expected)
+        points(lower, launched_uw + shift, residuals, None, n)
+    upper.set_ylim(0, None)
+    upper.legend(frameon=False, fontsize=8, loc="upper left")
+
+
+CALIBRATION = Calibration(
+    name="classical-noise",
+    title="Noise counts for the power of a classical channel",
+    method="counts against the classical laser's power, quantum laser off; line with the dark rate as intercept, dead "
+    "time corrected, maximum likelihood (noise sources: Eraerds et al. 2010)",
+    plan=ClassicalNoisePlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

@@ -1,0 +1,247 @@
+"""Detection efficiency: light of a known power, attenuated by known factors, counted.
+
+The method of ETSI GS QKD 011 (calibrated power meter, then known attenuation) with steady light: counts, less dark
+counts and corrected for dead time, over photons. A receiver that splits by polarization is calibrated with its
+polarization unknown: see :mod:`qhal.calibration.share_fit`.
+"""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from uncertainties import UFloat, umath
+
+from qhal.calibration.agreement import agree
+from qhal.calibration.bright_power import BrightLight, BrightPlan, measure_bright
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.efficiency_picture import draw
+from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
+from qhal.calibration.path_loss import PathLoss, total_loss_db
+from qhal.calibration.plan import Positive
+from qhal.calibration.run import Run
+from qhal.calibration.share_fit import Shares, counted_of, fit_shares
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.power_meter import PowerMeter
+from qhal.devices.source import Source
+from qhal.link.errors import NotEnoughCounts
+from qhal.records.record import Quantity, Table
+from qhal.records.uncertain import systematic
+
+DARK, SEARCH, COUNTS = "dark", "search", "counts"
+LEVELS_FORMULA = "counted light over attenuated power, the same at all levels"
+_SEARCH_S = 0.1
+
+
+class EfficiencyPlan(BrightPlan):
+    """Power at a meter, ``levels`` of attenuation ``level_step_db`` apart, ``settings`` of the polarization at each.
+
+    The first level is where the brightest detector counts about ``rate_hz``; ``repetitions`` times through all levels,
+    ``period_s`` each. Dark counts: ``dark_repetitions`` of ``dark_s``. ``bias_ua`` None: as it is set. ``ingress`` and
+    ``egress``: the path through the switch.
+
+    ``path``: the parts from the meter to the detectors. ``shares``: of the light by channel, with the relative standard
+    uncertainty ``share_tolerance``; with a polarization controller the sum of channels 1 and 2, of 3 and 4 counts.
+    ``dead_time_ns`` is the effective one (with recovery). ``afterpulse_probability``: that a click makes another one.
+    """
+
+    rate_hz: Positive = 2e5
+    levels: Annotated[int, Field(ge=1)] = 3
+    level_step_db: Positive = 6.0
+    settings: Annotated[int, Field(ge=2)] = 6
+    repetitions: Annotated[int, Field(ge=1)] = 2
+    period_s: Positive = 1.0
+    dark_repetitions: Annotated[int, Field(ge=1)] = 5
+    dark_s: Positive = 4.0
+    bias_ua: tuple[float, ...] | None = (25.1, 27.1, 29.4, 28.8)
+    ingress: int = 1
+    egress: int = 17
+    path: tuple[PathLoss, ...] = (
+        PathLoss(name="switch", loss_db=1.0, tolerance_db=0.1),
+        PathLoss(name="pad", loss_db=30.0, tolerance_db=0.05),
+        PathLoss(name="patch cord", loss_db=0.2, tolerance_db=0.1),
+        PathLoss(name="polarization controller", loss_db=0.2, tolerance_db=0.05),
+        PathLoss(name="receiver", loss_db=0.4, tolerance_db=0.1),
+    )
+    shares: tuple[Positive, ...] = (0.25, 0.25, 0.25, 0.25)
+    share_tolerance: Annotated[float, Field(ge=0)] = 0.01
+    dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 10.0
+    afterpulse_probability: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
+    afterpulse_uncertainty: Annotated[float, Field(ge=0)] = 0.002
+
+
+def measure(
+    run: Run,
+    plan: EfficiencyPlan,
+    *,
+    source: Source,
+    attenuator: Attenuator,
+    second_attenuator: Attenuator | None = None,
+    meter: PowerMeter,
+    switch: OpticalSwitch | None = None,
+    polarization: PolarizationController | None = None,
+    detectors: Detector,
+) -> None:
+    """Read the power, count in the dark and at all levels, and read the power once more."""
+    attenuators = present(attenuator, second_attenuator)
+    home_unknown(source, attenuators)
+    measure_bright(run, plan, "before", source, attenuators, meter, detectors, switch)
+    _count_dark(run, plan, source, attenuators, switch, detectors)
+    _count_light(run, plan, source, attenuators, switch, polarization, detectors)
+    close(attenuators)
+    measure_bright(run, plan, "after", source, attenuators, meter, detectors, switch)
+
+
+def _count_dark(
+    run: Run,
+    plan: EfficiencyPlan,
+    source: Source,
+    attenuators: tuple[Attenuator, ...],
+    switch: OpticalSwitch | None,
+    detectors: Detector,
+) -> None:
+    """Count without light: the switch keeps it away, or, without one, the source is off."""
+    close(attenuators)
+    if switch is not None:
+        switch.set_pattern({})
+    elif run.count(DARK) < plan.dark_repetitions:
+        source.disable()
+    bias(detectors, plan.bias_ua)
+    for point in run.points(DARK, [{"repetition": n} for n in range(1, plan.dark_repetitions + 1)]):
+        reading = detectors.read_counts(plan.dark_s)
+        run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
+
+
+def _count_light(
+    run: Run,
+    plan: EfficiencyPlan,
+    source: Source,
+    attenuators: tuple[Attenuator, ...],
+    switch: OpticalSwitch | None,
+    polarization: PolarizationController | None,
+    detectors: Detector,
+) -> None:
+    """Count at all levels and settings; attenuators stand still in a visit of a level."""
+    bring_up(source, plan.power_dbm, attenuators)
+    if switch is not None:
+        switch.set_pattern({plan.ingress: plan.egress})
+    clock = detectors.device.clock
+
+    def brightest() -> tuple[float, float]:
+        reading = detectors.read_counts(_SEARCH_S)
+        return max(reading.counts), reading.period_s
+
+    for point in run.points(SEARCH, [{"rate_hz": plan.rate_hz}]):
+        run.keep(SEARCH, **point, attenuation_db=approach_rate(attenuators, brightest, plan.rate_hz))
+    first_db = run.rows(SEARCH)[0]["attenuation_db"]
+    settings = range(1, plan.settings + 1) if polarization is not None else range(1)
+    wanted = [
+        {"repetition": repetition, "level": level, "setting": setting}
+        for repetition in range(1, plan.repetitions + 1)
+        for level in range(1, plan.levels + 1)
+        for setting in settings
+    ]
+    visit, before = max((row["visit"] for row in run.rows(COUNTS)), default=0), None
+    set_db: tuple[float, ...] = ()
+    for point in run.points(COUNTS, wanted):
+        here = (point["repetition"], point["level"])
+        if here != before:
+            visit, before = visit + 1, here
+            total_db = first_db + (point["level"] - 1) * plan.level_step_db
+            set_db = move(attenuators, split_evenly(total_db, attenuators))
+        if polarization is not None:
+            polarization.set_angles_deg(_angles_deg(polarization, point["setting"]))
+        clock.sleep_s(plan.settle_s)
+        reading = detectors.read_counts(plan.period_s)
+        run.keep(
+            COUNTS,
+            **point,
+            visit=visit,
+            set_db=list(set_db),
+            counts=list(reading.counts),
+            period_s=reading.period_s,
+        )
+
+
+def _angles_deg(polarization: PolarizationController, setting: int) -> tuple[float, ...]:
+    """Return angles like chance, but the same for each setting: what they do is not known anyway."""
+    limits = polarization.capabilities
+    drawn = np.random.default_rng((1, setting)).uniform(
+        limits.min_angle_deg, limits.max_angle_deg, limits.paddles
+    )
+    return tuple(round(float(angle), 1) for angle in drawn)
+
+
+def evaluate(data: Data, plan: EfficiencyPlan) -> Evaluation:
+    """Fit the counts, and compare the light of each level with the attenuated power."""
+    found, analysers = _fit(data, plan)
+    bright = BrightLight(data, plan)
+    photons, levels_fit = agree(LEVELS_FORMULA, _photons(data[COUNTS], bright, plan, found))
+    own_clicks = 1 - systematic("afterpulses", plan.afterpulse_probability, plan.afterpulse_uncertainty)
+    efficiencies = [
+        rate_hz * own_clicks / umath.exp(photons) / share
+        for rate_hz, share in zip(found.rates_hz, _shares(plan, len(found.rates_hz), analysers), strict=True)
+    ]
+    quantities = [
+        Quantity.of("detection_efficiency", "1", value, channel=n) for n, value in enumerate(efficiencies, 1)
+    ]
+    quantities += [
+        Quantity.of("dark_count_rate", "1/s", rate, channel=n) for n, rate in enumerate(found.dark_hz, 1)
+    ]
+    quantities.append(Quantity.of("photon_rate", "1/s", umath.exp(photons), level=1))
+    return Evaluation(
+        quantities,
+        [found.fit, levels_fit, bright.fit],
+        settings={"detectors": ("bias_ua", "trigger_mv")},
+        traceability=plan.traceability,
+    )
+
+
+def _fit(data: Data, plan: EfficiencyPlan) -> tuple[Shares, bool]:
+    """Return the fit of the counts, and whether the polarization was turned."""
+    analysers = bool((data[COUNTS]["setting"] > 0).any())
+    times_s = (plan.dead_time_ns * 1e-9, plan.dead_time_uncertainty_ns * 1e-9)
+    return fit_shares(counted_of(data[COUNTS], data[DARK]), *times_s, analysers=analysers), analysers
+
+
+def _photons(table: Table, bright: BrightLight, plan: EfficiencyPlan, found: Shares) -> list[UFloat]:
+    """Return logarithms of the photons per second in the first visit, as each visit tells them."""
+    loss_db = total_loss_db(plan.path)
+    _, first_rows = np.unique(table["visit"], return_index=True)
+    estimates = []
+    for row, strength in zip(first_rows, found.strengths, strict=True):
+        estimates.append(bright.log_photon_rate(table["set_db"][row], loss_db) - umath.log(strength))
+    return estimates
+
+
+def _shares(plan: EfficiencyPlan, channels: int, analysers: bool) -> list[UFloat]:
+    """Return the share of the light that each channel's rate refers to: its own, or that of its analyser."""
+    if len(plan.shares) != channels:
+        raise NotEnoughCounts(f"shares of {len(plan.shares)} channels for {channels} detectors")
+    if not analysers:
+        return [
+            share * systematic(f"share of channel {n}", 1.0, plan.share_tolerance)
+            for n, share in enumerate(plan.shares, 1)
+        ]
+    found = []
+    for first in range(0, channels, 2):
+        off = systematic(f"share of channels {first + 1} and {first + 2}", 1.0, plan.share_tolerance)
+        found += [sum(plan.shares[first : first + 2]) * off] * 2
+    return found
+
+
+CALIBRATION = Calibration(
+    name="detection-efficiency",
+    title="Detection efficiency",
+    method="counts over photons; power meter, then known attenuation (ETSI GS QKD 011); maximum likelihood",
+    plan=EfficiencyPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+    uses=("attenuator-curve",),
+)

@@ -1,0 +1,265 @@
+"""Efficiency of superconducting detectors against their bias current, in weak steady light.
+
+The count rate, less the dark one at the same current, rises with the bias and saturates where every absorbed photon
+makes a pulse. The curve is a sigmoid; the logistic function is used, ``1 / (1 + exp(-(I - knee) / width))``, which
+tells by how much the plateau is missed. Whether it describes the detector is tested.
+"""
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from scipy import special
+from uncertainties import umath
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.light import attenuate, bring_up, close, present
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.calibration.steady_light import even_out
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.source import Source
+from qhal.link.errors import NotEnoughCounts
+from qhal.records.record import Quantity, Record
+from qhal.records.uncertain import systematic, uniform
+
+DARK, LIGHT, SWEEP = "dark", "light", "sweep"
+FORMULA = "rate = dark(I) + plateau power / (1 + exp(-(I - knee) / width))"
+_COUNT_S = 0.1
+_FEW = 20
+_LEAST_EXPECTED = 1e-9
+
+
+class EfficiencyBiasPlan(Plan):
+    """Bias currents from ``first_share`` to ``last_share`` of the operating ones in ``step_share``, for all together.
+
+    ``operating_ua``: None takes the currents that are set. In each of ``repetitions`` all currents are counted for
+    ``period_s`` without light, then with light that makes ``rate_hz`` on the mean detector at the operating point;
+    every other repetition goes down. ``saturated``: share of the plateau at which the efficiency counts as saturated.
+    ``departure``: how far a real curve may be from the model near the plateau, as a share of it (rectangular).
+    ``power_dbm`` None keeps what is set.
+    """
+
+    operating_ua: tuple[float, ...] | None = None
+    first_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    last_share: Annotated[float, Field(gt=0, le=1.1)] = 1.0
+    step_share: Annotated[float, Field(gt=0, lt=0.2)] = 0.025
+    repetitions: Annotated[int, Field(ge=2)] = 4
+    period_s: Annotated[float, Field(gt=0, le=10)] = 1.0
+    rate_hz: Positive = 1e5
+    saturated: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
+    departure: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
+    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
+    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    power_dbm: float | None = None
+
+    @model_validator(mode="after")
+    def _enough(self) -> "EfficiencyBiasPlan":
+        if len(self.shares()) < 6:
+            raise ValueError("first_share, last_share and step_share give fewer than 6 currents")
+        return self
+
+    def shares(self) -> list[float]:
+        """Return the currents as shares of the operating ones."""
+        count = int(np.floor((self.last_share - self.first_share) / self.step_share + 1e-9)) + 1
+        return [round(self.first_share + n * self.step_share, 6) for n in range(max(count, 0))]
+
+    def points(self) -> list[dict[str, float]]:
+        """Return repetitions, whether there is light, and shares, in the order of time."""
+        return [
+            {"repetition": n + 1, "lit": lit, "share": share}
+            for n in range(self.repetitions)
+            for lit in (0, 1)
+            for share in (self.shares() if n % 2 == 0 else reversed(self.shares()))
+        ]
+
+
+def measure(
+    run: Run,
+    plan: EfficiencyBiasPlan,
+    *,
+    source: Source,
+    attenuator: Attenuator,
+    second_attenuator: Attenuator | None = None,
+    polarization: PolarizationController | None = None,
+    detectors: Detector,
+) -> None:
+    """Find the light at the operating point, then count at all currents without and with it."""
+    attenuators = present(attenuator, second_attenuator)
+    source.disable()
+    close(attenuators)
+    if not run.rows(DARK):
+        operating_ua = plan.operating_ua or detectors.status().model_dump()["bias_ua"]
+        bias(detectors, operating_ua)
+        reading = detectors.read_counts(plan.period_s)
+        run.keep(DARK, bias_ua=list(operating_ua), counts=list(reading.counts), period_s=reading.period_s)
+    dark = run.rows(DARK)[0]
+    bias(detectors, dark["bias_ua"])
+    bring_up(source, plan.power_dbm, attenuators)
+    if not run.rows(LIGHT):
+        attenuation_db, angles_deg = _find_light(plan, attenuators, detectors, dark), [0.0]
+        if polarization is not None:
+            even_out(polarization, detectors)
+            angles_deg = list(polarization.read_angles_deg())
+        run.keep(LIGHT, attenuation_db=attenuation_db, angles_deg=angles_deg)
+    light = run.rows(LIGHT)[0]
+    if polarization is not None:
+        polarization.set_angles_deg(light["angles_deg"])
+    attenuate(light["attenuation_db"], attenuators)
+    for point in run.points(SWEEP, plan.points()):
+        power_mw = _set_light(source, bool(point["lit"]))
+        currents = [round(point["share"] * each, 3) for each in dark["bias_ua"]]
+        bias(detectors, currents)
+        reading = detectors.read_counts(plan.period_s)
+        run.keep(
+            SWEEP,
+            **point,
+            bias_ua=currents,
+            power_mw=power_mw,
+            counts=list(reading.counts),
+            period_s=reading.period_s,
+            at_s=detectors.device.clock.now_s(),
+        )
+
+
+def _find_light(
+    plan: EfficiencyBiasPlan, attenuators: tuple[Attenuator, ...], detectors: Detector, dark: dict[str, Any]
+) -> float:
+    """Return the attenuation that gives the wanted rate at the operating point, dB."""
+
+    def count() -> tuple[float, float]:
+        reading = detectors.read_counts(_COUNT_S)
+        return float(sum(reading.counts)), reading.period_s
+
+    channels = len(dark["counts"])
+    return approach_rate(attenuators, count, plan.rate_hz * channels, sum(dark["counts"]) / dark["period_s"])
+
+
+def _set_light(source: Source, lit: bool) -> float:
+    """Turn the source on or off and return the power that it reports, mW."""
+    if not lit:
+        source.disable()
+        return 0.0
+    if not source.is_emitting():
+        source.enable()
+    return float(10 ** (source.status().model_dump()["power_dbm"] / 10))
+
+
+def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
+    """Fit each channel's curve; tell where it saturates and how near the operating point is to the plateau."""
+    quantities, fits, remarks = [], [], []
+    common = systematic("dead time", 0.0, 1.0)
+    beyond = math.log(plan.saturated / (1 - plan.saturated))
+    for column in range(data[SWEEP]["counts"].shape[1]):
+        channel, operating_ua = column + 1, float(data[DARK]["bias_ua"][0][column])
+        fitted, _ = _fit(data, column, plan.dead_time_ns)
+        longer, _ = _fit(data, column, plan.dead_time_ns + plan.dead_time_sigma_ns)
+        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        knee, width = (
+            value + (other.nominal_value - value.nominal_value) * common
+            for value, other in zip(fitted.values[:2], longer.values[:2], strict=True)
+        )
+        saturation: Any = knee + width * beyond
+        ratio = 1 / (1 + umath.exp(-(operating_ua - knee) / width))
+        ratio = ratio + uniform("departure from the model", 0.0, plan.departure)
+        quantities += [
+            Quantity.of("saturation_bias", "uA", saturation, channel=channel, share=plan.saturated),
+            Quantity.of("plateau_ratio", "1", ratio, channel=channel, bias_ua=operating_ua),
+            Quantity.of("knee_bias", "uA", knee, channel=channel),
+            Quantity.of("knee_width", "uA", width, channel=channel),
+        ]
+        highest_ua = float(data[SWEEP]["bias_ua"][:, column].max())
+        if saturation.nominal_value > highest_ua:
+            remarks.append(
+                f"channel {channel}: {plan.saturated:.1%} of the plateau is not reached up to {highest_ua:g} uA;"
+                f" where it is, is extrapolated"
+            )
+    return Evaluation(quantities, fits, remarks, {"detectors": ("trigger_mv",)})
+
+
+def _fit(data: Data, column: int, dead_time_ns: float) -> tuple[Fitted, NDArray[np.bool_]]:
+    """Fit knee and width (uA), plateau (1/(s mW)), and dark rates (1/s) of one channel; return which rows were fitted.
+
+    Dark rates of fewer than 20 counts are taken as they are: to the light's counts they do nothing, and the goodness of
+    the fit does not count them.
+    """
+    table = data[SWEEP]
+    counts, period = table["counts"][:, column].astype(np.float64), table["period_s"]
+    current, power = table["bias_ua"][:, column], table["power_mw"]
+    currents, which = np.unique(current, return_inverse=True)
+    dark, lit = power == 0, power > 0
+    dark_counts, live_s = np.bincount(which[dark], counts[dark]), np.bincount(which[dark], period[dark])
+    dark_hz = dark_counts / live_s
+    free = dark_counts >= _FEW
+    light = (np.bincount(which[lit], counts[lit] / period[lit] / power[lit])) / np.bincount(which[lit])
+    light = light - dark_hz / power[lit].mean()
+    plateau = float(np.sort(light)[-3:].mean())
+    if plateau <= 0:
+        raise NotEnoughCounts(f"channel {column + 1}: no more counts with light than without")
+    knee_ua = float(np.interp(0.5 * plateau, np.maximum.accumulate(light), currents))
+    fitted = lit | free[which]
+
+    def model(p: Array) -> Array:
+        dark_at = dark_hz.copy()
+        dark_at[free] = p[3:]
+        rate = dark_at[which] + p[2] * power * logistic((current - p[0]) / p[1])
+        expected: Array = np.maximum(period * rate / (1 + rate * dead_time_ns * 1e-9), _LEAST_EXPECTED)
+        return expected[fitted]
+
+    start = (knee_ua, 0.05 * float(currents[-1]), plateau, *dark_hz[free])
+    low = [-np.inf, 1e-3, *[0.0] * (len(start) - 2)]
+    found = fit_counts("counts", FORMULA, model, counts[fitted], start, (low, [np.inf] * len(start)))
+    return found, fitted
+
+
+def logistic(x: Array) -> Array:
+    """Return ``1 / (1 + exp(-x))``."""
+    risen: Array = special.expit(x)
+    return risen
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show efficiencies relative to the plateau, their models, and where they saturate."""
+    upper, lower = data_and_residuals(figure, "bias current / µA", "efficiency / plateau")
+    data, plan = Data(record.tables), EfficiencyBiasPlan(**record.inputs)
+    table = data[SWEEP]
+    power, period = table["power_mw"], table["period_s"]
+    lit = power > 0
+    for n, channel in enumerate(channels_of(record, "saturation_bias")):
+        fitted, rows = _fit(data, n, plan.dead_time_ns)
+        knee, width, plateau = (value.nominal_value for value in fitted.values[:3])
+        current, counts = table["bias_ua"][:, n], table["counts"][:, n]
+        expected = np.ones(len(counts))
+        expected[rows] = fitted.expected
+        full, alive = plateau * power[lit], 1 - counts[lit] / period[lit] * plan.dead_time_ns * 1e-9
+        # What is left of the counts without the fitted light is the dark rate.
+        risen = logistic((current[lit] - knee) / width)
+        light = risen + (counts[lit] - expected[lit]) / (period[lit] * alive * full)
+        found = record.quantity("saturation_bias", channel=channel)
+        label = f"channel {channel}: {plan.saturated:.0%} at {found.value:.2f} ± {found.uncertainty:.2g} µA"
+        points(upper, current[lit], light, np.sqrt(expected[lit]) / (period[lit] * alive * full), n, label)
+        fine = spread(current)
+        line(upper, fine, logistic((fine - knee) / width), n)
+        upper.axvline(found.value, color=COLOURS[n % len(COLOURS)], linewidth=0.6, linestyle=":")
+        points(lower, current[lit], ((counts - expected) / np.sqrt(expected))[lit], None, n)
+    upper.legend(frameon=False, fontsize=8, loc="lower right")
+
+
+CALIBRATION = Calibration(
+    name="efficiency-bias",
+    title="Efficiency of the detectors against their bias",
+    method="counts against bias current with and without weak steady light; logistic saturation curve, dead time "
+    "corrected, maximum likelihood",
+    plan=EfficiencyBiasPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

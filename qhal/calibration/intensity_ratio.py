@@ -1,0 +1,259 @@
+"""Intensities of decoy and vacuum over that of the signal, in the pattern that a transmitter plays.
+
+Clicks are sorted by the intensity of their symbol, and by that of the symbol before. With Poissonian light a symbol of
+intensity i clicks with ``1 - exp(-(s r_i + d t))``: s the signal's mean number of photo-electrons in the window of
+length t, r_i the ratio, d the dark count rate. That the symbol before makes no difference is tested (the pattern effect
+of modulators and their drivers: Yoshino et al., npj Quantum Inf. 4, 8 (2018)). So is that clicks just before a vacuum's
+window are dark counts and what a closed carver lets through, for afterpulses would look like light of the vacuum.
+"""
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.draw import data_and_residuals, points
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.light import attenuate, bring_up, close
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.calibration.symbol_counts import count_symbols
+from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.link.errors import NotEnoughCounts
+from qhal.link.modulation import (
+    IntensityModulator,
+    PhaseModulator,
+    TransmitterCalibration,
+    waveforms,
+)
+from qhal.link.pattern import SymbolPattern, bb84_pattern
+from qhal.link.skew import Receiver, estimate_skews_ps
+from qhal.link.sync import SymbolClock
+from qhal.records.record import Quantity, Record
+from qhal.records.uncertain import nominal, systematic
+from qhal.tags.batch import TagBatch
+
+FORMULA = "clicked = live (1 - exp(-(s r + dark t)))"
+INTENSITIES = ("signal", "decoy", "vacuum")
+_CHANNELS = (1, 2, 3, 4)
+_CARVE_SAMPLES = 2
+
+
+class Volts(BaseModel):
+    """A modulator at the generator's connector, as the calibration ``modulator`` finds it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    v0_v: float = 0.0
+    vpi_v: Positive = 2.0
+    extinction_db: Positive = 30.0
+
+
+class IntensityRatioPlan(Plan):
+    """The pattern and how long it is looked at.
+
+    ``pattern_seed``, ``symbols`` and ``fractions`` (of signal, decoy, vacuum): of a BB84 pattern with a symbol each
+    ``period_ps``, in ``samples_per_symbol``. It is played with ``carver``, ``decoy`` and ``polarization`` modulators as
+    they are known; ``decoy_ratio`` is what is wanted. The light is recorded ``repetitions`` times for ``row_s``, at
+    a mean rate ``rate_hz`` of the brightest detector. ``window_ps`` lies about the pulse, and clicks in the
+    ``quiet_ps`` before a vacuum's window are compared with dark counts and light that a closed carver lets through, at
+    most ``carver_leak`` of the open one's. ``hold_off_ps``: time after a click in which a detector may be dead, at
+    least. ``dark_s``: of counting without light. ``power_dbm``, ``bias_ua``: None keeps what
+    is set. ``threshold_v``: of the tagger's inputs 1 to 4, which are those of the states.
+    """
+
+    pattern_seed: int = 1
+    symbols: Annotated[int, Field(ge=1024)] = 16384
+    fractions: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    period_ps: Positive = 10_000.0
+    samples_per_symbol: Annotated[int, Field(ge=4)] = 12
+    carver: Volts = Volts()
+    decoy: Volts = Volts()
+    polarization: Volts = Volts()
+    decoy_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    repetitions: Annotated[int, Field(ge=2)] = 10
+    row_s: Annotated[float, Field(gt=0, le=10)] = 2.0
+    rate_hz: Positive = 4e5
+    window_ps: Positive = 3000.0
+    quiet_ps: Positive = 2500.0
+    carver_leak: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    hold_off_ps: Positive = 40_000.0
+    dark_s: Positive = 10.0
+    power_dbm: float | None = None
+    bias_ua: tuple[float, ...] | None = None
+    threshold_v: float = 0.2
+
+    @model_validator(mode="after")
+    def _fits(self) -> "IntensityRatioPlan":
+        if self.window_ps + self.quiet_ps > self.period_ps:
+            raise ValueError("window_ps and quiet_ps do not fit into period_ps")
+        return self
+
+    def pattern(self) -> SymbolPattern:
+        """Return the pattern. Raises OutOfRange when the shares of the symbols do not come out even."""
+        intensities = (
+            1.0,
+            self.decoy_ratio,
+            min(self.decoy_ratio / 2, 10 ** (-self.decoy.extinction_db / 10)),
+        )
+        return bb84_pattern(
+            self.pattern_seed,
+            self.symbols,
+            self.fractions,
+            period_ps=self.period_ps,
+            mean_photon_numbers=intensities,
+        )
+
+    def volts(self) -> dict[int, Array]:
+        """Return the waveforms of the generator's channels; the randomiser's changes no intensity."""
+        carver, decoy = (
+            IntensityModulator(each.v0_v, each.vpi_v, each.extinction_db)
+            for each in (self.carver, self.decoy)
+        )
+        polarization = PhaseModulator(self.polarization.v0_v, self.polarization.vpi_v)
+        transmitter = TransmitterCalibration(decoy, carver, polarization, PhaseModulator(0.0, 2.0))
+        return dict(waveforms(self.pattern(), transmitter, self.samples_per_symbol, _CARVE_SAMPLES))
+
+
+def measure(
+    run: Run,
+    plan: IntensityRatioPlan,
+    *,
+    source: Source,
+    generator: PatternGenerator,
+    attenuator: Attenuator,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Count in the dark, then record the pattern and keep counts by intensity."""
+    prepare_inputs(tagger, plan.threshold_v, _CHANNELS)
+    source.disable()
+    close([attenuator])
+    bias(detectors, plan.bias_ua)
+    for point in run.points("dark", [{"repetition": 1}]):
+        batch = record_tags(tagger, plan.dark_s)
+        run.keep(
+            "dark", **point, counts=[batch.counts().get(n, 0) for n in _CHANNELS], live_s=batch.live_time_s()
+        )
+    bring_up(source, plan.power_dbm, [attenuator])
+    generator.play(plan.volts(), plan.samples_per_symbol / plan.period_ps * 1e12)
+    if not run.rows("light"):
+        dark = run.rows("dark")[0]
+
+        def count() -> tuple[float, float]:
+            reading = detectors.read_counts(0.2)
+            return max(reading.counts), reading.period_s
+
+        attenuation_db = approach_rate(
+            [attenuator], count, plan.rate_hz, max(dark["counts"]) / dark["live_s"]
+        )
+        run.keep("light", attenuation_db=attenuation_db)
+    attenuate(run.rows("light")[0]["attenuation_db"], [attenuator])
+    pattern = plan.pattern()
+    for point in run.points("symbols", [{"repetition": n + 1} for n in range(plan.repetitions)]):
+        batch = record_tags(tagger, plan.row_s)
+        run.keep("symbols", **point, **_counted(batch, pattern, plan), at_s=tagger.device.clock.now_s())
+
+
+def _counted(batch: TagBatch, pattern: SymbolPattern, plan: IntensityRatioPlan) -> dict[str, Any]:
+    """Return counts by intensity and intensity before. Raises SynchronisationFailed, NotEnoughCounts."""
+    skews_ps, _ = estimate_skews_ps(batch, _CHANNELS, plan.period_ps)
+    clock = SymbolClock(pattern, Receiver(_CHANNELS, skews_ps), window_ps=plan.window_ps)
+    parts = clock.push(batch) + clock.finish()
+    counts = count_symbols(parts, pattern, math.ceil(plan.hold_off_ps / plan.period_ps), plan.quiet_ps)
+    return {
+        "live": counts.live.tolist(),
+        "clicked": counts.clicked.tolist(),
+        "quiet_live": counts.quiet_live.tolist(),
+        "quiet": counts.quiet.tolist(),
+    }
+
+
+def evaluate(data: Data, plan: IntensityRatioPlan) -> Evaluation:
+    """Fit the two ratios, the light of each row and the dark count rate to all counts at once."""
+    fitted = _fit(data, plan)
+    decoy, vacuum, leak = fitted.values[:3]
+    # Were it background instead of the carver's leak, there would be as much of it in the window.
+    unsure = nominal(vacuum * leak) * plan.window_ps / plan.quiet_ps
+    vacuum = vacuum + systematic("clicks between the pulses", 0.0, abs(unsure))
+    quantities = [
+        Quantity.of("intensity_ratio", "1", decoy, intensity=1),
+        Quantity.of("intensity_ratio", "1", vacuum, intensity=2),
+    ]
+    return Evaluation(quantities, [fitted.fit], ["intensity 1: decoy, 2: vacuum, each over the signal's"])
+
+
+def _fit(data: Data, plan: IntensityRatioPlan) -> Fitted:
+    """Fit ratios, leak, dark count rate and the light of each row.
+
+    The order of the counts is clicked (rows, 3, 3), quiet (rows, 3), dark.
+    """
+    table, dark = data["symbols"], data["dark"]
+    live, clicked = table["live"].astype(np.float64), table["clicked"].astype(np.float64)
+    quiet_live, dark_s = table["quiet_live"].astype(np.float64), float(dark["live_s"][0])
+    if clicked.sum() == 0:
+        raise NotEnoughCounts("no click in a window of the pattern")
+
+    def model(p: Array) -> Array:
+        ratio, leak, dark_hz, light = np.array([1.0, p[0], p[1]]), p[2], p[3], p[4:]
+        mean = light[:, None, None] * ratio[:, None] + dark_hz * plan.window_ps * 1e-12
+        between = light[:, None] * ratio[2] * leak + dark_hz * plan.quiet_ps * 1e-12
+        expected: Array = np.concatenate(
+            (
+                (live * -np.expm1(-mean)).ravel(),
+                (quiet_live * -np.expm1(-between)).ravel(),
+                [dark_hz * dark_s],
+            )
+        )
+        return np.maximum(expected, 1e-9)
+
+    dark_counts = float(dark["counts"][0].sum())
+    gains = clicked.sum(axis=(0, 2)) / live.sum(axis=(0, 2))
+    largest = plan.carver_leak * plan.quiet_ps / (_CARVE_SAMPLES * plan.period_ps / plan.samples_per_symbol)
+    start = (gains[1] / gains[0], max(gains[2] / gains[0], 1e-6), largest / 10, (dark_counts + 0.5) / dark_s)
+    light = clicked[:, 0].sum(axis=1) / live[:, 0].sum(axis=1)
+    counts = np.concatenate((clicked.ravel(), table["quiet"].ravel(), [dark_counts]))
+    bounds = ([0.0] * (4 + len(light)), [1.0, 1.0, largest, np.inf] + [np.inf] * len(light))
+    return fit_counts("counts", FORMULA, model, counts, [float(x) for x in (*start, *light)], bounds)
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the probability of a click by intensity and by the intensity before, and how far the model is off."""
+    upper, lower = data_and_residuals(figure, "", "clicks per symbol")
+    plan, data = IntensityRatioPlan(**record.inputs), Data(record.tables)
+    expected = _fit(data, plan).expected
+    live, clicked = data["symbols"]["live"].sum(axis=0), data["symbols"]["clicked"].sum(axis=0)
+    model = expected[: data["symbols"]["clicked"].size].reshape(-1, 3, 3).sum(axis=0)
+    for number, name in enumerate(INTENSITIES):
+        place = number * 4 + np.arange(3)
+        sigma = np.sqrt(model[number]) / live[number]
+        points(upper, place, clicked[number] / live[number], sigma, number, name)
+        upper.plot(place, model[number] / live[number], color="0.4", linewidth=0.8)
+        points(lower, place, (clicked[number] - model[number]) / np.sqrt(model[number]), None, number)
+    upper.set_yscale("log")
+    upper.legend(frameon=False, fontsize=8)
+    lower.set_xticks(
+        [number * 4 + n for number in range(3) for n in range(3)],
+        [f"{name}\nafter {before}" for name in INTENSITIES for before in INTENSITIES],
+        fontsize=7,
+    )
+
+
+CALIBRATION = Calibration(
+    name="intensity-ratio",
+    title="Intensities of decoy and vacuum over the signal's",
+    method="click histograms by intensity and the intensity before, over a known pattern; maximum likelihood",
+    plan=IntensityRatioPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

@@ -1,0 +1,176 @@
+"""Intervals between the tags of one channel, and how a detector's hazard shows in them.
+
+A click resets the detector, so that in light without structure the intervals are independent, and their hazard (clicks
+per second of those intervals that have lasted so long) is the efficiency as it comes back, times the rate of the light,
+and the afterpulses. Counts per bin over those at risk in it are independent, too.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from qhal.calibration.draw import COLOURS, line, points
+from qhal.calibration.fit import Array
+from qhal.calibration.run import Run
+from qhal.calibration.tags import record_tags
+from qhal.devices.time_tagger import TimeTagger
+from qhal.link.errors import NotEnoughCounts
+from qhal.records.record import Table
+from qhal.tags.batch import TagBatch
+
+TABLE = "intervals"
+_GROWTH = 0.05
+"""Width of a group of bins over its distance from the first counts: fine where the hazard changes quickly."""
+_FIRST, _SOME = 3, 40
+"""Counts that tell where they begin, and that a group at the edge should have: a likelihood of less is not Gaussian."""
+_FWHM_PER_SIGMA = 2.354820045
+_ROOT_2_PI = 2.5066282746310002
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Intervals:
+    """Groups of bins of one channel: edges (one more than groups, ns), counts, and mean number of intervals at risk.
+
+    ``tail_counts``, ``tail_ns``: by repetition, intervals that outlast all bins and how long they do so, together.
+    """
+
+    edges_ns: Array
+    counts: Array
+    at_risk: Array
+    tail_counts: Array
+    tail_ns: Array
+
+    @property
+    def middle_ns(self) -> Array:
+        """Middle of each group."""
+        middle: Array = (self.edges_ns[1:] + self.edges_ns[:-1]) / 2
+        return middle
+
+    @property
+    def hazard_per_ns(self) -> Array:
+        """Measured hazard."""
+        hazard: Array = self.counts / (self.at_risk * np.diff(self.edges_ns))
+        return hazard
+
+    @property
+    def rate_per_ns(self) -> float:
+        """Rate of clicks long after one."""
+        return float(self.tail_counts.sum() / self.tail_ns.sum())
+
+    def expected(self, cumulated: Array) -> Array:
+        """Return the counts that a hazard, cumulated up to each edge, lets expect."""
+        counts: Array = self.at_risk * np.diff(cumulated)
+        return counts
+
+
+def keep_intervals(run: Run, tagger: TimeTagger, repetitions: int, period_s: float, range_ns: float) -> None:
+    """Record tags of all inputs and keep histograms of their intervals, a row for each repetition."""
+    bin_ps = tagger.capabilities.resolution_ps
+    bins = round(range_ns * 1e3 / bin_ps)
+    for point in run.points(TABLE, [{"repetition": n} for n in range(repetitions)]):
+        batch = record_tags(tagger, period_s)
+        found = [
+            histogram(batch, channel, bin_ps, bins) for channel in range(1, tagger.capabilities.channels + 1)
+        ]
+        run.keep(
+            TABLE,
+            **point,
+            bin_ps=bin_ps,
+            period_s=batch.live_time_s(),
+            counts=[each[0].tolist() for each in found],
+            tail_counts=[each[1] for each in found],
+            tail_ns=[each[2] for each in found],
+        )
+
+
+def histogram(batch: TagBatch, channel: int, bin_ps: int, bins: int) -> tuple[NDArray[np.int64], int, float]:
+    """Return counts of intervals of 0, 1, ... bins, and number and further duration (ns) of the longer ones.
+
+    An interval in which the tagger paused is none. An interval of n bins lasted from n - 1 to n + 1 bins, n on average.
+    """
+    times = batch.times_ps[batch.channels == channel]
+    whole = np.ones(max(len(times) - 1, 0), np.bool_)
+    places = np.searchsorted(times, [gap.start_ps for gap in batch.gaps if gap.concerns(channel)])
+    whole[places[(places > 0) & (places < len(times))] - 1] = False
+    intervals = np.diff(times)[whole] // bin_ps
+    short = intervals < bins
+    counts = np.bincount(intervals[short], minlength=bins)
+    beyond = intervals[~short]
+    return counts, len(beyond), float((beyond - bins + 0.5).sum() * bin_ps * 1e-3)
+
+
+def read(table: Table, column: int, dead_ns: float | None = None) -> Intervals:
+    """Return the intervals of a channel, all repetitions together. Raises NotEnoughCounts when there are hardly any.
+
+    ``dead_ns``: about the dead time, to be the middle of a group. If it is at the end of one, hardly any counts are
+    expected in this group, and a likelihood near nothing promises more of the dead time than the counts can tell.
+    """
+    bin_ns = float(table["bin_ps"][0]) * 1e-3
+    counts = table["counts"][:, column].sum(axis=0).astype(np.float64)
+    tails = table["tail_counts"][:, column].astype(np.float64)
+    if counts.sum() < 100 or tails.min() < 10:
+        raise NotEnoughCounts(
+            f"channel {column + 1}: {counts.sum():.0f} intervals up to {len(counts) * bin_ns:g} ns, "
+            f"{tails.min():.0f} longer ones in the least of {len(table)} repetitions: 100 and 10 are needed"
+        )
+    at_risk = tails.sum() + counts.sum() - np.cumsum(counts) + counts / 2
+    risen = np.cumsum(counts)
+    first = int(np.argmax(risen >= _FIRST))
+    step = max(1, int(np.argmax(risen >= _SOME)) - first)
+    place = step if dead_ns is None else round(dead_ns / bin_ns - step / 2) % step or step
+    starts = [0]
+    while place < len(counts):
+        starts.append(place)
+        place += max(step, int(_GROWTH * (place - first)))
+    widths = np.diff([*starts, len(counts)])
+    return Intervals(
+        (np.array([*starts, len(counts)]) - 0.5) * bin_ns,
+        np.add.reduceat(counts, starts),
+        np.add.reduceat(at_risk, starts) / widths,
+        tails,
+        table["tail_ns"][:, column].astype(np.float64),
+    )
+
+
+def cumulated_edge(since_ns: Array, sigma_ns: float) -> Array:
+    """Return the integral of a step at 0 that a Gaussian smears."""
+    z = since_ns / sigma_ns
+    found: Array = since_ns * special.ndtr(z) + sigma_ns * np.exp(-(z**2) / 2) / _ROOT_2_PI
+    return found
+
+
+def cumulated_decay(since_ns: Array, constant_ns: float, sigma_ns: float) -> Array:
+    """Return the integral of ``exp(-t / constant)`` from 0 on, smeared by a Gaussian."""
+    z, ratio = since_ns / sigma_ns, sigma_ns / constant_ns
+    # The product of a huge and a tiny number, by their logarithms.
+    decay = np.exp(ratio**2 / 2 - since_ns / constant_ns + special.log_ndtr(z - ratio))
+    found: Array = constant_ns * (special.ndtr(z) - decay)
+    return found
+
+
+def smearing_ns(table: Table, jitter_fwhm_ps: float) -> float:
+    """Return the standard deviation of an interval less its bin: both ends have the jitter, and a bin is rounding."""
+    bin_ps = float(table["bin_ps"][0])
+    return float(np.hypot(jitter_fwhm_ps / _FWHM_PER_SIGMA * 2**0.5, bin_ps / 12**0.5) * 1e-3)
+
+
+def draw_hazard(
+    upper: Any, lower: Any, intervals: Intervals, expected: Array, number: int, label: str
+) -> None:
+    """Draw the measured hazard, merged to points of some counts, its model (per microsecond), and residuals."""
+    exposure_us = intervals.at_risk * np.diff(intervals.edges_ns) * 1e-3
+    lit = expected > 1
+    group = np.floor(np.cumsum(expected[lit]) / max(200.0, expected.sum() / 150)).astype(np.int64)
+    group = np.unique(group, return_inverse=True)[1]
+    counts, model, exposure, place = (
+        np.bincount(group, weights[lit])
+        for weights in (intervals.counts, expected, exposure_us, intervals.middle_ns * exposure_us)
+    )
+    middle_ns = place / exposure
+    points(upper, middle_ns, counts / exposure, np.sqrt(model) / exposure, number, label)
+    line(upper, intervals.middle_ns, expected / exposure_us, number)
+    colour = COLOURS[number % len(COLOURS)]
+    lower.plot(middle_ns, (counts - model) / np.sqrt(model), ".", markersize=4, color=colour)

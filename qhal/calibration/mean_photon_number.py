@@ -1,0 +1,142 @@
+"""Mean photon number of a transmitter's pulses: mean power at a meter, then known attenuation, over the pulse rate.
+
+The first method of ETSI GS QKD 011 for it: a calibrated power meter where the light is bright, and attenuators and pads
+with known losses from there to the output. At the output itself no power meter sees anything.
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+from uncertainties import umath
+
+from qhal.calibration.bright_power import POWER, BrightLight, BrightPlan, measure_bright
+from qhal.calibration.budget_picture import budget_bars
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.draw import line, points, tidy, with_uncertainty
+from qhal.calibration.light import close, home_unknown, present
+from qhal.calibration.path_loss import PathLoss, total_loss_db
+from qhal.calibration.plan import Positive
+from qhal.calibration.power import noise_db
+from qhal.calibration.run import Run
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.power_meter import PowerMeter
+from qhal.devices.source import Source
+from qhal.errors import OutOfRange
+from qhal.records.record import Quantity, Record
+from qhal.records.uncertain import systematic
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class MeanPhotonNumberPlan(BrightPlan):
+    """Power of the pattern that plays, ``repetitions`` times, ``pause_s`` apart.
+
+    ``set_db``: set points of the attenuators in operation, in the order of the light; for these the result holds.
+    ``path``: the parts from the meter to the transmitter's output. ``pulse_rate_hz``: pulses per second, those of every
+    intensity.
+
+    ``ratios``: intensities relative to the brightest, with the standard uncertainty ``ratio_uncertainty`` each
+    (results of ``intensity-ratio``); ``probabilities``: how often the pattern has them. Empty: the mean alone.
+    """
+
+    set_db: tuple[Positive, ...] = (55.0,)
+    pulse_rate_hz: Positive = 50e6
+    repetitions: Annotated[int, Field(ge=2)] = 5
+    pause_s: Annotated[float, Field(ge=0)] = 10.0
+    path: tuple[PathLoss, ...] = (
+        PathLoss(name="switch", loss_db=1.0, tolerance_db=0.1),
+        PathLoss(name="pad", loss_db=45.0, tolerance_db=0.1),
+    )
+    ratios: tuple[Ratio, ...] = ()
+    ratio_uncertainty: Annotated[float, Field(ge=0)] = 0.002
+    probabilities: tuple[Ratio, ...] = ()
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "MeanPhotonNumberPlan":
+        if len(self.ratios) != len(self.probabilities):
+            raise ValueError(f"{len(self.ratios)} ratios, but {len(self.probabilities)} probabilities")
+        if self.ratios and (self.ratios[0] != 1.0 or abs(sum(self.probabilities) - 1) > 1e-6):
+            raise ValueError("the first of ratios must be 1, and probabilities must add up to 1")
+        return self
+
+
+def measure(
+    run: Run,
+    plan: MeanPhotonNumberPlan,
+    *,
+    source: Source,
+    attenuator: Attenuator,
+    second_attenuator: Attenuator | None = None,
+    meter: PowerMeter,
+    detectors: Detector | None = None,
+    switch: OpticalSwitch | None = None,
+) -> None:
+    """Read the power of the pattern that plays, several times."""
+    attenuators = present(attenuator, second_attenuator)
+    if len(plan.set_db) != len(attenuators):
+        raise OutOfRange(f"set_db has {len(plan.set_db)} set points for {len(attenuators)} attenuators")
+    home_unknown(source, attenuators)
+    for repetition in range(1, plan.repetitions + 1):
+        measure_bright(run, plan, str(repetition), source, attenuators, meter, detectors, switch)
+        meter.device.clock.sleep_s(plan.pause_s)
+    close(attenuators)
+
+
+def evaluate(data: Data, plan: MeanPhotonNumberPlan) -> Evaluation:
+    """Attenuate the power that was read, and divide it by photon energy and pulse rate."""
+    bright = BrightLight(data, plan)
+    log_rate = bright.log_photon_rate(plan.set_db, total_loss_db(plan.path))
+    mean = umath.exp(log_rate) / plan.pulse_rate_hz
+    quantities = [Quantity.of("mean_photon_number", "1", mean)]
+    # The brightest is 1 by definition.
+    ratios = [
+        systematic(f"ratio of intensity {n}", ratio, plan.ratio_uncertainty if n else 0.0)
+        for n, ratio in enumerate(plan.ratios)
+    ]
+    weight: Any = sum(p * ratio for p, ratio in zip(plan.probabilities, ratios, strict=True))
+    quantities += [
+        Quantity.of("intensity_photon_number", "1", mean * ratio / weight, intensity=n)
+        for n, ratio in enumerate(ratios)
+    ]
+    set_points = " and ".join(f"{each:g} dB" for each in plan.set_db)
+    return Evaluation(
+        quantities,
+        [bright.fit],
+        [f"holds with attenuators at {set_points}"],
+        {"source": ("frequency_thz", "power_dbm")},
+        traceability=plan.traceability,
+    )
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the readings, one repetition after the other, and what makes the uncertainty."""
+    left, right = figure.subplots(1, 2, width_ratios=(1, 1))
+    table, plan = record.tables[POWER], MeanPhotonNumberPlan(**record.inputs)
+    readings = table["power_dbm"].mean(axis=1)
+    number = np.arange(1, len(readings) + 1)
+    tidy(left, "repetition", "power at the meter / dBm")
+    noise = np.hypot(noise_db(table["power_dbm"]) / table["power_dbm"].shape[1] ** 0.5, plan.repeatability_db)
+    points(left, number, readings, np.full(len(readings), noise), 0, "mean of the readings, noise and moves")
+    line(left, number, np.full(len(readings), readings.mean()), 1, "mean")
+    left.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
+    mean = record.quantity("mean_photon_number")
+    budget_bars(right, mean, "contribution to the mean, relative", 100 / mean.value, "%")
+    names = ["mean", *(f"intensity {q.at['intensity']:g}" for q in record.quantities[1:])]
+    found = [f"{name}: {with_uncertainty(q)}" for name, q in zip(names, record.quantities, strict=True)]
+    right.set_title("\n".join(found), fontsize=8, loc="right")
+
+
+CALIBRATION = Calibration(
+    name="mean-photon-number",
+    title="Mean photon number at the transmitter's output",
+    method="mean power at a calibrated meter, then known attenuation (ETSI GS QKD 011)",
+    plan=MeanPhotonNumberPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+    uses=("attenuator-curve",),
+)

@@ -1,0 +1,277 @@
+"""Hold an intensity modulator at its extinction, by dithering about it, and measure how its bias drifts.
+
+The generator plays a dither about the voltage that is held. At the extinction the light has no part at the dither's own
+frequency (first harmonic), only at twice that. Off it by e, of counts n at the dither's +d, -d and 0,
+``(n- - n+) / (n+ + n- - 2 n0) = tan(pi e / Vpi) / tan(pi d / 2 Vpi)``, whatever the light and the floor are. The
+evaluation fits all counts with the curve of two-beam interference whose null moves linearly in time.
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from uncertainties import umath
+
+from qhal.calibration import staircase
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.draw import data_and_residuals, line, points, spread
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.light import attenuate, bring_up, close
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.calibration.staircase import Staircase
+from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import DeviceError
+from qhal.records.record import Quantity, Record
+from qhal.records.uncertain import systematic, to_db
+
+FORMULA = "rate = scale (Tmin + (1 - Tmin) sin^2(pi (V - null(t)) / (2 Vpi))) + dark, null linear in time"
+_MARK = 3
+_DITHER = np.array([_MARK, -1, 1, 0, -1, 1, 0], np.float64)
+"""One turn, in units of the dither: a mark by which the order is known, and two turns of the dither itself."""
+_DB = 10 / np.log(10)
+
+
+class ModulatorBiasPlan(Plan):
+    """The modulator on generator output ``channel``, held at its extinction near ``start_v`` (generator's connector).
+
+    ``held_v``: constant volts of other outputs, by channel. ``vpi_v`` with its standard uncertainty ``vpi_sigma_v``: as
+    the calibration ``modulator`` finds it. The dither is ``dither_v`` to either side, each level for ``dwell_s``. There
+    are ``steps`` of ``row_s``, and ``interval_s`` between them; after each the voltage follows by ``gain`` times the
+    error, if that is more than ``dead_band_v``. ``rate_hz``: mean rate of the brightest detector during the dither, at
+    which its dead time ``dead_time_ns`` (standard uncertainty ``dead_time_sigma_ns``) matters little. ``dark_s``: of
+    counting without light. ``power_dbm``, ``bias_ua``: None keeps what is set. ``threshold_v``: of the tagger's inputs.
+    """
+
+    channel: Annotated[int, Field(ge=1)] = 4
+    start_v: float = 2.0
+    held_v: dict[int, float] = Field(default_factory=dict)
+    vpi_v: Positive = 2.0
+    vpi_sigma_v: Annotated[float, Field(ge=0)] = 0.01
+    dither_v: Positive = 0.08
+    dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
+    steps: Annotated[int, Field(ge=3)] = 60
+    row_s: Annotated[float, Field(gt=0, le=2)] = 1.0
+    interval_s: Annotated[float, Field(ge=0, le=600)] = 10.0
+    gain: Annotated[float, Field(gt=0, le=1)] = 0.7
+    dead_band_v: Annotated[float, Field(ge=0)] = 0.003
+    rate_hz: Positive = 5e4
+    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
+    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dark_s: Positive = 5.0
+    power_dbm: float | None = None
+    bias_ua: tuple[float, ...] | None = None
+    threshold_v: float = 0.2
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ModulatorBiasPlan":
+        if self.channel in self.held_v:
+            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
+        if 4 * _MARK * self.dither_v > self.vpi_v:
+            raise ValueError(
+                f"dither_v is more than 1/{4 * _MARK} of vpi_v: that is no longer near the extinction"
+            )
+        return self
+
+    def dither(self, centre_v: float) -> Staircase:
+        """Return the dither about a voltage."""
+        return Staircase(centre_v + self.dither_v * _DITHER, self.dwell_s)
+
+
+def measure(
+    run: Run,
+    plan: ModulatorBiasPlan,
+    *,
+    source: Source,
+    generator: PatternGenerator,
+    attenuator: Attenuator,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Follow the extinction step by step. The attenuator is closed while the generator is loaded."""
+    inputs = range(1, detectors.capabilities.channels + 1)
+    clock = tagger.device.clock
+    if run.rows("hold") and run.rows("hold")[-1]["at_s"] > clock.now_s():
+        raise DeviceError(
+            f"{tagger.device.name}: the clock has begun anew since the run was interrupted; begin anew"
+        )
+    prepare_inputs(tagger, plan.threshold_v, list(inputs))
+    source.disable()
+    close([attenuator])
+    bias(detectors, plan.bias_ua)
+    for point in run.points("dark", [{"repetition": 1}]):
+        batch = record_tags(tagger, plan.dark_s)
+        counts = [batch.counts().get(n, 0) for n in inputs]
+        run.keep("dark", **point, counts=counts, live_s=batch.live_time_s())
+    bring_up(source, plan.power_dbm, [attenuator])
+    centre_v = _following_v(run, plan)
+    plan.dither(centre_v).play(generator, plan.channel, plan.held_v)
+    if not run.rows("light"):
+        dark = run.rows("dark")[0]
+
+        def count() -> tuple[float, float]:
+            reading = detectors.read_counts(0.2)
+            return max(reading.counts), reading.period_s
+
+        dark_hz = max(dark["counts"]) / dark["live_s"]
+        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
+    attenuation_db = run.rows("light")[0]["attenuation_db"]
+    attenuate(attenuation_db, [attenuator])
+    for point in run.points("hold", [{"step": n + 1} for n in range(plan.steps)]):
+        wanted_v = _following_v(run, plan)
+        if wanted_v != centre_v:
+            centre_v = wanted_v
+            close([attenuator])
+            plan.dither(centre_v).play(generator, plan.channel, plan.held_v)
+            attenuate(attenuation_db, [attenuator])
+        steps = plan.dither(centre_v)
+        folded, bin_s = staircase.fold(
+            record_tags(tagger, plan.row_s), len(inputs), steps.period_ps, len(_DITHER)
+        )
+        found = _ordered(folded, steps, plan)
+        run.keep(
+            "hold", **point, centre_v=centre_v, error_v=_error_v(found.sum(axis=0), plan),
+            counts=found.tolist(), seconds=staircase.kept_s(bin_s), at_s=clock.now_s() - plan.row_s / 2,
+        )  # fmt: skip
+        clock.sleep_s(plan.interval_s)
+
+
+def _following_v(run: Run, plan: ModulatorBiasPlan) -> float:
+    """Return where to hold next: where it was, corrected by the last row's error."""
+    rows = run.rows("hold")
+    if not rows:
+        return plan.start_v
+    centre_v, error_v = float(rows[-1]["centre_v"]), float(rows[-1]["error_v"])
+    # To the step of a tenth of a millivolt, so that an unchanged voltage is the same number.
+    return round(centre_v + plan.gain * error_v, 4) if abs(error_v) > plan.dead_band_v else centre_v
+
+
+def _ordered(folded: NDArray[np.int64], steps: Staircase, plan: ModulatorBiasPlan) -> NDArray[np.int64]:
+    """Return counts (detectors, levels) in the order played. Raises NotEnoughCounts without a dither in the light."""
+    counts = staircase.by_level(folded)
+    found = staircase.find(counts.sum(axis=0), steps.levels_v, np.array([plan.vpi_v]))
+    return np.roll(counts, -found.shift, axis=1)
+
+
+def _error_v(counts: NDArray[np.int64], plan: ModulatorBiasPlan) -> float:
+    """Return how far the null is above the centre, as the dither's harmonics tell; the mark's distance at most."""
+    low, high, middle = _sums(counts)
+    second = low + high - 2 * middle
+    reach_v = _MARK * plan.dither_v
+    if second <= 0:  # no curvature seen: by far the wrong place, or chance
+        return reach_v if low > high else -reach_v
+    tangent = (low - high) / second * np.tan(np.pi * plan.dither_v / (2 * plan.vpi_v))
+    return float(np.clip(plan.vpi_v / np.pi * np.arctan(tangent), -reach_v, reach_v))
+
+
+def _error_sigma_v(counts: NDArray[np.int64], plan: ModulatorBiasPlan) -> float:
+    """Return the standard uncertainty of :func:`_error_v` from Poisson counts."""
+    low, high, middle = _sums(counts)
+    second = max(low + high - 2 * middle, 1.0)
+    ratio = (low - high) / second
+    variance = ((low + high) * (1 + ratio**2) + 4 * middle * ratio**2) / second**2 - 2 * ratio**2 / second
+    slope = np.tan(np.pi * plan.dither_v / (2 * plan.vpi_v))
+    return float(plan.vpi_v / np.pi * slope / (1 + (ratio * slope) ** 2) * np.sqrt(variance))
+
+
+def _sums(counts: NDArray[np.int64]) -> tuple[float, float, float]:
+    """Return the counts below, above and at the centre; each is played twice in a turn."""
+    low, high, middle = (float(counts[each == _DITHER].sum()) for each in (-1, 1, 0))
+    return low, high, middle
+
+
+def evaluate(data: Data, plan: ModulatorBiasPlan) -> Evaluation:
+    """Fit a null that moves linearly in time, and the floor, to the counts of all steps."""
+    fitted = _fit(data, plan, plan.vpi_v, plan.dead_time_ns)
+    shifted = {
+        "Vpi": _fit(data, plan, plan.vpi_v + plan.vpi_sigma_v, plan.dead_time_ns),
+        "dead time": _fit(data, plan, plan.vpi_v, plan.dead_time_ns + plan.dead_time_sigma_ns),
+    }
+    values: list[Any] = list(fitted.values[:3])
+    for name, other in shifted.items():
+        error = systematic(name, 0.0, 1.0)
+        for n in range(3):
+            moved = other.values[n].nominal_value - fitted.values[n].nominal_value
+            values[n] = values[n] + moved * error
+    null, drift, log_floor = values
+    place = {"channel": plan.channel}
+    table = data["hold"]
+    # What the first step corrects belongs to the start, not to holding.
+    held = []
+    for centre_v, at_s in zip(table["centre_v"][1:], table["at_s"][1:], strict=True):
+        off_v = centre_v - (null + drift * (at_s - table["at_s"][-1]) / 3600)
+        held.append((np.pi / (2 * plan.vpi_v) * off_v) ** 2)
+    floor = umath.exp(log_floor)
+    quantities = [
+        Quantity.of("null_voltage", "V", null, **place),
+        Quantity.of("bias_drift", "V/h", drift, **place),
+        Quantity.of("extinction_ratio", "dB", -_DB * log_floor, **place),
+        Quantity.of("held_extinction_ratio", "dB", -to_db(floor + sum(held) / len(held)), **place),
+    ]
+    remarks = ["null_voltage: at the last step, volts at the generator's connector, as set"]
+    return Evaluation(quantities, [fitted.fit], remarks)
+
+
+def _fit(data: Data, plan: ModulatorBiasPlan, vpi_v: float, dead_time_ns: float) -> Fitted:
+    """Fit the null at the last step, its drift per hour, ln Tmin, dark rates, and a scale by row and detector."""
+    table, dark = data["hold"], data["dark"]
+    counts = table["counts"].astype(np.float64)
+    rows, detectors, _ = counts.shape
+    seconds, dead_s = table["seconds"][:, None, None], dead_time_ns * 1e-9
+    hours = ((table["at_s"] - table["at_s"][-1]) / 3600)[:, None]
+    levels_v = table["centre_v"][:, None] + plan.dither_v * _DITHER
+    dark_counts, dark_s = dark["counts"][0].astype(np.float64), float(dark["live_s"][0])
+
+    def curve(null_v: float, drift: float, log_floor: float) -> Array:
+        return staircase.interference(levels_v, null_v + drift * hours - vpi_v, vpi_v, log_floor)
+
+    def model(p: Array) -> Array:
+        dark_hz = p[3 : 3 + detectors]
+        scale = p[3 + detectors :].reshape(rows, detectors, 1)
+        rate = np.maximum(scale * curve(*p[:3])[:, None, :] + dark_hz[:, None], 1e-9)
+        lit = seconds * rate / (1 + rate * dead_s)
+        expected: Array = np.concatenate((lit.ravel(), np.maximum(dark_hz, 1e-9) * dark_s))
+        return expected
+
+    null_v = float(np.mean((table["centre_v"] + table["error_v"])[-3:]))
+    first = curve(null_v, 0.0, np.log(1e-3))
+    scale = (counts * first[:, None, :]).sum(axis=2) / (first**2).sum(axis=1)[:, None] / seconds[:, :, 0]
+    start = (null_v, 0.0, np.log(1e-3), *((dark_counts + 0.5) / dark_s), *scale.ravel())
+    measured = np.concatenate((counts.ravel(), dark_counts))
+    return fit_counts("counts", FORMULA, model, measured, [float(value) for value in start])
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the null found in each step, where the modulator was held, and the line through the nulls."""
+    upper, lower = data_and_residuals(figure, "time from the last step / s", "generator / V")
+    plan, data = ModulatorBiasPlan(**record.inputs), Data(record.tables)
+    table = data["hold"]
+    elapsed_s = table["at_s"] - table["at_s"][-1]
+    found_v = table["centre_v"] + table["error_v"]
+    sigma_v = np.array([_error_sigma_v(each.sum(axis=0), plan) for each in table["counts"]])
+    null_v, drift = record.quantity("null_voltage").value, record.quantity("bias_drift").value
+    points(upper, elapsed_s, found_v, sigma_v, 0, "extinction")
+    fine = spread(elapsed_s)
+    line(upper, fine, null_v + drift * fine / 3600, 0, "fit")
+    upper.step(elapsed_s, table["centre_v"], where="mid", color="0.5", linewidth=0.9, label="held at")
+    upper.legend(frameon=False, fontsize=8)
+    points(lower, elapsed_s, (found_v - null_v - drift * elapsed_s / 3600) / sigma_v, None, 0)
+
+
+CALIBRATION = Calibration(
+    name="modulator-bias",
+    title="Extinction held by dithering, and drift of a modulator's bias",
+    method="first over second harmonic of a dither, in a loop; interference with a moving null, maximum likelihood",
+    plan=ModulatorBiasPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

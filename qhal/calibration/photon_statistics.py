@@ -1,0 +1,218 @@
+"""Second-order correlation g2(0) of a pulsed source, after Hanbury Brown and Twiss: coincidences of two detectors.
+
+Of pulses of equal mean, clicks of two detectors in one pulse are as frequent as in two pulses that have nothing to do
+with each other: g2(0) is the ratio of the two. It is 1 for coherent light of constant intensity, 1 + s^2 when a pulse's
+intensity has the relative standard deviation s, 2 for thermal light of one mode, below 1 for single photons. Neither
+efficiencies nor dead times of the detectors enter, as long as a click of one leaves the others alone.
+"""
+
+from itertools import combinations
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.draw import data_and_residuals, line, points
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.light import attenuate, bring_up, close
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import OutOfRange
+from qhal.link.errors import NotEnoughCounts
+from qhal.records.record import Quantity, Record, Table
+from qhal.tags.analysis.correlation import CrossCorrelation
+
+FORMULA = "coincidences = m (1 + (g2 - 1) light share), lag 0; m, other lags"
+_BINS = 10
+"""Bins of a pulse period: a peak that is shifted by cables is cut where nothing is."""
+_LEAST_POINTS = 960
+
+
+class PhotonStatisticsPlan(Plan):
+    """A train of equal pulses, one each ``period_ps``.
+
+    The modulator on generator output ``channel`` is at ``open_v`` for ``open_samples`` of the ``samples`` of a period,
+    else at ``closed_v``; other outputs are at ``held_v``, by channel. Coincidences are counted for lags up to
+    ``lags`` periods on either side, of all pairs of ``inputs`` (of the tagger, one for each detector), ``repetitions``
+    times for ``row_s``, at a mean rate ``rate_hz`` of the brightest detector. ``dark_s``: of counting without light.
+    ``power_dbm``, ``bias_ua``: None keeps what is set. ``threshold_v``: of the inputs.
+    """
+
+    channel: Annotated[int, Field(ge=1)] = 4
+    open_v: float = 0.0
+    closed_v: float = 2.0
+    open_samples: Annotated[int, Field(ge=1)] = 2
+    samples: Annotated[int, Field(ge=2)] = 12
+    period_ps: Annotated[int, Field(ge=100)] = 10_000
+    held_v: dict[int, float] = Field(default_factory=dict)
+    inputs: Annotated[tuple[int, ...], Field(min_length=2)] = (1, 2, 3, 4)
+    lags: Annotated[int, Field(ge=5, le=500)] = 20
+    repetitions: Annotated[int, Field(ge=2)] = 20
+    row_s: Annotated[float, Field(gt=0, le=10)] = 2.0
+    rate_hz: Positive = 1e6
+    dark_s: Positive = 5.0
+    power_dbm: float | None = None
+    bias_ua: tuple[float, ...] | None = None
+    threshold_v: float = 0.2
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PhotonStatisticsPlan":
+        if self.open_samples >= self.samples:
+            raise ValueError("open_samples must be fewer than samples")
+        if self.channel in self.held_v:
+            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
+        if self.period_ps % _BINS:
+            raise ValueError(f"period_ps must be a multiple of {_BINS}")
+        if len(set(self.inputs)) != len(self.inputs):
+            raise ValueError("inputs: give different ones")
+        return self
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """Return the pairs of inputs, in the order in which their histograms are kept."""
+        return list(combinations(self.inputs, 2))
+
+    def volts(self) -> dict[int, Array]:
+        """Return the waveforms of the generator's channels."""
+        one = np.full(self.samples, self.closed_v)
+        one[: self.open_samples] = self.open_v
+        train = np.tile(one, 4 * -(-_LEAST_POINTS // (4 * self.samples)))
+        return {channel: np.full(len(train), v) for channel, v in self.held_v.items()} | {self.channel: train}
+
+
+def measure(
+    run: Run,
+    plan: PhotonStatisticsPlan,
+    *,
+    source: Source,
+    generator: PatternGenerator,
+    attenuator: Attenuator,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Count in the dark, then keep a histogram of lags for each pair of detectors."""
+    if max(plan.inputs) > tagger.capabilities.channels:
+        raise OutOfRange(f"{tagger.device.name}: inputs {plan.inputs}, it has {tagger.capabilities.channels}")
+    prepare_inputs(tagger, plan.threshold_v, plan.inputs)
+    source.disable()
+    close([attenuator])
+    bias(detectors, plan.bias_ua)
+
+    def record(table: str, repetition: int, duration_s: float) -> None:
+        batch = record_tags(tagger, duration_s)
+        found = batch.counts()
+        row = {"counts": [found.get(n, 0) for n in plan.inputs], "live_s": batch.live_time_s()}
+        if table == "coincidences":
+            histograms = []
+            for pair in plan.pairs():
+                low_ps = -(2 * plan.lags + 3) * plan.period_ps // 2
+                bins = (2 * plan.lags + 3) * _BINS
+                correlation = CrossCorrelation(*pair, plan.period_ps // _BINS, bins, low_ps)
+                correlation.add(batch)
+                histograms.append(correlation.histogram.tolist())
+            row["histograms"] = histograms
+        run.keep(table, repetition=repetition, **row)
+
+    for point in run.points("dark", [{"repetition": 1}]):
+        record("dark", point["repetition"], plan.dark_s)
+    bring_up(source, plan.power_dbm, [attenuator])
+    generator.play(plan.volts(), plan.samples / plan.period_ps * 1e12)
+    if not run.rows("light"):
+        dark = run.rows("dark")[0]
+
+        def count() -> tuple[float, float]:
+            reading = detectors.read_counts(0.2)
+            return max(reading.counts), reading.period_s
+
+        dark_hz = max(dark["counts"]) / dark["live_s"]
+        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
+    attenuate(run.rows("light")[0]["attenuation_db"], [attenuator])
+    for point in run.points("coincidences", [{"repetition": n + 1} for n in range(plan.repetitions)]):
+        record("coincidences", point["repetition"], plan.row_s)
+
+
+def evaluate(data: Data, plan: PhotonStatisticsPlan) -> Evaluation:
+    """Fit one g2 to all pairs and rows; all lags but 0 of a pair and row must have one mean."""
+    fitted = _fit(data, plan)
+    return Evaluation([Quantity.of("g2_zero", "1", fitted.values[0])], [fitted.fit])
+
+
+def _fit(data: Data, plan: PhotonStatisticsPlan) -> Fitted:
+    """Fit g2(0) and the accidental coincidences of each row and pair; the counts are in this order, then by lag."""
+    table, dark = data["coincidences"], data["dark"]
+    counts = np.array([[_by_lag(each, plan) for each in row] for row in table["histograms"]], np.float64)
+    rows, pairs, lags = counts.shape
+    shares = _light_shares(table, dark, plan)
+    if counts.sum() == 0:
+        raise NotEnoughCounts("no coincidence at any lag")
+    excess = np.zeros(lags)
+    excess[plan.lags] = 1.0
+
+    def model(p: Array) -> Array:
+        means = np.maximum(p[1:].reshape(rows, pairs, 1), 1e-9)
+        expected: Array = means * (1 + (p[0] - 1) * shares[:, :, None] * excess)
+        return expected.ravel()
+
+    others = (counts.sum(axis=2) - counts[:, :, plan.lags]) / (lags - 1)
+    start = [1.0, *np.maximum(others.ravel(), 0.1 / lags).tolist()]
+    bounds = ([0.0] * len(start), [np.inf] * len(start))
+    return fit_counts("coincidences", FORMULA, model, counts.ravel(), start, bounds)
+
+
+def _light_shares(table: Table, dark: Table, plan: PhotonStatisticsPlan) -> Array:
+    """Return the share of a pair's coincidences (rows, pairs) that are of light with light, not with a dark count."""
+    dark_hz = (dark["counts"][0] + 0.5) / dark["live_s"][0]
+    rates_hz = table["counts"] / table["live_s"][:, None]
+    shares = 1 - np.minimum(dark_hz / np.maximum(rates_hz, 1e-9), 1.0)
+    place = {channel: n for n, channel in enumerate(plan.inputs)}
+    found: Array = np.stack([shares[:, place[a]] * shares[:, place[b]] for a, b in plan.pairs()], axis=1)
+    return found
+
+
+def _by_lag(histogram: Array, plan: PhotonStatisticsPlan) -> Array:
+    """Return coincidences by lag in pulses, cut between the peaks wherever cables have shifted them."""
+    peak = histogram.reshape(-1, _BINS).sum(axis=0)
+    turn = np.exp(2j * np.pi * (np.arange(_BINS) + 0.5) / _BINS)
+    shift = round(float(np.angle((peak * -turn).sum())) / (2 * np.pi) * _BINS)
+    lags: Array = np.roll(histogram, -shift).reshape(-1, _BINS).sum(axis=1)
+    return lags[1:-1]
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show g2 over the lag, of all pairs together."""
+    upper, lower = data_and_residuals(figure, "lag / ns", "g2")
+    plan, data = PhotonStatisticsPlan(**record.inputs), Data(record.tables)
+    fitted = _fit(data, plan)
+    lags = np.arange(-plan.lags, plan.lags + 1)
+    shape = (-1, len(plan.pairs()), len(lags))
+    histograms = data["coincidences"]["histograms"]
+    counts = np.array([[_by_lag(each, plan) for each in row] for row in histograms]).sum(axis=(0, 1))
+    expected = fitted.expected.reshape(shape).sum(axis=(0, 1))
+    level = expected[0]
+    for number, chosen in enumerate((lags != 0, lags == 0)):
+        x = lags[chosen] * plan.period_ps * 1e-3
+        sigma = np.sqrt(expected[chosen])
+        name = ("other pulses", "same pulse")[number]
+        points(upper, x, counts[chosen] / level, sigma / level, number, name)
+        points(lower, x, (counts[chosen] - expected[chosen]) / sigma, None, number)
+    line(upper, lags * plan.period_ps * 1e-3, np.ones(len(lags)), 5)
+    upper.legend(frameon=False, fontsize=8)
+
+
+CALIBRATION = Calibration(
+    name="photon-statistics",
+    title="Second-order correlation of a pulsed source",
+    method="Hanbury Brown and Twiss: coincidences in one pulse over those in different pulses, maximum likelihood",
+    plan=PhotonStatisticsPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

@@ -1,0 +1,206 @@
+"""One model of sender, fibre, paddles and receiver, fitted to clicks of four states at several settings."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qhal.calibration.data import Data
+from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.four_states import FourStatesPlan
+from qhal.link.errors import NotEnoughCounts
+from qhal.link.estimates import ClickMatrix
+from qhal.link.fibre_fit import fit_fibre, measured_setting
+from qhal.link.receiver import ReceiverModel, shares
+from qhal.link.retarders import controller_rotation, rotation_from_vector
+from qhal.records.record import Record, Table
+
+FORMULA = "clicks = live (1 - exp(-(light receiver(paddles fibre state) + dark t)))"
+_LEAST_CLICKS = 1000
+"""Signal clicks at a setting: the normal approximation of the sixteen counts needs some in each."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Parameters:
+    """The model's parameters by name, cut from one vector.
+
+    ``turn`` (3): of the fibre from where the fit began. ``retardances`` over the nominal ones. ``vpi``: relative error
+    of the sender's phases. ``angles`` (2, 2): azimuth and elevation of both analysers, radians. ``log_weights`` (4),
+    their sum 0. ``log_vacuum``: of the vacuum's light over the signal's. ``log_light`` (settings); ``dark_hz`` (4);
+    ``off_deg`` (settings, paddles).
+    """
+
+    turn: Array
+    retardances: Array
+    twist: float
+    vpi: float
+    angles: Array
+    offsets: Array
+    contrasts: Array
+    log_weights: Array
+    log_vacuum: float
+    log_light: Array
+    dark_hz: Array
+    off_deg: Array
+
+    @classmethod
+    def cut(cls, p: Array, settings: int, paddles: int) -> "Parameters":
+        """Cut a vector."""
+        sizes = (3, paddles, 1, 1, 4, 2, 2, 3, 1, settings, 4)
+        turn, retardances, twist, vpi, angles, offsets, contrasts, weights, vacuum, light, dark, off = (
+            np.split(p, np.cumsum(sizes))
+        )
+        log_weights = np.append(weights, -weights.sum())
+        return cls(
+            turn,
+            retardances,
+            float(twist[0]),
+            float(vpi[0]),
+            angles.reshape(2, 2),
+            offsets,
+            contrasts,
+            log_weights,
+            float(vacuum[0]),
+            light,
+            dark,
+            off.reshape(settings, paddles),
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ReceiverFit:
+    """The fit, and expected counts (settings, 4, 4) at its best parameters."""
+
+    fitted: Fitted
+    expected: Array
+
+
+class _Counts:
+    """Clicks (settings, 4, 4), live symbols of a state and angles of the table ``settings``, and the dark counts.
+
+    Clicks of vacuum symbols are few: all settings together (4, 4). They are there to tell leaks of the receiver from
+    clicks that come with the light but not with its polarization, such as afterpulses.
+    """
+
+    def __init__(self, data: Data) -> None:
+        table: Table = data["settings"]
+        self.clicks = table["clicks"].astype(np.float64)
+        self.live = table["live"].astype(np.float64) / 4
+        self.vacuum_clicks = table["vacuum_clicks"].sum(axis=0).astype(np.float64)
+        self.vacuum_live = table["vacuum_live"].astype(np.float64) / 4
+        self.angles_deg = table["reached_deg"].astype(np.float64)
+        self.dark_counts = data["dark"]["counts"][0].astype(np.float64)
+        self.dark_s = float(data["dark"]["live_s"][0])
+        least = self.clicks.sum(axis=(1, 2)).min()
+        if least < _LEAST_CLICKS:
+            raise NotEnoughCounts(
+                f"{least:.0f} clicks at a setting of the paddles, {_LEAST_CLICKS} are needed"
+            )
+
+
+def states(vpi: float) -> Array:
+    """Return the Stokes vectors (4, 3) of the sender's states, its phases too large by a share."""
+    phases = np.array([0.0, np.pi, np.pi / 2, -np.pi / 2]) * (1 + vpi)
+    vectors: Array = np.stack((np.cos(phases), np.sin(phases), np.zeros(4)), axis=1)
+    return vectors
+
+
+def directions(angles: Array) -> Array:
+    """Return the analysers' unit vectors (2, 3) from azimuth and elevation (2, 2), radians."""
+    azimuth, elevation = angles.T
+    level = np.cos(elevation)
+    return np.stack((level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)), axis=1)
+
+
+def fit_receiver(data: Data, plan: FourStatesPlan) -> ReceiverFit:
+    """Fit everything at once, by least squares with the counts' expected variances.
+
+    What is known before counts as a measurement: retardances, twist, the sender's phases and where the
+    paddles stop. Raises NotEnoughCounts.
+    """
+    counts = _Counts(data)
+    settings, paddles = counts.angles_deg.shape
+    nominal = plan.retardances_rad
+    matrices = [ClickMatrix(clicks.astype(np.int64)) for clicks in counts.clicks]
+    rough = fit_fibre(
+        [measured_setting(tuple(a), m) for a, m in zip(counts.angles_deg, matrices, strict=True)],
+        [float(each) for each in nominal],
+    )
+
+    def clicks(p: Array) -> tuple[Array, Array]:
+        part = Parameters.cut(p, settings, paddles)
+        turns = controller_rotation(
+            counts.angles_deg + part.off_deg, part.retardances * nominal, np.array(part.twist)
+        )
+        fibre = rotation_from_vector(part.turn) @ rough.rotation
+        stokes = (turns @ fibre @ states(part.vpi).T).transpose(0, 2, 1)
+        seen = shares(stokes, directions(part.angles), part.offsets, part.contrasts, np.exp(part.log_weights))
+        light = np.exp(part.log_light)[:, None, None] * seen
+        dark = part.dark_hz * plan.window_ps * 1e-12
+        signal = counts.live[:, None, None] * _click(light + dark)
+        vacuum = counts.vacuum_live[:, None, None] * _click(np.exp(part.log_vacuum) * light + dark)
+        return signal, vacuum.sum(axis=0)
+
+    def model(p: Array) -> Array:
+        part = Parameters.cut(p, settings, paddles)
+        known = (part.retardances, [part.twist, part.vpi], part.off_deg.ravel())
+        signal, vacuum = clicks(p)
+        return np.concatenate((signal.ravel(), vacuum.ravel(), part.dark_hz * counts.dark_s, *known))
+
+    known_sigma = np.concatenate(
+        (
+            np.full(paddles, plan.retardance_tolerance),
+            [plan.twist_sigma, plan.vpi_sigma],
+            np.full(settings * paddles, plan.play_deg),
+        )
+    )
+    known = np.concatenate((np.ones(paddles), [0.0, 0.0], np.zeros(settings * paddles)))
+    lit = np.concatenate((counts.clicks.ravel(), counts.vacuum_clicks.ravel()))
+    measured = np.concatenate((lit, counts.dark_counts, known))
+    start = _start(counts, np.array(rough.retardances_rad) / nominal, rough.twist, rough.visibility)
+    # The first round's variances are those of the counts, the second's those of what the first expects.
+    variance = np.maximum(lit, 1.0)
+    dark_sigma = np.sqrt(counts.dark_counts + 0.5)
+    for _ in range(2):
+        sigma = np.concatenate((np.sqrt(variance), dark_sigma, known_sigma))
+        fitted = fit_values("counts and paddles", FORMULA, model, measured, sigma, start.tolist())
+        start = np.array([value.nominal_value for value in fitted.values])
+        signal, vacuum = clicks(start)
+        variance = np.concatenate((signal.ravel(), vacuum.ravel()))
+    return ReceiverFit(fitted, signal)
+
+
+def _click(mean: Array) -> Array:
+    probability: Array = -np.expm1(-np.maximum(mean, 1e-12))
+    return probability
+
+
+def _start(counts: _Counts, retardances: Array, twist: float, visibility: float) -> Array:
+    by_detector = counts.clicks.sum(axis=(0, 1))
+    log_weights = np.log(by_detector / by_detector.mean())
+    light = np.log(counts.clicks.sum(axis=(1, 2)) / (4 * counts.live))
+    analysers = [0.0, 0.0, np.pi / 2, 0.0, 0.0, 0.0, visibility, visibility]
+    return np.concatenate(
+        (
+            np.zeros(3),
+            retardances,
+            [twist, 0.0],
+            analysers,
+            (log_weights - log_weights.mean())[:3],
+            [np.log((counts.vacuum_clicks.mean() + 0.5) / counts.clicks.mean() / len(counts.live))],
+            light,
+            (counts.dark_counts + 0.5) / counts.dark_s,
+            np.zeros(counts.angles_deg.size),
+        )
+    )
+
+
+def receiver_model(record: Record) -> ReceiverModel:
+    """Return the receiver that a record of ``receiver-matrix`` found. Raises InvalidRecord for another record."""
+    names = ("analyser_azimuth", "analyser_elevation")
+    angles = np.radians([[record.quantity(name, basis=basis).value for name in names] for basis in (0, 1)])
+    offsets = [record.quantity("analyser_offset", basis=basis).value for basis in (0, 1)]
+    contrasts = [1 - 2 * record.quantity("optical_error", basis=basis).value for basis in (0, 1)]
+    to_first = record.quantity("basis_split").value
+    balance = [record.quantity("efficiency_balance", channel=n).value for n in (1, 2, 3, 4)]
+    weights = 2 * np.array(balance) * np.repeat((to_first, 1 - to_first), 2)
+    return ReceiverModel(directions(angles), np.array(offsets), np.array(contrasts), weights)

@@ -1,0 +1,68 @@
+"""Steady light on counting detectors, about as bright on each of them."""
+
+from collections.abc import Sequence
+
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.light import bring_up
+from qhal.calibration.tags import prepare_inputs
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+
+_COUNT_S = 0.1
+_EVEN_ENOUGH = 0.5
+"""Least over mean rate that is good enough: all but a third of the polarizations are worse."""
+_TRIES = 16
+_STRIDES = (0.7548776662466927, 0.5698402909980532, 0.4301597090019468)
+"""Shares of the range by which each paddle goes on: they never come back to where they were."""
+
+
+def shine(
+    rate_hz: float,
+    threshold_v: float,
+    source: Source,
+    attenuators: Sequence[Attenuator],
+    detectors: Detector,
+    tagger: TimeTagger,
+    polarization: PolarizationController | None,
+    bias_ua: Sequence[float] | None = None,
+) -> float:
+    """Light biased detectors until the tagger counts ``rate_hz`` on the mean input; return the attenuation, dB.
+
+    With a controller, its paddles are turned until no input is much darker than the others, because a receiver that
+    splits by polarization may leave one in the dark. Raises what the devices raise.
+    """
+    prepare_inputs(tagger, threshold_v)
+    inputs = tagger.capabilities.channels
+
+    def count() -> tuple[float, float]:
+        reading = tagger.read_counts(_COUNT_S)
+        return float(sum(reading.counts)), reading.period_s
+
+    bring_up(source, None, attenuators)
+    bias(detectors, bias_ua)
+    total_db = approach_rate(attenuators, count, rate_hz * inputs)
+    if polarization is not None:
+        even_out(polarization, tagger)
+    return total_db
+
+
+def even_out(polarization: PolarizationController, counter: TimeTagger | Detector) -> float:
+    """Turn paddles until channels count about alike, or leave the best of 16 settings; return least over mean rate."""
+    limits = polarization.capabilities
+    found: list[tuple[float, tuple[float, ...]]] = []
+    for n in range(_TRIES):
+        if n:
+            shares = [(n * _STRIDES[paddle % 3]) % 1.0 for paddle in range(limits.paddles)]
+            span_deg = limits.max_angle_deg - limits.min_angle_deg
+            polarization.set_angles_deg([limits.min_angle_deg + share * span_deg for share in shares])
+        counts = counter.read_counts(_COUNT_S).counts
+        evenness = min(counts) * len(counts) / max(sum(counts), 1)
+        found.append((evenness, polarization.read_angles_deg()))
+        if evenness >= _EVEN_ENOUGH:
+            return evenness
+    best, angles_deg = max(found)
+    polarization.set_angles_deg(angles_deg)
+    return best

@@ -1,0 +1,293 @@
+"""Records: what is written is read, by us and by others; what was altered, cut or does not hold any more is refused."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
+from qhal.records import hdf5
+from qhal.records.curve import AttenuatorCurve
+from qhal.records.hdf5 import read_record, write_record
+from qhal.records.record import Fit, Instrument, PathPart, Quantity, Reader, Record, Table, Validity
+from qhal.records.store import RecordStore
+from qhal.records.uncertain import (
+    from_db,
+    nominal,
+    standard_uncertainty,
+    statistical,
+    systematic,
+    to_db,
+    uniform,
+)
+from qhal.records.validity import problems
+
+FILES = Path(__file__).parent / "files"
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+VOA = Instrument(
+    role="attenuator",
+    device="voa",
+    driver_model="OZ Optics DD-100-MC",
+    model="DD-100-MC",
+    serial_number="A1",
+    firmware="1.0",
+    settings={"echo": "False"},
+)
+
+
+def record(**changes) -> Record:
+    meter = systematic("meter", 0.0, 0.05)
+    values = {
+        "id": "attenuator-curve-20261124T120000000000Z",
+        "calibration": "attenuator-curve",
+        "title": "Curve",
+        "method": "by hand",
+        "started": NOW,
+        "finished": NOW,
+        "operator": "somebody",
+        "software": "qhal",
+        "instruments": (VOA,),
+        "inputs": {"steps": 3},
+        "quantities": tuple(
+            Quantity.of("attenuation", "dB", statistical("noise", true, 0.02) + meter, set_db=at)
+            for at, true in ((0.0, 0.1), (10.0, 10.4), (20.0, 20.3))
+        ),
+        "fits": (Fit(model="line", chi2=1.0, degrees_of_freedom=2),),
+        "validity": Validity(until=NOW + timedelta(days=30), settings={"attenuator": ("echo",)}),
+        "path_name": "light",
+        "path": (PathPart(name="laser"), PathPart(name="fibre", loss_db=4.0, length_km=20.0)),
+        "tables": {
+            "steps": Table(
+                {
+                    "set_db": np.array([0.0, 10.0, 20.0]),
+                    "power_dbm": np.arange(6.0).reshape(3, 2),
+                    "note": np.array(["a", "b", "ä"], object),
+                },
+                {"set_db": "dB", "power_dbm": "dBm"},
+            )
+        },
+    }
+    return Record(**values | changes)
+
+
+class Unit:
+    """A device as far as validity looks at one."""
+
+    def __init__(self, temperature_k=None, changed=None, settings=None, **identity):
+        given = {
+            name: getattr(VOA, name)
+            for name in ("manufacturer", "model", "serial_number", "firmware", "shape")
+        }
+        self.identity = type("Identity", (), given | identity)
+        self.settings = {"echo": False} | (settings or {})
+        self.health = type("Health", (), {"settings_changed": changed or {}})
+        self.status = lambda: type("Status", (), {"temperature_k": temperature_k})
+
+
+def test_what_is_written_is_read(tmp_path):
+    written = record()
+    path = RecordStore(tmp_path).save(written)
+    found = read_record(path)
+    assert found.model_dump() == written.model_dump()
+    for name, column in written.tables["steps"].columns.items():
+        assert np.array_equal(found.tables["steps"][name], column)
+    assert found.tables["steps"].units == written.tables["steps"].units
+    with pytest.raises(ConfigurationError, match="never overwritten"):
+        RecordStore(tmp_path).save(written)
+    store = RecordStore(tmp_path)
+    assert store.load("attenuator-curve").id == store.load(written.id).id == store.load(path).id == written.id
+    with pytest.raises(ConfigurationError, match=f"no record 'dark'; there are {written.id}"):
+        store.load("dark")
+
+
+def test_h5py_alone_tells_values_units_and_provenance(tmp_path):
+    path = RecordStore(tmp_path).save(record())
+    with h5py.File(path) as file:
+        assert file["quantities/name"].asstr()[:].tolist() == ["attenuation"] * 3
+        assert file["quantities/unit"].asstr()[0] == "dB"
+        assert file["quantities/value"][:] == pytest.approx([0.1, 10.4, 20.3])
+        assert file["quantities/systematic"][:] == pytest.approx([0.05] * 3)
+        assert json.loads(file["quantities/place"].asstr()[2]) == {"set_db": 20.0}
+        assert file["data/steps/set_db"].attrs["units"] == "dB"
+        assert file["data/steps/power_dbm"].dims[0].label == ""
+        assert json.loads(file.attrs["record"])["instruments"][0]["serial_number"] == "A1"
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.999])
+def test_truncated_file_is_refused(tmp_path, share):
+    path = RecordStore(tmp_path).save(record())
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(DataError, match=path.name):
+        read_record(path)
+    listed = RecordStore(tmp_path).list()
+    assert listed[0].record is None
+    assert path.name in listed[0].problem
+
+
+def _value(file):
+    file["quantities/value"][1] = 11.0
+
+
+def _raw(file):
+    file["data/steps/power_dbm"][0, 0] = 7.0
+
+
+def _unit(file):
+    file["data/steps/set_db"].attrs["units"] = "V"
+
+
+def _document(file):
+    file.attrs["record"] = file.attrs["record"].replace("somebody", "somebodi")
+
+
+def _more(file):
+    file["data/steps/late"] = [1, 2, 3]
+
+
+@pytest.mark.parametrize("alter", [_value, _raw, _unit, _document, _more])
+def test_altered_file_is_refused(tmp_path, alter):
+    path = RecordStore(tmp_path).save(record())
+    with h5py.File(path, "r+") as file:
+        alter(file)
+    with pytest.raises(DataError, match="altered or damaged"):
+        read_record(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+    with pytest.raises(DataError, match="no qhal calibration record"):
+        read_record(path)
+    with pytest.raises(DataError, match="no such file"):
+        read_record(tmp_path / "absent.h5")
+    path.write_text("text")
+    with pytest.raises(DataError, match="no HDF5 file"):
+        read_record(path)
+
+
+def test_failed_write_leaves_nothing(tmp_path):
+    uneven = Table({"a": np.zeros(2), "b": np.zeros(3)}, {})
+    with pytest.raises(ValueError, match="different lengths"):
+        write_record(record(tables={"t": uneven}), tmp_path / "r.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", sorted(FILES.glob("*.h5")), ids=lambda path: path.stem)
+def test_files_of_every_version_are_read(path):
+    found = read_record(path)
+    assert found.quantity("attenuation", set_db=10.0).value == pytest.approx(10.4)
+    assert found.tables["steps"]["set_db"].tolist() == [0.0, 10.0, 20.0]
+
+
+def test_there_is_a_file_of_every_version():
+    assert [path.stem for path in sorted(FILES.glob("*.h5"))] == [
+        f"version-{n}" for n in range(1, hdf5.SCHEMA_VERSION + 1)
+    ]
+
+
+def test_an_older_version_is_migrated_and_a_later_one_refused(tmp_path, monkeypatch):
+    # As if the schema had changed: what was called "operator" was "author" in a version before this one.
+    path = tmp_path / "old.h5"
+    document = json.loads(record().model_dump_json())
+    document["author"] = document.pop("operator")
+    document["schema_version"] = hdf5.SCHEMA_VERSION - 1
+    with h5py.File(path, "w") as file:
+        file.attrs["format"], file.attrs["schema_version"] = hdf5.FORMAT, hdf5.SCHEMA_VERSION - 1
+        file.attrs["record"] = json.dumps(document)
+        file.attrs["sha256"] = hdf5._digest(file)
+
+    def migrate(old):
+        new = {key: value for key, value in old.items() if key != "author"}
+        return new | {"operator": old["author"], "schema_version": hdf5.SCHEMA_VERSION}
+
+    monkeypatch.setitem(hdf5.MIGRATIONS, hdf5.SCHEMA_VERSION - 1, migrate)
+    assert read_record(path).operator == "somebody"
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema_version"] = hdf5.SCHEMA_VERSION + 1
+    with pytest.raises(
+        DataError, match=f"schema {hdf5.SCHEMA_VERSION + 1}; this version of qhal reads up to"
+    ):
+        read_record(path)
+
+
+PATH = record().path
+EVENTS = {
+    "date": ({}, {"now": NOW + timedelta(days=31)}, "valid until 2026-12-24 12:00 UTC"),
+    "serial number": ({"serial_number": "A2"}, {}, "serial number is 'A2', was 'A1'"),
+    "firmware": ({"firmware": "1.1"}, {}, "firmware is '1.1', was '1.0'"),
+    "found changed": (
+        {"changed": {"echo": ("False", "True")}},
+        {},
+        "echo was found changed from False to True",
+    ),
+    "setting": ({"settings": {"echo": True}}, {}, "echo is True, was False"),
+    "re-routed": (
+        {},
+        {"path": (PATH[0], PathPart(name="fibre", loss_db=5.1, length_km=25.0))},
+        "element 2 is 'fibre' of 5.1 dB, 25 km, was 'fibre' of 4 dB, 20 km",
+    ),
+    "shorter": ({}, {"path": PATH[:1]}, "element 2 is absent"),
+}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_validity_ends(event):
+    unit, more, reason = EVENTS[event]
+    arguments = {"path": PATH, "now": NOW + timedelta(days=29)} | more
+    assert problems(record(), {"voa": Unit()}, PATH, NOW) == ()
+    (found,) = problems(record(), {"voa": Unit(**unit)}, **arguments)
+    assert reason in found
+
+
+def test_validity_ends_outside_a_temperature_band_and_with_a_poor_fit():
+    banded = record(
+        validity=Validity(until=NOW + timedelta(days=1), temperature_k={"attenuator": (2.2, 2.9)})
+    )
+    assert problems(banded, {"voa": Unit(temperature_k=2.5)}, PATH, NOW) == ()
+    assert (
+        "is at 3.1 K, outside of 2.2 to 2.9 K"
+        in problems(banded, {"voa": Unit(temperature_k=3.1)}, PATH, NOW)[0]
+    )
+    assert "does not tell its temperature" in problems(banded, {"voa": Unit()}, PATH, NOW)[0]
+    poor = record(fits=(Fit(model="line", chi2=100.0, degrees_of_freedom=10),))
+    assert "fit is poor" in problems(poor, {"voa": Unit()}, PATH, NOW)[0]
+    assert "no device 'voa' here" in problems(record(), {}, PATH, NOW)[0]
+
+
+def test_budget_keeps_kinds_names_and_correlations_apart():
+    meter, loss = systematic("meter", 1.0, 0.03), uniform("loss", 2.0, 0.3)
+    first = Quantity.of("a", "1", meter * loss + statistical("counts", 0.0, 0.1))
+    lines = {(line.kind, line.name): line.value for line in first.contributions}
+    assert lines == pytest.approx(
+        {("systematic", "meter"): 0.06, ("systematic", "loss"): 0.3 / 3**0.5, ("statistical", "counts"): 0.1}
+    )
+    assert first.uncertainty == pytest.approx(np.hypot(first.statistical, first.systematic))
+    reader = Reader(record())
+    difference = reader.value("attenuation", set_db=20.0) - reader.value("attenuation", set_db=10.0)
+    assert standard_uncertainty(difference) == pytest.approx(
+        0.02 * 2**0.5
+    )  # the meter's error is the same in both
+    assert standard_uncertainty(to_db(from_db(statistical("x", -3.0, 0.01)))) == pytest.approx(0.01)
+    with pytest.raises(InvalidRecord, match="0 quantities 'gain'"):
+        reader.value("gain")
+    with pytest.raises(ValidationError):
+        Quantity(name="a", unit="1", value=float("nan"))
+
+
+def test_curve_of_an_attenuator_and_back():
+    curve = AttenuatorCurve(record())
+    value = curve.attenuation_db(15.0)
+    assert nominal(value) == pytest.approx((10.4 + 20.3) / 2)
+    assert standard_uncertainty(value) > np.hypot(0.05, 0.02 / 2**0.5)  # what happens between the points, too
+    assert curve.set_point_db(10.4) == pytest.approx(10.0)
+    assert nominal(curve.attenuation_db(curve.set_point_db(17.0))) == pytest.approx(17.0)
+    with pytest.raises(OutOfRange, match="21 dB is not between 0 and 20 dB"):
+        curve.attenuation_db(21.0)
+    with pytest.raises(OutOfRange, match=r"30 dB is not between 0\.1 and 20\.3 dB"):
+        curve.set_point_db(30.0)
