@@ -17,7 +17,6 @@ CALIBRATIONS: dict[str, str] = {
     "efficiency-spectrum": "qhal.calibration.efficiency_spectrum",
     "filter-scan": "qhal.calibration.filter_scan",
     "intensity-ratio": "qhal.calibration.intensity_ratio",
-    "linearity": "qhal.calibration.linearity",
     "loss-budget": "qhal.calibration.loss_budget",
     "mean-photon-number": "qhal.calibration.mean_photon_number",
     "modulator": "qhal.calibration.modulator",
