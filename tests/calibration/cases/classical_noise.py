@@ -53,6 +53,7 @@ def draw(rng):
 def prepare(hidden):
     """Leave the classical light and the bias on, so that they are on again when the truth is asked."""
     laser = hidden.node.source("classical-laser")
+    laser.disable()
     laser.set_frequency_thz(CLASSICAL_THZ)
     laser.set_power_dbm(10.0)
     laser.enable()
