@@ -39,7 +39,8 @@ class Nanowire:
             return 0.0
         share = self.dark_count_rate_hz - self.background_hz
         # Just below the switch a wire oscillates instead of counting ever more.
-        grown = min(share * math.exp(self.slope_per_ua * (bias_ua - self.operating_ua)), _FASTEST_DARK_HZ)
+        grown = share * math.exp(self.slope_per_ua * (bias_ua - self.operating_ua))
+        grown = min(grown, max(share, _FASTEST_DARK_HZ))
         return self.background_hz * self._saturation(bias_ua) + grown
 
     def voltage_v(self, bias_ua: float) -> float:
