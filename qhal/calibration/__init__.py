@@ -6,6 +6,7 @@ runs one: it remembers and restores settings, keeps what was measured, and write
 """
 
 CALIBRATIONS: dict[str, str] = {
+    "afterpulse": "qhal.calibration.afterpulse",
     "attenuator-curve": "qhal.calibration.attenuator_curve",
     "classical-noise": "qhal.calibration.classical_noise",
     "clock-offset": "qhal.calibration.clock_offset",
@@ -13,10 +14,12 @@ CALIBRATIONS: dict[str, str] = {
     "dark-counts": "qhal.calibration.dark_counts",
     "dead-time": "qhal.calibration.dead_time",
     "detection-efficiency": "qhal.calibration.detection_efficiency",
+    "detection-window": "qhal.calibration.detection_window",
     "efficiency-bias": "qhal.calibration.efficiency_bias",
     "efficiency-spectrum": "qhal.calibration.efficiency_spectrum",
     "filter-scan": "qhal.calibration.filter_scan",
     "intensity-ratio": "qhal.calibration.intensity_ratio",
+    "linearity": "qhal.calibration.linearity",
     "loss-budget": "qhal.calibration.loss_budget",
     "mean-photon-number": "qhal.calibration.mean_photon_number",
     "modulator": "qhal.calibration.modulator",
@@ -26,6 +29,7 @@ CALIBRATIONS: dict[str, str] = {
     "polarization-dependence": "qhal.calibration.polarization_dependence",
     "receiver-matrix": "qhal.calibration.receiver_matrix",
     "switch-loss": "qhal.calibration.switch_loss",
+    "threshold-scan": "qhal.calibration.threshold_scan",
     "timing-profile": "qhal.calibration.timing_profile",
 }
 """Modules by name; published in the entry-point group ``qhal.calibrations``."""

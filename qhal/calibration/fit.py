@@ -26,11 +26,15 @@ _LEAST_EXPECTED = 5.0
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fitted:
-    """Parameters with their joint statistical uncertainty, expected values at the best ones, and the fit's quality."""
+    """Parameters with their joint statistical uncertainty, expected values at the best ones, and the fit's quality.
+
+    ``covariance``: of the values; computed from them by ``uncertainties`` it differs in the last digit each time.
+    """
 
     values: tuple[UFloat, ...]
     expected: Array
     fit: Fit
+    covariance: Array
 
 
 def fit_values(
@@ -130,7 +134,7 @@ def _fitted(
     if fit.poor:
         covariance = covariance * (chi2 / freedom)
         fit = fit.model_copy(update={"scaled": True})
-    return Fitted(correlated(name, found, covariance), expected, fit)
+    return Fitted(correlated(name, found, covariance), expected, fit, covariance)
 
 
 def _merged(counts: Array, expected: Array) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ from qhal.tags.batch import TagBatch
 TABLE = "intervals"
 _GROWTH = 0.05
 """Width of a group of bins over its distance from the first counts: fine where the hazard changes quickly."""
-_FIRST, _SOME = 3, 40
+_FIRST, _SOME = 3, 20
 """Counts that tell where they begin, and that a group at the edge should have: a likelihood of less is not Gaussian."""
 _FWHM_PER_SIGMA = 2.354820045
 _ROOT_2_PI = 2.5066282746310002
@@ -102,12 +102,8 @@ def histogram(batch: TagBatch, channel: int, bin_ps: int, bins: int) -> tuple[ND
     return counts, len(beyond), float((beyond - bins + 0.5).sum() * bin_ps * 1e-3)
 
 
-def read(table: Table, column: int, dead_ns: float | None = None) -> Intervals:
-    """Return the intervals of a channel, all repetitions together. Raises NotEnoughCounts when there are hardly any.
-
-    ``dead_ns``: about the dead time, to be the middle of a group. If it is at the end of one, hardly any counts are
-    expected in this group, and a likelihood near nothing promises more of the dead time than the counts can tell.
-    """
+def read(table: Table, column: int) -> Intervals:
+    """Return the intervals of a channel, all repetitions together. Raises NotEnoughCounts when there are hardly any."""
     bin_ns = float(table["bin_ps"][0]) * 1e-3
     counts = table["counts"][:, column].sum(axis=0).astype(np.float64)
     tails = table["tail_counts"][:, column].astype(np.float64)
@@ -120,8 +116,7 @@ def read(table: Table, column: int, dead_ns: float | None = None) -> Intervals:
     risen = np.cumsum(counts)
     first = int(np.argmax(risen >= _FIRST))
     step = max(1, int(np.argmax(risen >= _SOME)) - first)
-    place = step if dead_ns is None else round(dead_ns / bin_ns - step / 2) % step or step
-    starts = [0]
+    starts, place = [0], step
     while place < len(counts):
         starts.append(place)
         place += max(step, int(_GROWTH * (place - first)))

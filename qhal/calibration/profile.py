@@ -15,27 +15,39 @@ from qhal.tags.batch import TagBatch
 _BLOCK_S = 0.02
 _LEAST_BINS = 6
 _SMOOTH = 5
+_REFINEMENTS = 4
 
 
-def fold(batch: TagBatch, channels: int, nominal_ps: float, bins: int) -> NDArray[np.int64]:
+def fold(batch: TagBatch, channels: int, nominal_ps: float, bins: int, span_ps: float) -> NDArray[np.int64]:
     """Return counts (channels, bins) over the period of the pulses, with the pulses in the middle.
 
-    The pulses' own period is found; all detectors share one zero, so that their skews show. Raises NotEnoughCounts
-    without clear pulses.
+    The pulses' own period is found; all detectors share one zero, so that their skews show. Clicks within ``span_ps``
+    about a detector's pulse say when it comes: those that are further away, background, would add nothing but noise.
+    Raises NotEnoughCounts without clear pulses.
     """
     period_ps = find_period_ps(batch, nominal_ps)
     block_s = min(_BLOCK_S, (batch.stop_ps - batch.start_ps) * 1e-12 / 10)
     found = phases(block_sums(batch, channels, period_ps, block_s), period_ps, block_s)
     t_ps = (np.arange(len(found.delay_ps)) + 0.5) * block_s * 1e12
     drift, delay_ps = np.polyfit(t_ps, found.delay_ps, 1, w=1 / found.sigma_ps)
-    # Arrivals are at k * period + delay + drift * t.
-    since = (batch.times_ps - batch.start_ps).astype(np.float64)
-    turns = (since * (1 - drift) - delay_ps) / period_ps + 0.5
-    place = np.minimum(((turns - np.floor(turns)) * bins).astype(np.int64), bins - 1)
     inside = batch.channels <= channels
-    row = (batch.channels.astype(np.int64) - 1) * bins + place
-    counts: NDArray[np.int64] = np.bincount(row[inside], minlength=channels * bins).reshape(channels, bins)
-    return counts
+    column = batch.channels[inside].astype(np.int64) - 1
+    since = (batch.times_ps[inside] - batch.start_ps).astype(np.float64)
+    # Arrivals of a detector are at k * period + its delay + drift * t.
+    delays_ps = delay_ps + found.skew_ps
+    for _ in range(_REFINEMENTS):
+        turns = (since * (1 - drift) - delays_ps[column]) / period_ps
+        late_ps = (turns - np.rint(turns)) * period_ps
+        near = np.abs(late_ps) < span_ps / 2
+        t, late_ps, of = since[near] - since.mean(), late_ps[near], column[near]
+        clicks = np.bincount(of, minlength=channels)
+        mean_ps = np.bincount(of, late_ps, channels) / np.maximum(clicks, 1)
+        change = float(t @ (late_ps - mean_ps[of]) / (t @ t))
+        delays_ps, drift = delays_ps + mean_ps - change * since.mean(), drift + change
+    turns = (since * (1 - drift) - delays_ps.mean()) / period_ps + 0.5
+    place = np.minimum(((turns - np.floor(turns)) * bins).astype(np.int64), bins - 1)
+    counts: NDArray[np.int64] = np.bincount(column * bins + place, minlength=channels * bins)
+    return counts.reshape(channels, bins)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -149,6 +161,11 @@ def agreement(each: Sequence[Profile], together: Profile) -> tuple[float, int]:
     mean = (value * weight).sum() / weight.sum()
     chi2, freedom = together.flatness()
     return chi2 + float((weight * (value - mean) ** 2).sum()), freedom + len(value) - 1
+
+
+def widened(value: Any, factor: float) -> Any:
+    """Return a number with its uncertainty enlarged: where a model does not describe the data."""
+    return value.nominal_value + (value - value.nominal_value) * factor
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,7 +7,7 @@ method, the term that is leading where what is known of the angles comes from el
 """
 
 import numpy as np
-from uncertainties import UFloat, covariance_matrix
+from uncertainties import UFloat
 
 from qhal.calibration.fit import Array, Fitted, Model
 
@@ -18,7 +18,7 @@ def means(fitted: Fitted, model: Model, sigma: Array) -> tuple[UFloat, ...]:
     ``model`` and ``sigma``: those of the fit (:func:`qhal.calibration.fit.fit_values`).
     """
     best = np.array([value.nominal_value for value in fitted.values])
-    root = np.linalg.cholesky(np.array(covariance_matrix(fitted.values)))
+    root = np.linalg.cholesky(fitted.covariance)
     above, below = (np.array([model(best + sign * step) for step in root.T]) for sign in (1, -1))
     curvature = (above + below - 2 * model(best)).sum(axis=0)
     slopes = (above - below) / 2

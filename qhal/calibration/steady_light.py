@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.light import bring_up
+from qhal.calibration.plan import Plan
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
@@ -19,22 +21,35 @@ _STRIDES = (0.7548776662466927, 0.5698402909980532, 0.4301597090019468)
 """Shares of the range by which each paddle goes on: they never come back to where they were."""
 
 
+class SteadyLightPlan(Plan):
+    """Detectors at ``bias_ua`` (None: as it is set), lit through the switch (if any) from ``ingress`` to ``egress``.
+
+    ``threshold_v``: of the tagger's inputs.
+    """
+
+    bias_ua: tuple[float, ...] | None = (25.1, 27.1, 29.4, 28.8)
+    ingress: int = 1
+    egress: int = 17
+    threshold_v: float = 0.2
+
+
 def shine(
     rate_hz: float,
-    threshold_v: float,
+    plan: SteadyLightPlan,
     source: Source,
     attenuators: Sequence[Attenuator],
+    switch: OpticalSwitch | None,
     detectors: Detector,
     tagger: TimeTagger,
     polarization: PolarizationController | None,
-    bias_ua: Sequence[float] | None = None,
 ) -> float:
     """Light biased detectors until the tagger counts ``rate_hz`` on the mean input; return the attenuation, dB.
 
-    With a controller, its paddles are turned until no input is much darker than the others, because a receiver that
-    splits by polarization may leave one in the dark. Raises what the devices raise.
+    The attenuators are closed before the switch lets light through. With a controller, its paddles are turned until no
+    input is much darker than the others, because a receiver that splits by polarization may leave one in the dark.
+    Raises what the devices raise.
     """
-    prepare_inputs(tagger, threshold_v)
+    prepare_inputs(tagger, plan.threshold_v)
     inputs = tagger.capabilities.channels
 
     def count() -> tuple[float, float]:
@@ -42,7 +57,9 @@ def shine(
         return float(sum(reading.counts)), reading.period_s
 
     bring_up(source, None, attenuators)
-    bias(detectors, bias_ua)
+    if switch is not None:
+        switch.set_pattern({plan.ingress: plan.egress})
+    bias(detectors, plan.bias_ua)
     total_db = approach_rate(attenuators, count, rate_hz * inputs)
     if polarization is not None:
         even_out(polarization, tagger)

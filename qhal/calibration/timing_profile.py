@@ -14,7 +14,7 @@ from uncertainties import umath
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, tidy
-from qhal.calibration.profile import Profile, agreement, fold
+from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
@@ -68,7 +68,7 @@ def measure(
     light_up(run, plan, source, generator, attenuator, detectors, tagger)
     for point in run.points("profile", [{"recording": n + 1} for n in range(plan.recordings)]):
         batch = record_tags(tagger, plan.recording_s)
-        counts = fold(batch, detectors.capabilities.channels, plan.period_ps, plan.bins)
+        counts = fold(batch, detectors.capabilities.channels, plan.period_ps, plan.bins, plan.span_ps)
         run.keep(
             "profile", **point, counts=counts.tolist(), resolution_ps=float(tagger.capabilities.resolution_ps)
         )
@@ -87,10 +87,10 @@ def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
         wider = np.sqrt(fit.chi2 / fit.degrees_of_freedom) if fit.poor else 1.0
         fits.append(fit.model_copy(update={"scaled": fit.poor}))
         profile = Profile.of(table["counts"][:, column].sum(axis=0), plan.period_ps, plan.span_ps)
-        whole = _widened(profile.variance_ps2(), wider) - folded_ps2
+        whole = widened(profile.variance_ps2(), wider) - folded_ps2
         left = whole - light**2 - tagger_ps2
         for name, share in (("timing_fwhm", 0.5), ("timing_fw100m", 0.01)):
-            width = _widened(profile.full_width_ps(share), wider)
+            width = widened(profile.full_width_ps(share), wider)
             quantities.append(Quantity.of(name, "ps", width, channel=channel))
         quantities += [
             Quantity.of("timing_rms", "ps", umath.sqrt(whole), channel=channel),
@@ -106,10 +106,6 @@ def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
                 f" its FWHM is below {most:.3g} ps (95 %)"
             )
     return Evaluation(quantities, fits, remarks, {"detectors": ("bias_ua", "trigger_mv")})
-
-
-def _widened(value: Any, factor: float) -> Any:
-    return value.nominal_value + (value - value.nominal_value) * factor
 
 
 def _agreement(table: Table, column: int, plan: TimingProfilePlan) -> Fit:

@@ -16,7 +16,7 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import QhalError
-from tests.calibration.hidden import devices_of, hidden_world, pulls_of, run_case, shown
+from tests.calibration.hidden import World, devices_of, hidden_world, pulls_of, run_case, shown
 from tests.calibration.test_cases import CASES
 
 SEED = 3
@@ -142,3 +142,30 @@ def test_device_lost(name, tmp_path):
         assert_safe({role: kind for role, kind in devices.items() if kind.device.name != lost})
         background.run(lambda: background.simulation.plug(lost))
         finish(case, hidden, tmp_path)
+
+
+STRIKES = [
+    *((name, "detectors", "latch_at_s") for name, case in CASES.items() if not case.calibration.latches),
+    *((name, "tagger", "overflow_at_s") for name in CASES),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "event"), [strike for strike in STRIKES if strike[1] in CASES[strike[0]].devices]
+)
+def test_detector_latches_or_tagger_overflows(name, part, event, tmp_path):
+    case = CASES[name]
+    _, ended_s = undisturbed(name)
+    with hidden_world(case, SEED, World({part: {event: ended_s / 2}})) as hidden:
+        devices = devices_of(case, hidden)
+        failure = None
+        try:
+            run_case(case, hidden, tmp_path)  # may end well: nothing was biased, or recorded, at that moment
+        except QhalError as error:
+            failure = error
+        if failure is not None:
+            assert case.devices[part] in str(failure)
+            assert_safe(devices)
+            if part == "tagger":  # after an overflow the real unit must be switched off and on, too
+                hidden.background.run(lambda: hidden.background.simulation.restart("tagger"))
+            finish(case, hidden, tmp_path)

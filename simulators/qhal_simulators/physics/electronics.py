@@ -15,6 +15,8 @@ from qhal_simulators.physics.scenario import DetectorsTable, four
 
 MOST_NOISE_HZ = 2e7
 """More often no input triggers on noise: it takes time to return below its threshold."""
+_LEAST_NOISE_HZ = 1e-30
+"""More seldom noise never comes: waiting times stay numbers."""
 _BUFFER_EVENTS = 1 << 15
 _NEVER_S = 1e300
 _TAGGER_NOISE, _COUNTER_NOISE = 5, 6
@@ -35,7 +37,8 @@ def noise_rate_hz(threshold: float, noise: float, bandwidth_hz: float) -> float:
     """
     if noise == 0:
         return 0.0
-    return min(MOST_NOISE_HZ, bandwidth_hz / math.sqrt(3) * math.exp(-((threshold / noise) ** 2) / 2))
+    rate_hz = bandwidth_hz / math.sqrt(3) * math.exp(-((threshold / noise) ** 2) / 2)
+    return min(MOST_NOISE_HZ, rate_hz) if rate_hz > _LEAST_NOISE_HZ else 0.0
 
 
 class Electronics:

@@ -40,6 +40,7 @@ CASE = Case(
         "source": "laser",
         "attenuator": "voa",
         "second_attenuator": "second-voa",
+        "switch": "switch",
         "polarization": "polarization",
         "detectors": "detectors",
         "tagger": "tagger",

@@ -1,0 +1,174 @@
+"""Afterpulse probability and lifetime of detectors from the intervals between their clicks in weak light.
+
+Without afterpulses the hazard of an interval is flat once the detector has recovered. An afterpulse follows a click
+with a probability, at an exponential time after the dead time; so the excess of the hazard, as far as intervals
+survive, is the distribution of afterpulses, and its area their probability. (ETSI GS QKD 011 finds it in the empty
+gates behind lit ones; steady light needs no pulses.) In weak light hardly any other click comes between.
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+from scipy.optimize import minimize
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.draw import channels_of, data_and_residuals
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.intervals import (
+    TABLE,
+    Intervals,
+    cumulated_decay,
+    cumulated_edge,
+    draw_hazard,
+    keep_intervals,
+    read,
+    smearing_ns,
+)
+from qhal.calibration.light import present
+from qhal.calibration.plan import Positive
+from qhal.calibration.run import Run
+from qhal.calibration.steady_light import SteadyLightPlan, shine
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.records.record import Quantity, Record
+from qhal.records.uncertain import systematic, values_of
+
+FORMULA = (
+    "hazard of light, rate (1 - exp(-t / recovery)), and of an afterpulse, exponential, after the dead time"
+)
+_JITTER_FWHM_PS = 60.0
+"""Smears the first bin only: the area of the excess does not depend on it."""
+_TOO_LITTLE = 1e-12
+"""Counts expected where there can be none: a likelihood needs some."""
+_SHAPE = 3
+
+
+class AfterpulsePlan(SteadyLightPlan):
+    """Light of ``rate_hz`` clicks on the mean input, recorded ``repetitions`` times for ``period_s``.
+
+    Intervals up to ``range_ns`` are binned, longer ones give the rate. ``recovery_time_ns`` and its standard
+    uncertainty (see ``dead-time``) tell which light a recovering detector misses.
+    """
+
+    rate_hz: Positive = 2e4
+    repetitions: Annotated[int, Field(ge=1)] = 20
+    period_s: Positive = 4.0
+    range_ns: Positive = 500.0
+    recovery_time_ns: Positive = 12.0
+    recovery_uncertainty_ns: Annotated[float, Field(ge=0)] = 2.0
+
+
+def measure(
+    run: Run,
+    plan: AfterpulsePlan,
+    *,
+    source: Source,
+    attenuator: Attenuator,
+    second_attenuator: Attenuator | None = None,
+    switch: OpticalSwitch | None = None,
+    polarization: PolarizationController | None = None,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Light all detectors weakly and record their tags."""
+    attenuators = present(attenuator, second_attenuator)
+    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
+    keep_intervals(run, tagger, plan.repetitions, plan.period_s, plan.range_ns)
+
+
+def evaluate(data: Data, plan: AfterpulsePlan) -> Evaluation:
+    """Fit each channel's hazard."""
+    table, quantities, fits = data[TABLE], [], []
+    sigma_ns = smearing_ns(table, _JITTER_FWHM_PS)
+    for column in range(table["counts"].shape[1]):
+        intervals, channel = read(table, column), column + 1
+        fitted = _fit(intervals, sigma_ns, plan.recovery_time_ns)
+        slower = _fit(intervals, sigma_ns, plan.recovery_time_ns + plan.recovery_uncertainty_ns)
+        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        shift = values_of(slower.values) - values_of(fitted.values)
+        common = systematic("recovery time", 0.0, 1.0)
+        probability, lifetime = (fitted.values[n] + float(shift[n]) * common for n in (1, 2))
+        quantities += [
+            Quantity.of("afterpulse_probability", "1", probability, channel=channel),
+            Quantity.of("afterpulse_lifetime", "ns", lifetime, channel=channel),
+        ]
+    inputs = tuple(f"input_{n}" for n in range(1, table["counts"].shape[1] + 1))
+    return Evaluation(quantities, fits, settings={"detectors": ("bias_ua", "trigger_mv"), "tagger": inputs})
+
+
+def _fit(intervals: Intervals, sigma_ns: float, recovery_ns: float) -> Fitted:
+    """Fit dead time (ns), probability, lifetime (ns) and each repetition's rate (1/ns)."""
+    tails = intervals.tail_ns / intervals.tail_ns.sum()
+
+    def model(p: Array) -> Array:
+        dead, probability, lifetime, rates = p[0], p[1], p[2], p[_SHAPE:]
+        past = intervals.edges_ns - dead
+        light = cumulated_edge(past, sigma_ns) - cumulated_decay(past, recovery_ns, sigma_ns)
+        happened = np.minimum(probability * cumulated_decay(past, lifetime, sigma_ns) / lifetime, 1 - 1e-9)
+        cumulated = (rates @ tails) * light - np.log1p(-happened)
+        expected = np.concatenate((intervals.expected(cumulated), rates * intervals.tail_ns))
+        return np.maximum(expected, _TOO_LITTLE)
+
+    rates = intervals.tail_counts / intervals.tail_ns
+    counts = np.concatenate((intervals.counts, intervals.tail_counts))
+    start = _guess(intervals)
+
+    def unlikeliness(p: Array) -> float:
+        expected = model(np.concatenate((np.abs(p), rates)))
+        return float(np.sum(expected - counts * np.log(expected)))
+
+    # Where nothing was counted, a step along the slope leads astray: a simplex goes to the bottom first.
+    found = minimize(unlikeliness, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-3})
+    low = [0.0, 0.0, 1e-3 * start[2], *[0.0] * len(rates)]
+    high = [np.inf, 0.999, np.inf, *[np.inf] * len(rates)]
+    begin = np.clip([*np.abs(found.x), *rates], np.array(low) + 1e-12, high)
+    return fit_counts("counts", FORMULA, model, counts, begin.tolist(), (low, high))
+
+
+def _guess(intervals: Intervals) -> Array:
+    """Return about the dead time, the probability and the lifetime: beginning, area and mean of the excess."""
+    first = int(np.argmax(intervals.counts > 0))
+    widths = np.diff(intervals.edges_ns)
+    excess = np.maximum((intervals.hazard_per_ns - intervals.rate_per_ns) * widths, 0.0)[first:]
+    since_ns = intervals.middle_ns[first:] - intervals.edges_ns[first]
+    area = max(float(excess.sum()), 1e-6)
+    return np.array([intervals.middle_ns[first], area, max(float(excess @ since_ns) / area, widths[first])])
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the hazards, their models and the residuals."""
+    plan, table = AfterpulsePlan(**record.inputs), record.tables[TABLE]
+    upper, lower = data_and_residuals(
+        figure, "time since the last click / ns", "clicks per µs, of those to come"
+    )
+    sigma_ns = smearing_ns(table, _JITTER_FWHM_PS)
+    for n, channel in enumerate(channels_of(record, "afterpulse_probability")):
+        intervals = read(table, n)
+        expected = _fit(intervals, sigma_ns, plan.recovery_time_ns).expected[: len(intervals.counts)]
+        probability = record.quantity("afterpulse_probability", channel=channel)
+        lifetime = record.quantity("afterpulse_lifetime", channel=channel)
+        label = (
+            f"channel {channel}: {probability.value:.3%} ± {probability.uncertainty:.3%}, "
+            f"{lifetime.value:.1f} ± {lifetime.uncertainty:.1f} ns"
+        )
+        draw_hazard(upper, lower, intervals, expected, n, label)
+    upper.set_xlim(0, plan.range_ns)
+    upper.set_ylim(0, None)
+    upper.legend(frameon=False, fontsize=8)
+
+
+CALIBRATION = Calibration(
+    name="afterpulse",
+    title="Afterpulse probability and lifetime of the detectors",
+    method="excess of the hazard of intervals between clicks in weak steady light; exponential, maximum likelihood",
+    plan=AfterpulsePlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

@@ -1,0 +1,56 @@
+from qhal.calibration.afterpulse import CALIBRATION, AfterpulsePlan
+from tests.calibration.hidden import Case, World
+
+PLAN = AfterpulsePlan(
+    rate_hz=2e5, repetitions=2, period_s=0.4, range_ns=400.0, bias_ua=(25.1, 27.1, 29.4, 28.8)
+)
+
+
+def draw(rng):
+    return World(
+        {
+            "detectors": {
+                "dead_time_ns": rng.uniform(20, 60, 4).round(3).tolist(),
+                "recovery_time_ns": max(1.0, rng.normal(PLAN.recovery_time_ns, PLAN.recovery_uncertainty_ns)),
+                "afterpulse_probability": rng.uniform(0.005, 0.05, 4).round(5).tolist(),
+                "afterpulse_lifetimes_ns": [rng.uniform(30, 60)],
+            }
+        }
+    )
+
+
+def truth(hidden, record):
+    probability = hidden.ask("detectors")["afterpulse_probability"]
+    (lifetime_ns,) = hidden.scenario.detectors.afterpulse_lifetimes_ns
+    return {("afterpulse_probability", n): value for n, value in enumerate(probability, 1)} | {
+        ("afterpulse_lifetime", n): lifetime_ns for n in range(1, 5)
+    }
+
+
+CASE = Case(
+    calibration=CALIBRATION,
+    scenario="detector-bench",
+    devices={
+        "source": "laser",
+        "attenuator": "voa",
+        "second_attenuator": "second-voa",
+        "switch": "switch",
+        "polarization": "polarization",
+        "detectors": "detectors",
+        "tagger": "tagger",
+    },
+    plan=PLAN,
+    draw=draw,
+    truth=truth,
+    misfits={
+        "two kinds of traps": World(
+            {
+                "detectors": {
+                    "afterpulse_probability": 0.05,
+                    "afterpulse_lifetimes_ns": [10.0, 150.0],
+                    "afterpulse_shares": [0.5, 0.5],
+                }
+            }
+        ),
+    },
+)
