@@ -123,6 +123,8 @@ def calibrate(
             with restoring(devices, calibration.keeps):
                 try:
                     calibration.measure(run, plan, **devices)
+                    # What the result rests on is how they were set then, not before or after.
+                    instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
                 except QhalError as error:
                     guard(error)  # a latched detector is the cause of whatever else went wrong
                     raise

@@ -5,6 +5,7 @@ counts and corrected for dead time, over photons. A receiver that splits by pola
 polarization unknown: see :mod:`qhal.calibration.share_fit`.
 """
 
+from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -18,7 +19,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
-from qhal.calibration.path_loss import PathLoss, total_loss_db
+from qhal.calibration.path_loss import PathLoss, losses_behind, total_loss_db
 from qhal.calibration.plan import Positive
 from qhal.calibration.run import Run
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
@@ -44,7 +45,7 @@ class EfficiencyPlan(BrightPlan):
     ``period_s`` each. Dark counts: ``dark_repetitions`` of ``dark_s``. ``bias_ua`` None: as it is set. ``ingress`` and
     ``egress``: the path through the switch.
 
-    ``path``: the parts from the meter to the detectors. ``shares``: of the light by channel, with the relative standard
+    ``path``: the parts from the meter to the detectors (by default those of the node file's path). ``shares``: of the light by channel, with the relative standard
     uncertainty ``share_tolerance``; with a polarization controller the sum of channels 1 and 2, of 3 and 4 counts.
     ``dead_time_ns`` is the effective one (with recovery). ``afterpulse_probability``: that a click makes another one.
     """
@@ -244,4 +245,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
+    from_site=partial(losses_behind, role="meter"),
 )

@@ -96,7 +96,7 @@ class Fit(_Part):
 
 
 class Instrument(_Part):
-    """A device that took part: its name in the node, its role here, who it said it was, how it was set before."""
+    """A device that took part: its name in the node, its role here, who it said it was, how it was set then."""
 
     role: str
     device: str

@@ -1,0 +1,153 @@
+"""A node that uses calibration records: right while they hold, an error to begin with when not, degraded meanwhile."""
+
+import tomllib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from qhal.calibration.assign import assign_roles, site_of
+from qhal.calibration.path_loss import losses_behind
+from qhal.calibration.registry import load_calibration
+from qhal.devices.status import Quality
+from qhal.errors import ConfigurationError, DataError, InvalidRecord
+from qhal.node.node import Node, open_node
+from qhal.node.schema import parse_node
+from qhal.records.record import Instrument, Quantity, Record, Validity
+from qhal.records.store import RecordStore
+from qhal.records.uncertain import nominal, standard_uncertainty, statistical
+from qhal_simulators.nodefile import node_file_text
+
+VOA = "ozoptics.dd100"
+
+
+def curve(node, days=30.0, settings=()):
+    """A curve that is half a decibel off, of the node's attenuator as it is."""
+    device, now = node.device(VOA), datetime.now(UTC)
+    instrument = Instrument(
+        role="attenuator",
+        device=VOA,
+        driver_model="DD-100",
+        settings={name: str(value) for name, value in device.settings.items()},
+        **device.identity.model_dump(),
+    )
+    return Record(
+        id=f"attenuator-curve-{days:g}",
+        calibration="attenuator-curve",
+        title="curve",
+        method="by hand",
+        started=now,
+        finished=now,
+        operator="test",
+        software="qhal",
+        instruments=(instrument,),
+        inputs={},
+        quantities=tuple(
+            Quantity.of("attenuation", "dB", statistical("noise", at + 0.5, 0.02), set_db=at)
+            for at in (2.0, 10.0, 30.0, 60.0)
+        ),
+        validity=Validity(until=now + timedelta(days=days), settings={"attenuator": tuple(settings)}),
+    )
+
+
+@pytest.fixture
+def bench(simulate, tmp_path):
+    """Return a function that opens the node with a record of its own attenuator."""
+    background = simulate(VOA, homed=True, move_time_s=0.0)
+    text = node_file_text("n", background.simulation, "", {})
+    opened = []
+
+    def start(**record):
+        with Node(parse_node(tomllib.loads(text), "n")) as node:
+            made = curve(node, **record)
+        path = RecordStore(tmp_path / "records").save(made)
+        file = tmp_path / "node.toml"
+        file.write_text(f'{text}\n[[records]]\nfile = "records/{path.name}"\n')
+        opened.append(open_node(file))
+        return opened[-1], path
+
+    yield start
+    for node in opened:
+        node.release()
+
+
+def test_attenuates_as_the_record_says(bench):
+    node, _ = bench()
+    voa = node.calibrated_attenuator(VOA)
+    achieved = voa.set_attenuation_db(23.0)
+    assert node.attenuator(VOA).read_attenuation_db() == pytest.approx(22.5)
+    assert nominal(achieved) == pytest.approx(23.0)
+    assert standard_uncertainty(achieved) > 0.01
+    status = voa.status()
+    assert (status.quality, status.attenuation_db) == (Quality.GOOD, pytest.approx(23.0))
+    assert node.record_problems() == {voa.record.id: ()}
+    assert [record.id for record in node.usable_records(("attenuator-curve",))] == [voa.record.id]
+
+
+def test_out_of_date_nothing_begins_with_it(bench):
+    node, _ = bench(days=-1.0)
+    for begin in (
+        lambda: node.calibrated_attenuator(VOA),
+        lambda: node.record("attenuator-curve", VOA),
+        lambda: node.usable_records(("attenuator-curve",)),
+    ):
+        with pytest.raises(InvalidRecord, match="attenuator-curve--1 may not be used: valid until"):
+            begin()
+    with pytest.raises(ConfigurationError, match="0 records of dark-counts for"):
+        node.record("dark-counts", VOA)
+    assert "valid until" in node.record_problems()["attenuator-curve--1"][0]
+
+
+def test_what_runs_goes_on_degraded_but_changes_nothing(bench):
+    node, _ = bench(settings=("attenuation_db",))
+    voa = node.calibrated_attenuator(VOA)
+    node.attenuator(VOA).set_attenuation_db(40.0)  # somebody else has changed what the record rests on
+    with pytest.raises(InvalidRecord, match=r"attenuation_db is 40\.0, was"):
+        voa.set_attenuation_db(20.0)
+    assert node.attenuator(VOA).read_attenuation_db() == pytest.approx(40.0)
+    status = voa.status()
+    assert status.quality is Quality.DEGRADED
+    assert "attenuation_db is 40.0" in status.problems[0]
+    assert status.attenuation_db == pytest.approx(40.5)
+
+
+def test_damaged_record_is_told(bench):
+    node, path = bench()
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=path.name):
+        node.calibrated_attenuator(VOA)
+
+
+SCENARIO = """
+[node]
+name = "n"
+[devices.near]
+driver = "ozoptics.dd100"
+address = "serial:///dev/x"
+[devices.far]
+driver = "ozoptics.dd100"
+address = "serial:///dev/y"
+[paths.light]
+elements = [
+    { device = "far" },
+    { device = "near", loss_db = 1.0, tolerance_db = 0.1 },
+    { name = "pad", loss_db = 30.0 },
+]
+"""
+
+
+def test_roles_follow_the_light_and_losses_the_path(mocker):
+    node = Node(parse_node(tomllib.loads(SCENARIO), "n"))
+    curve_calibration = load_calibration("attenuator-curve")
+    mocker.patch("qhal.calibration.assign._can", lambda device, kind: kind.__name__ == "Attenuator")
+    with pytest.raises(ConfigurationError, match="attenuator-curve: source needs a Source"):
+        assign_roles(curve_calibration, node, {})
+    with pytest.raises(ConfigurationError, match="no role lamp"):
+        assign_roles(curve_calibration, node, {"lamp": "far"})
+    site = site_of(node, {"meter": "near"}, None)
+    assert [(part.name, part.loss_db) for part in losses_behind(site, "meter")["path"]] == [
+        ("near", 1.0),
+        ("pad", 30.0),
+    ]
+    assert losses_behind(site, "switch") == {}
+    with pytest.raises(ConfigurationError, match="no path 'dark'; there are light"):
+        site_of(node, {}, "dark")
