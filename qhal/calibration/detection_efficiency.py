@@ -45,9 +45,10 @@ class EfficiencyPlan(BrightPlan):
     ``period_s`` each. Dark counts: ``dark_repetitions`` of ``dark_s``. ``bias_ua`` None: as it is set. ``ingress`` and
     ``egress``: the path through the switch.
 
-    ``path``: the parts from the meter to the detectors (by default those of the node file's path). ``shares``: of the light by channel, with the relative standard
-    uncertainty ``share_tolerance``; with a polarization controller the sum of channels 1 and 2, of 3 and 4 counts.
-    ``dead_time_ns`` is the effective one (with recovery). ``afterpulse_probability``: that a click makes another one.
+    ``path``: the parts from the meter to the detectors (by default those of the node file's path). ``shares``: of the
+    light by channel, with the relative standard uncertainty ``share_tolerance``; with a polarization controller the sum
+    of channels 1 and 2, of 3 and 4 counts. ``dead_time_ns`` is the effective one (with recovery).
+    ``afterpulse_probability``: that a click makes another one.
     """
 
     rate_hz: Positive = 2e5
