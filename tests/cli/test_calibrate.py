@@ -71,7 +71,7 @@ def test_interrupted_by_ctrl_c_and_resumed(bench, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("dark-count", "{node}"), "no calibration 'dark-count'; there are attenuator-curve"),
+        (("dark-count", "{node}"), "no calibration 'dark-count'; there are afterpulse, attenuator-curve"),
         (("dark-counts",), "which node"),
         (
             ("dark-counts", "{node}", "--set", "perod_s=1"),
