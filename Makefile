@@ -29,7 +29,7 @@ pulls: .venv/ready
 	$(BIN)/python -m pytest tests/calibration/test_cases.py -k finds_the_truth --pull-seeds 200 --timeout 14400 -s
 	$(BIN)/python -m pytest tests/cli/test_demo.py --seeds 50 --timeout 7200
 
-interop: .venv/ready .venv-interop/ready .venv-tm/ready .venv-tags/ready
+interop: .venv/ready .venv-interop/ready .venv-tm/ready .venv-tags/ready .venv-records/ready
 	$(BIN)/python -m tests.interop
 
 udev: .venv/ready
@@ -47,4 +47,4 @@ udev: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-sequence .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-records .venv-sequence .mypy_cache .pytest_cache .ruff_cache

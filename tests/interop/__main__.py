@@ -2,7 +2,8 @@
 
 Each client is a script in an environment of its own (``.venv-interop``, ``.venv-tm``), because their
 dependencies do not go together with ours; it gets the simulator's addresses as JSON and fails loudly. Readers of
-tag files (``.venv-tags``) get a folder of files and what qhal found in them.
+tag files (``.venv-tags``) get a folder of files and what qhal found in them, readers of calibration records
+(``.venv-records``) a record and what qhal wrote.
 """
 
 import json
@@ -12,7 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from qhal.records.store import RecordStore
 from tests.interop.tag_files import write_all
+from tests.records.test_records import record as example_record
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = ROOT / "tests" / "interop" / "clients"
@@ -39,15 +42,18 @@ def main() -> int:
         print(f"{verdict:7}{client} against {instrument} ({time.monotonic() - started:.1f} s)", flush=True)
         if output is not None:
             print(output, flush=True)
-    started = time.monotonic()
-    output = read_tag_files()
-    failed += output is not None
-    verdict = "ok" if output is None else "FAILED"
-    print(
-        f"{verdict:7}tag_readers.py on files of tags ({time.monotonic() - started:.1f} s)\n{output or ''}",
-        flush=True,
-    )
-    print(f"{len(CASES) + 1 - failed} of {len(CASES) + 1} independent clients are satisfied")
+    for client, what, read in (
+        ("tag_readers.py", "files of tags", read_tag_files),
+        ("record_readers.py", "a calibration record", read_record_file),
+    ):
+        started = time.monotonic()
+        output = read()
+        failed += output is not None
+        verdict = "ok" if output is None else "FAILED"
+        print(f"{verdict:7}{client} on {what} ({time.monotonic() - started:.1f} s)", flush=True)
+        if output is not None:
+            print(output, flush=True)
+    print(f"{len(CASES) + 2 - failed} of {len(CASES) + 2} independent clients are satisfied")
     return 1 if failed else 0
 
 
@@ -57,6 +63,31 @@ def read_tag_files() -> str | None:
         write_all(Path(folder))
         python = ROOT / ".venv-tags" / "bin" / "python"
         command = [python, CLIENTS / "tag_readers.py", folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
+    return None if done.returncode == 0 else done.stdout[-3000:] + done.stderr[-5000:]
+
+
+def read_record_file() -> str | None:
+    """Return None when h5py and xarray find in a record what qhal wrote, what they printed otherwise."""
+    record = example_record()
+    expected = {
+        "serial_number": record.instruments[0].serial_number,
+        "names": [q.name for q in record.quantities],
+        "units": [q.unit for q in record.quantities],
+        "values": [q.value for q in record.quantities],
+        "uncertainties": [q.uncertainty for q in record.quantities],
+        "tables": {
+            name: {
+                column: {"values": values.tolist(), "unit": table.units.get(column, "")}
+                for column, values in table.columns.items()
+            }
+            for name, table in record.tables.items()
+        },
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = RecordStore(folder).save(record)
+        python = ROOT / ".venv-records" / "bin" / "python"
+        command = [python, CLIENTS / "record_readers.py", path, json.dumps(expected)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT_S)
     return None if done.returncode == 0 else done.stdout[-3000:] + done.stderr[-5000:]
 
