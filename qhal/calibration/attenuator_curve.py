@@ -3,7 +3,7 @@
 The insertion-loss method: the meter reads the light at each set point and at a reference set point, the attenuation is
 the difference of the levels. Another attenuator in series shifts the level, so that each set point can be measured
 where the meter is linear; passes at different shifts overlap, and least squares stitch them.
-:class:`qhal.calibration.attenuation.AttenuatorCurve` reads the record.
+:class:`qhal.records.curve.AttenuatorCurve` reads the record.
 """
 
 from collections.abc import Iterator

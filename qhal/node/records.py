@@ -70,7 +70,7 @@ class CalibratedAttenuator:
     def __init__(self, attenuator: Attenuator, record: Record, check: "RecordCheck") -> None:
         self.attenuator = attenuator
         self.record = record
-        self._curve = AttenuatorCurve(record)
+        self._curve = AttenuatorCurve.of(record)
         self._check = check
 
     def set_attenuation_db(self, attenuation_db: float) -> Uncertain:

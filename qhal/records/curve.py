@@ -1,55 +1,85 @@
-"""A record of an attenuator's curve as a function: from set point to true attenuation, and back."""
+"""The record of an attenuator's curve as a function: from set point to true attenuation, and back."""
 
 import numpy as np
+from uncertainties import UFloat
 
-from qhal.errors import OutOfRange
+from qhal.errors import InvalidRecord, OutOfRange
 from qhal.records.record import Reader, Record
-from qhal.records.uncertain import Uncertain, nominal, systematic
-
-QUANTITY, OVER = "attenuation", "set_db"
+from qhal.records.uncertain import statistical, systematic, values_of
 
 
 class AttenuatorCurve:
-    """True attenuation over set point, linear between the points that were measured.
+    """The curve of one attenuator, straight between the set points that were measured.
 
-    What the curve does between two points is unknown by a quarter of the bend there, a systematic contribution.
+    Values read from one curve share their systematic errors, so that these cancel in differences as far as they do.
     """
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
-        self._set_db, self._true = Reader(record).curve(QUANTITY, OVER)
-        self._true_db = np.array([nominal(each) for each in self._true])
+    def __init__(self, reader: Reader, name: str) -> None:
+        self._name = name
+        self.repeatability_db = reader.value("repeatability").nominal_value
+        self._places, self._values = reader.curve("attenuation", "set_db")
+        self._nominal = values_of(self._values)
+        if len(self._places) < 2 or np.any(np.diff(self._nominal) <= 0):
+            raise InvalidRecord(f"{name}: its attenuation does not grow from set point to set point")
+        self._bend_db = self._bend()
+        self._between: dict[float, UFloat] = {}
+
+    @classmethod
+    def of(cls, record: Record) -> "AttenuatorCurve":
+        """Return the curve of a record."""
+        return cls(Reader(record), record.instrument("attenuator").device)
 
     @property
     def range_db(self) -> tuple[float, float]:
-        """Least and greatest true attenuation."""
-        return float(self._true_db.min()), float(self._true_db.max())
+        """First and last set point of the curve."""
+        return float(self._places[0]), float(self._places[-1])
 
-    def attenuation_db(self, set_db: float) -> Uncertain:
-        """Return the true attenuation at a set point. Raises OutOfRange outside of the points measured."""
-        if not self._set_db[0] <= set_db <= self._set_db[-1]:
-            raise OutOfRange(
-                f"record {self.record.id}: {set_db:g} dB is not between {self._set_db[0]:g} and {self._set_db[-1]:g} dB"
-            )
-        right = min(max(int(np.searchsorted(self._set_db, set_db)), 1), len(self._set_db) - 1)
-        left = right - 1
-        share = float((set_db - self._set_db[left]) / (self._set_db[right] - self._set_db[left]))
-        between = systematic("between the points", 0.0, self._bend_db(left) * 4 * share * (1 - share) / 4)
-        return self._true[left] * (1 - share) + self._true[right] * share + between
+    def attenuation_db(self, set_db: float) -> UFloat:
+        """Return the true attenuation when this set point is set once more. Raises OutOfRange beyond the curve.
 
-    def set_point_db(self, true_db: float) -> float:
-        """Return the set point of a true attenuation. Raises OutOfRange."""
+        What is new with every move is the repeatability.
+        """
+        return self.mean_attenuation_db(set_db) + statistical(
+            f"moves of {self._name}", 0.0, self.repeatability_db
+        )
+
+    def mean_attenuation_db(self, set_db: float) -> UFloat:
+        """Return the true attenuation at a set point, where moves end apart. Raises OutOfRange beyond the curve.
+
+        Between set points it is off by as much as the curve bends there: the rms of its second differences says how
+        much.
+        """
         low, high = self.range_db
-        if not low <= true_db <= high:
+        if not low <= set_db <= high:
             raise OutOfRange(
-                f"record {self.record.id}: {true_db:g} dB is not between {low:g} and {high:g} dB"
+                f"{self._name}: set point {set_db:g} dB; its curve is known from {low:g} to {high:g} dB"
             )
-        order = np.argsort(self._true_db)
-        return float(np.interp(true_db, self._true_db[order], self._set_db[order]))
+        if set_db not in self._between:
+            self._between[set_db] = self._interpolated(set_db)
+        return self._between[set_db]
 
-    def _bend_db(self, left: int) -> float:
-        """Return the greatest change of the error from one interval to the next, around an interval."""
-        error = self._true_db - self._set_db
-        second = np.abs(np.diff(error, 2))
-        near = second[max(0, left - 1) : left + 1]
-        return float(near.max()) if len(near) else 0.0
+    def set_point_db(self, attenuation_db: float) -> float:
+        """Return the set point at which the attenuation is this. Raises OutOfRange beyond the curve."""
+        if not self._nominal[0] <= attenuation_db <= self._nominal[-1]:
+            raise OutOfRange(
+                f"{self._name}: {attenuation_db:g} dB; it does {self._nominal[0]:.2f} to {self._nominal[-1]:.2f} dB"
+            )
+        return float(np.interp(attenuation_db, self._nominal, self._places))
+
+    def _interpolated(self, set_db: float) -> UFloat:
+        after = int(np.clip(np.searchsorted(self._places, set_db), 1, len(self._places) - 1))
+        width = self._places[after] - self._places[after - 1]
+        share = (set_db - self._places[after - 1]) / width
+        value: UFloat = (1 - share) * self._values[after - 1] + share * self._values[after]
+        # A parabola of second difference d is off its chord by share (1 - share) d / 2.
+        off_db = share * (1 - share) / 2 * self._bend_db
+        return value + systematic(f"interpolation of {self._name} at {set_db:g} dB", 0.0, off_db)
+
+    def _bend(self) -> float:
+        """Return the rms second difference of the deviation from the set points; what noise makes of it is in, too."""
+        deviation = self._nominal - self._places
+        widths = np.diff(self._places)
+        if len(widths) < 2:
+            return float(np.abs(np.diff(deviation)).max())
+        slopes = np.diff(deviation) / widths
+        return float(np.sqrt(np.mean((np.diff(slopes) * (widths[1:] + widths[:-1]) / 2) ** 2)))

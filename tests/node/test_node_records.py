@@ -41,9 +41,12 @@ def curve(node, days=30.0, settings=()):
         software="qhal",
         instruments=(instrument,),
         inputs={},
-        quantities=tuple(
-            Quantity.of("attenuation", "dB", statistical("noise", at + 0.5, 0.02), set_db=at)
-            for at in (2.0, 10.0, 30.0, 60.0)
+        quantities=(
+            Quantity.of("repeatability", "dB", statistical("noise", 0.01, 0.001)),
+            *(
+                Quantity.of("attenuation", "dB", statistical("noise", at + 0.5, 0.02), set_db=at)
+                for at in (2.0, 10.0, 30.0, 60.0)
+            ),
         ),
         validity=Validity(until=now + timedelta(days=days), settings={"attenuator": tuple(settings)}),
     )

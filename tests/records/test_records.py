@@ -9,15 +9,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
+from qhal.errors import ConfigurationError, DataError, InvalidRecord
 from qhal.records import hdf5
-from qhal.records.curve import AttenuatorCurve
 from qhal.records.hdf5 import read_record, write_record
 from qhal.records.record import Fit, Instrument, PathPart, Quantity, Reader, Record, Table, Validity
 from qhal.records.store import RecordStore
 from qhal.records.uncertain import (
     from_db,
-    nominal,
     standard_uncertainty,
     statistical,
     systematic,
@@ -278,16 +276,3 @@ def test_budget_keeps_kinds_names_and_correlations_apart():
         reader.value("gain")
     with pytest.raises(ValidationError):
         Quantity(name="a", unit="1", value=float("nan"))
-
-
-def test_curve_of_an_attenuator_and_back():
-    curve = AttenuatorCurve(record())
-    value = curve.attenuation_db(15.0)
-    assert nominal(value) == pytest.approx((10.4 + 20.3) / 2)
-    assert standard_uncertainty(value) > np.hypot(0.05, 0.02 / 2**0.5)  # what happens between the points, too
-    assert curve.set_point_db(10.4) == pytest.approx(10.0)
-    assert nominal(curve.attenuation_db(curve.set_point_db(17.0))) == pytest.approx(17.0)
-    with pytest.raises(OutOfRange, match="21 dB is not between 0 and 20 dB"):
-        curve.attenuation_db(21.0)
-    with pytest.raises(OutOfRange, match=r"30 dB is not between 0\.1 and 20\.3 dB"):
-        curve.set_point_db(30.0)

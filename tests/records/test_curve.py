@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from qhal.calibration.attenuation import AttenuatorCurve
 from qhal.errors import InvalidRecord, OutOfRange
+from qhal.records.curve import AttenuatorCurve
 from qhal.records.record import Instrument, Quantity, Record, Validity
 from qhal.records.uncertain import statistical, systematic
 
