@@ -139,12 +139,10 @@ def _(kind: PatternGenerator) -> Remembered:
     played, status = kind.played, kind.status().model_dump()
 
     def replay() -> None:
-        if kind.played is not played:
-            if played is None:
-                raise DeviceError(
-                    f"{kind.device.name}: the waveforms that were in it before are not known; it is left stopped"
-                )
+        if kind.played is not played and played is not None:
             kind.play(played.volts, played.sample_rate_hz, reference=played.reference)
+        elif kind.played is not played and status["running"]:
+            raise DeviceError(f"{kind.device.name}: what it played before is not known; it is left stopped")
         if not status["running"]:
             kind.stop()
         elif not kind.is_running():

@@ -27,7 +27,7 @@ def demo(
         from qhal.cli.demo.run import run_demo
     except ImportError as error:
         raise ConfigurationError(
-            f"qhal demo needs {error.name} (pip install 'qhal[simulators,link]')"
+            f"qhal demo needs {error.name} (pip install 'qhal[simulators,link,calibration]')"
         ) from error
     if report is not None:
         _needs_matplotlib()

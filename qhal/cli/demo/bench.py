@@ -3,14 +3,18 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qhal.cli.demo.calibrations import BenchRecords, calibrate_modulators
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.link.estimates import ClickMatrix, SiftedCounts
 from qhal.link.modulation import (
+    CARVER_CHANNEL,
+    DECOY_CHANNEL,
     IntensityModulator,
     PhaseModulator,
     TransmitterCalibration,
@@ -18,12 +22,15 @@ from qhal.link.modulation import (
     waveforms,
 )
 from qhal.link.pattern import SymbolPattern, bb84_pattern
+from qhal.link.photonics import photon_energy_j
 from qhal.link.polarization import AlignmentResult, PolarizationAlignment
 from qhal.link.sifting import Sifter
 from qhal.link.skew import Receiver, estimate_skews_ps
 from qhal.link.symbol_tags import SymbolTags
 from qhal.link.sync import SymbolClock
 from qhal.node.node import Node
+from qhal.records.record import Record
+from qhal.records.uncertain import from_db, nominal, systematic
 from qhal.tags.batch import TagBatch
 
 CHANNELS = (1, 2, 3, 4)
@@ -34,7 +41,7 @@ PERIOD_PS = 10_000.0
 WINDOW_PS = 3000.0
 PHASE_BIN_PS = 100
 SIGNAL_MEAN_PHOTON_NUMBER = 0.5
-_PLANCK_J_S = 6.62607015e-34
+LASER_TOLERANCE_DB = 0.25
 _PATTERN_SEED = 1
 _SKEW_S = 0.2
 _ALIGNMENT_S = 0.2
@@ -72,19 +79,21 @@ class Background:
 
 @dataclass(slots=True)
 class MetroLink:
-    """The devices of a node, with what data sheets and calibrations of the passive parts say."""
+    """The devices of a node, with records of their calibrations and what data sheets say of the other parts.
+
+    ``mean_photon_number`` of the signal and ``attenuation_db``, with their budgets, once it is up.
+    """
 
     node: Node
     sheet: dict[str, Any]
+    bench: BenchRecords
+    folder: Path
     tell: Callable[[str], None]
     pattern: SymbolPattern = field(init=False)
+    modulators: dict[int, tuple[IntensityModulator, Record]] = field(init=False)
     receiver: Receiver = field(default_factory=Receiver)
-    reported: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        wanted = bb84_pattern(_PATTERN_SEED, period_ps=PERIOD_PS)
-        achieved = achieved_mean_photon_numbers(wanted, self._calibration().decoy)
-        self.pattern = bb84_pattern(_PATTERN_SEED, period_ps=PERIOD_PS, mean_photon_numbers=achieved)
+    attenuation_db: Any = None
+    mean_photon_number: Any = None
 
     # -- bringing up
 
@@ -109,9 +118,16 @@ class MetroLink:
         for channel in CHANNELS:
             tagger.set_threshold_v(channel, _THRESHOLD_V)
             tagger.set_enabled(channel, True)
-        self._play(node.pattern_generator("awg"))
         quantum.set_frequency_thz(sheet["receiver"]["quantum_frequency_thz"])
         quantum.set_power_dbm(_QUANTUM_POWER_DBM)
+        table = sheet["detectors"]
+        self.modulators = calibrate_modulators(
+            node, self.folder, tuple(table["operating_ua"]), table["dead_time_ns"], self.tell
+        )
+        wanted = bb84_pattern(_PATTERN_SEED, period_ps=PERIOD_PS)
+        achieved = achieved_mean_photon_numbers(wanted, self._calibration().decoy)
+        self.pattern = bb84_pattern(_PATTERN_SEED, period_ps=PERIOD_PS, mean_photon_numbers=achieved)
+        self._play(node.pattern_generator("awg"))
         quantum.enable()
         self._attenuate()
 
@@ -121,34 +137,30 @@ class MetroLink:
         awg.play(volts, SAMPLE_RATE_HZ)
 
     def _attenuate(self) -> None:
-        """Set the attenuator for the wanted signal from what the laser reports and the data sheets say."""
-        transmitter = self.sheet["transmitter"]
+        """Set the attenuator for the wanted signal, from the laser's report and the records; keep what comes of it."""
+        parts = {part.name: part for part in self.node.path("quantum")}
         status = self.node.source("quantum-laser").status().model_dump()
-        power_w = 1e-3 * 10 ** ((status["power_dbm"] - transmitter["modulator_loss_db"]) / 10)
-        photon_j = _PLANCK_J_S * status["frequency_thz"] * 1e12
-        photons = power_w / photon_j * CARVE_SAMPLES / SAMPLE_RATE_HZ
-        needed_db = 10 * math.log10(photons / SIGNAL_MEAN_PHOTON_NUMBER) - transmitter["pad_db"]
-        achieved_db = self.node.attenuator("voa").set_attenuation_db(round(needed_db, 1))
-        self.reported = {
-            "laser_power_dbm": status["power_dbm"],
-            "attenuation_db": achieved_db,
-            "signal_mean_photon_number": photons * 10 ** (-(achieved_db + transmitter["pad_db"]) / 10),
-        }
-        self.tell(f"attenuator at {achieved_db:.2f} dB")
+        power_dbm = systematic("laser's report", status["power_dbm"], LASER_TOLERANCE_DB)
+        for name in ("modulators", "pad"):
+            power_dbm -= systematic(f"loss of {name}", parts[name].loss_db or 0.0, parts[name].tolerance_db)
+        pulses_hz = SAMPLE_RATE_HZ / CARVE_SAMPLES
+        open_photons = from_db(power_dbm) * 1e-3 / photon_energy_j(status["frequency_thz"]) / pulses_hz
+        needed_db = 10 * math.log10(nominal(open_photons) / SIGNAL_MEAN_PHOTON_NUMBER)
+        set_db = round(self.bench.attenuator.set_point_db(needed_db), 1)
+        achieved_db = self.node.attenuator("voa").set_attenuation_db(set_db)
+        self.attenuation_db = self.bench.attenuator.attenuation_db(achieved_db)
+        self.mean_photon_number = open_photons * from_db(-self.attenuation_db)
+        self.tell(f"attenuator at {nominal(self.attenuation_db):.2f} dB")
 
     def _calibration(self) -> TransmitterCalibration:
+        """Return the modulators: carver and decoy as their records say, the others as the data sheet does."""
         table = self.sheet["transmitter"]
-
-        def intensity(part: str) -> IntensityModulator:
-            t = table[part]
-            return IntensityModulator(t["v0_v"], t["vpi_v"], t["extinction_db"], t["amplifier_gain"])
 
         def phase(part: str) -> PhaseModulator:
             return PhaseModulator(table[part]["v0_v"], table[part]["vpi_v"], table[part]["amplifier_gain"])
 
-        return TransmitterCalibration(
-            intensity("decoy"), intensity("carver"), phase("polarization"), phase("randomiser")
-        )
+        decoy, carver = (self.modulators[channel][0] for channel in (DECOY_CHANNEL, CARVER_CHANNEL))
+        return TransmitterCalibration(decoy, carver, phase("polarization"), phase("randomiser"))
 
     # -- measuring
 

@@ -6,11 +6,14 @@ what instruments and data sheets say, within their tolerances, k = 2.
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qhal.cli.demo.bench import PERIOD_PS, WINDOW_PS, MetroLink
+from uncertainties import umath
+
+from qhal.cli.demo.bench import MetroLink
 from qhal.cli.demo.checks import Check
 from qhal.link.pattern import Intensity
+from qhal.records.uncertain import from_db, nominal, standard_uncertainty, systematic
 
 if TYPE_CHECKING:
     from qhal.cli.demo.run import Results, State
@@ -18,11 +21,8 @@ if TYPE_CHECKING:
 GAIN_PRECISION = (1e-3, 2e-3, 2e-2)
 """Largest relative uncertainty of the gains of signal, decoy, vacuum for a check to prove anything."""
 RAMAN_PRECISION = 0.01
-_LASER_TOLERANCE_DB = 0.25
-_ATTENUATOR_TOLERANCE_DB = 0.1
 _LASER_DRIFT_DB = 0.02
 """How much the laser's power may move between two readings a second apart."""
-_EFFICIENCY_TOLERANCE = 0.03
 _WINDOW_TOLERANCE = 0.02
 _FLOOR_MARGIN = 3e-4
 """How much an aligned error rate may exceed the best that the controller can reach (standard uncertainty)."""
@@ -123,18 +123,18 @@ def reported_checks(results: "Results", link: MetroLink) -> list[Check]:
     """Compare with what the instruments report and the data sheets say."""
     off = results.states[0]
     gain = off.measurement.counts.gain(Intensity.SIGNAL)
-    expected, relative = _gain_from_reports(link)
+    expected = _gain_from_reports(link)
     detectors = link.node.detector("detectors")
     counted = detectors.read_counts(1.0)
     tagged = link.node.time_tagger("tagger").read_counts(1.0)
     drift = sum(tagged.rates_hz) * math.log(10) / 10 * _LASER_DRIFT_DB
     return [
         Check(
-            "signal gain from laser, attenuator and losses",
+            "signal gain from laser, losses and records",
             "reported",
             gain.value,
-            relative * expected,
-            expected,
+            standard_uncertainty(expected),
+            nominal(expected),
         ),
         Check(
             "detectors' counter and tagger's counter agree /s",
@@ -150,19 +150,11 @@ def reported_checks(results: "Results", link: MetroLink) -> list[Check]:
     ]
 
 
-def _gain_from_reports(link: MetroLink) -> tuple[float, float]:
-    """Return the signal gain that the node's path map promises, and its relative standard uncertainty."""
-    sheet, photons = link.sheet, link.reported["signal_mean_photon_number"]
-    behind_pad, loss_db, variance_db = False, 0.0, _LASER_TOLERANCE_DB**2 + _ATTENUATOR_TOLERANCE_DB**2
-    for element in link.node.file.paths["quantum"].elements:
-        variance_db += element.tolerance_db**2
-        if behind_pad:
-            loss_db += element.loss_db or 0.0
-        behind_pad = behind_pad or element.name == "pad"
-    efficiency = sum(sheet["detectors"]["efficiency"]) / 4
-    window_share = 1 - _WINDOW_TOLERANCE / 2 if WINDOW_PS < PERIOD_PS else 1.0
-    mean = photons * 10 ** (-loss_db / 10) * efficiency * window_share
-    relative = math.hypot(
-        math.log(10) / 10 * math.sqrt(variance_db), _EFFICIENCY_TOLERANCE, _WINDOW_TOLERANCE
-    )
-    return 1 - math.exp(-mean), relative
+def _gain_from_reports(link: MetroLink) -> Any:
+    """Return the signal gain that records and the node's path map promise, with its budget."""
+    parts = list(link.node.path("quantum"))
+    behind = parts[[part.name for part in parts].index("pad") + 1 :]
+    loss_db = sum(systematic(f"loss of {p.name}", p.loss_db, p.tolerance_db) for p in behind if p.loss_db)
+    window_share = systematic("window", 1 - _WINDOW_TOLERANCE / 2, _WINDOW_TOLERANCE)
+    mean = link.mean_photon_number * from_db(-loss_db) * link.bench.mean_efficiency * window_share
+    return 1 - umath.exp(-mean)

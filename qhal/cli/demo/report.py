@@ -24,7 +24,6 @@ def write_report(results: "Results", folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     content = record(results) | {"measurements": [_numbers(state) for state in results.states]}
-    content["reported"] = results.reported
     (folder / "report.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         _phase(results, folder)

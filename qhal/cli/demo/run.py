@@ -2,6 +2,7 @@
 
 import base64
 import json
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qhal.cli.demo.bench import WINDOW_PS, Background, Measurement, MetroLink
+from qhal.cli.demo.calibrations import calibrate_on_bench
 from qhal.cli.demo.checks import Check, all_passed
 from qhal.cli.demo.compare import alignment_check, link_checks, raman_checks, reported_checks
 from qhal.cli.demo.process import SimulatorProcess
@@ -20,6 +22,8 @@ from qhal.link.estimates import ClickMatrix
 from qhal.link.pattern import Intensity
 from qhal.link.polarization import AlignmentResult
 from qhal.node.node import open_node
+from qhal.records.record import Record
+from qhal.records.uncertain import nominal, standard_uncertainty
 from qhal.transport.control import SimulatorControl
 
 SCENARIO = "wuhan-metro-link"
@@ -58,15 +62,17 @@ class Results:
     alignment: AlignmentResult | None = None
     states: list[State] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
-    reported: dict[str, float] = field(default_factory=dict)
+    reported: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Value and standard uncertainty of what rests on records."""
+    records: list[Record] = field(default_factory=list)
     timings_s: dict[str, float] = field(default_factory=dict)
 
 
 def run_demo(seconds: float, seed: int | None, json_file: Path | None, report: Path | None) -> bool:
     """Run it, print and write what was found; return whether every check is within bounds."""
     started = time.monotonic()
-    with progress() as tell:
-        results = measure_link(seconds, seed, tell)
+    with progress() as tell, tempfile.TemporaryDirectory(prefix="qhal-records-") as folder:
+        results = measure_link(seconds, seed, tell, Path(folder) if report is None else report / "records")
     results.timings_s["total"] = time.monotonic() - started
     print_results(results)
     if json_file is not None:
@@ -78,19 +84,29 @@ def run_demo(seconds: float, seed: int | None, json_file: Path | None, report: P
     return all_passed(results.checks)
 
 
-def measure_link(seconds: float, seed: int | None, tell: Callable[[str], None]) -> Results:
-    """Start the simulated instruments, drive the link through its states and compare."""
+def measure_link(seconds: float, seed: int | None, tell: Callable[[str], None], folder: Path) -> Results:
+    """Calibrate, drive the link through its states and compare. ``folder``: where the records are kept."""
     timer = _Timer()
+    bench = calibrate_on_bench(folder, seed, tell)
+    timer.lap("calibrate on the bench")
     with SimulatorProcess(SCENARIO, seed, tell) as simulator:
         sheet = simulator.control.request("datasheet")
         results = Results(int(sheet["seed"]), seconds, timings_s=timer.laps)
         timer.lap("start the instruments")
         with open_node(simulator.node_file) as node:
-            link = MetroLink(node, sheet, tell)
+            link = MetroLink(node, sheet, bench, folder, tell)
             timer.lap("open the devices")
             link.bring_up()
-            results.reported = link.reported
-            timer.lap("bring the link up")
+            results.records = [bench.curve, bench.efficiency, *(made for _, made in link.modulators.values())]
+            results.reported = {
+                name: (nominal(value), standard_uncertainty(value))
+                for name, value in (
+                    ("attenuation_db", link.attenuation_db),
+                    ("signal_mean_photon_number", link.mean_photon_number),
+                    ("detection_efficiency", bench.mean_efficiency),
+                )
+            }
+            timer.lap("calibrate the modulators, bring the link up")
             results.skews_ps = link.find_skews()
             tell("polarization: fitting the fibre")
             results.alignment, results.before = link.align(results.seed)
@@ -164,6 +180,8 @@ def record(results: Results) -> dict[str, Any]:
         "note": "test pattern, no key is made",
         "checks": [check.record() for check in results.checks],
         "passed": all_passed(results.checks),
+        "reported": results.reported,
+        "records": [each.id for each in results.records],
         "timings_s": results.timings_s,
     }
 

@@ -39,6 +39,13 @@ def print_results(results: "Results") -> None:
         f"{', '.join(f'{angle:.1f}' for angle in aligned.angles_deg)} deg.",
         highlight=False,
     )
+    rows = [(name.replace("_", " "), *pair) for name, pair in results.reported.items()]
+    CONSOLE.print(
+        "From records: "
+        + ", ".join(f"{name} {value:.4g} ± {sigma:.1g}" for name, value, sigma in rows)
+        + ".",
+        highlight=False,
+    )
     for basis, title in (
         ("truth", f"Measured and expected from the world's log (bound {SIGMAS['truth']:g} sigma)"),
         ("reported", f"Measured and what instruments and data sheets say (bound k = {SIGMAS['reported']:g})"),
