@@ -83,8 +83,9 @@ class PatternFinder:
 def phase_sigma(resultant: float, count: int) -> float:
     """Return the standard uncertainty, in turns, of the direction of a sum of ``count`` unit phasors.
 
-    ``sqrt((1 - r^2) / 2 n) / r`` with ``r = resultant / count`` is exact for a narrow peak; it is bounded
-    below by that of pulses 0.001 turn wide, so that a few coinciding tags are not taken for certainty.
+    ``sqrt((1 - r^4) / 2 n) / r`` with ``r = resultant / count``: that of a wrapped normal distribution, whose second
+    moment is ``r^4`` (Mardia and Jupp, Directional Statistics, 2000). It is bounded below by that of pulses 0.001 turn
+    wide, so that a few coinciding tags are not taken for certainty.
     """
     mean = resultant / count
-    return float(np.sqrt(max(1 - mean**2, (2 * np.pi * 1e-3) ** 2) / (2 * count)) / mean / (2 * np.pi))
+    return float(np.sqrt(max((1 - mean**4) / 2, (2 * np.pi * 1e-3) ** 2) / count) / mean / (2 * np.pi))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qhal.errors import OutOfRange
-from qhal.link.acquisition import PatternFinder
+from qhal.link.acquisition import PatternFinder, phase_sigma
 from qhal.link.errors import NotEnoughCounts, SynchronisationFailed
 from qhal.link.pattern import bb84_pattern
 from qhal.link.skew import Deskewer, Receiver, estimate_skews_ps
@@ -231,3 +231,13 @@ def test_impossible_arguments_are_refused():
         SymbolClock(PATTERN, window_ps=10_001)
     with pytest.raises(OutOfRange, match="four different"):
         Receiver((1, 2, 2, 3))
+
+
+@pytest.mark.parametrize("width", [0.005, 0.02, 0.05, 0.12, 0.2])
+def test_phase_is_as_uncertain_as_it_scatters(width):
+    count, repetitions = 200, 4000
+    turns = np.random.default_rng(5).normal(0.0, width, (repetitions, count))
+    sums = np.exp(2j * np.pi * turns).sum(axis=1)
+    scatter = float(np.std(np.angle(sums))) / (2 * np.pi)
+    said = float(np.median([phase_sigma(abs(each), count) for each in sums]))
+    assert said == pytest.approx(scatter, rel=0.06)
