@@ -1,9 +1,11 @@
-"""Which devices of a node play the roles of a calibration, and which optical path it is about."""
+"""Calibrations of a node's devices: which of them play the roles, and which optical path it is about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from qhal.calibration.calibrate import Calibration, Site
+from qhal.calibration.calibrate import Calibration, Site, calibrate, parse_plan
+from qhal.calibration.run import Tell, silent
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.devices.power_meter import PowerMeter
@@ -11,6 +13,38 @@ from qhal.devices.source import Source
 from qhal.errors import ConfigurationError, Unsupported
 from qhal.node.node import Node
 from qhal.node.schema import PathTable
+from qhal.records.record import Record
+
+
+def calibrate_node(
+    node: Node,
+    calibration: Calibration[Any],
+    values: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
+    *,
+    path: str | None = None,
+    folder: str | Path = "records",
+    operator: str | None = None,
+    records: Sequence[Record] = (),
+    tell: Tell = silent,
+    resume: str | Path | None = None,
+) -> Record:
+    """Carry out a calibration on the devices of an open node and return its record.
+
+    ``values``: of the plan, where neither its defaults nor the path of the node file are meant. ``names``: devices by
+    role, where there is a choice. Records that the node file names are used besides ``records``. Raises what
+    :func:`~qhal.calibration.calibrate.calibrate` does, InvalidRecord for a record of the node that does not hold.
+    """
+    assigned = assign_roles(calibration, node, names or {})
+    site = site_of(node, assigned, path)
+    plan = parse_plan(calibration, {**calibration.defaults(site), **(values or {})})
+    devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
+    given = {record.calibration for record in records}
+    own = [each for each in node.usable_records(calibration.uses) if each.calibration not in given]
+    return calibrate(
+        calibration, devices, plan, folder=folder, operator=operator, site=site, records=[*records, *own], tell=tell,
+        resume=resume,
+    )  # fmt: skip
 
 
 def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, str]) -> dict[str, str]:

@@ -94,9 +94,8 @@ def _calibrate(
     operator: str | None,
     resume: Path | None,
 ) -> Any:
-    from qhal.calibration.assign import assign_roles, site_of
+    from qhal.calibration.assign import assign_roles, calibrate_node
     from qhal.calibration.calibrate import NotPutBack, parse_plan
-    from qhal.calibration.calibrate import calibrate as run_calibration
     from qhal.node.node import open_node
     from qhal.records.store import RecordStore
 
@@ -105,11 +104,6 @@ def _calibrate(
     parse_plan(calibration, values)  # what is wrong is told before anything is opened
     with open_node(file) as node:
         assigned = assign_roles(calibration, node, names)
-        site = site_of(node, assigned, path)
-        plan = parse_plan(calibration, calibration.defaults(site) | values)
-        devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
-        known = {record.calibration for record in records}
-        records += [each for each in node.usable_records(calibration.uses) if each.calibration not in known]
         CONSOLE.print(
             f"{calibration.title}: " + ", ".join(f"{role} {name}" for role, name in assigned.items()),
             style="dim",
@@ -117,8 +111,8 @@ def _calibrate(
         )
         try:
             with _progress() as tell:
-                return run_calibration(
-                    calibration, devices, plan, folder=folder, operator=operator, site=site, records=records,
+                return calibrate_node(
+                    node, calibration, values, assigned, path=path, folder=folder, operator=operator, records=records,
                     tell=tell, resume=resume,
                 )  # fmt: skip
         except KeyboardInterrupt as interrupt:

@@ -1,18 +1,13 @@
 """What the demonstration calibrates: attenuator and detectors on a bench, then the modulators on the link."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from qhal.calibration import attenuator_curve, detection_efficiency, modulator
-from qhal.calibration.assign import assign_roles, site_of
-from qhal.calibration.attenuator_curve import AttenuatorCurvePlan
-from qhal.calibration.calibrate import Calibration, calibrate
-from qhal.calibration.detection_efficiency import EfficiencyPlan
-from qhal.calibration.modulator import ModulatorPlan
-from qhal.calibration.plan import Plan
+from qhal.calibration.assign import calibrate_node
 from qhal.cli.demo.process import SimulatorProcess
 from qhal.errors import DeviceError
 from qhal.link.modulation import CARVER_CHANNEL, DECOY_CHANNEL, IntensityModulator
@@ -22,6 +17,8 @@ from qhal.records.record import Reader, Record
 from qhal.records.uncertain import nominal
 
 BENCH = "detector-bench"
+NAME = "qhal demo"
+"""Who did it, in the records."""
 CHANNELS = (1, 2, 3, 4)
 Tell = Callable[[str], None]
 
@@ -48,22 +45,31 @@ class BenchRecords:
 def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecords:
     """Start the bench and calibrate both attenuators against its meter, then the detectors with their curves."""
     with SimulatorProcess(BENCH, seed, lambda text: None) as bench, open_node(bench.node_file) as node:
-        plan = AttenuatorCurvePlan(step_db=4.0, repetitions=2, readings=2, settle_s=0.0)
+        steps = {"step_db": 4.0, "repetitions": 2, "readings": 2, "settle_s": 0.0}
+        counts = {
+            "levels": 2,
+            "settings": 4,
+            "repetitions": 1,
+            "period_s": 0.5,
+            "dark_repetitions": 2,
+            "dark_s": 2.0,
+        }
         curves = []
         for name, other in (("voa", "second-voa"), ("second-voa", "voa")):
             tell(f"bench: curve of {name}")
             roles = {"attenuator": name, "auxiliary": other}
-            curves.append(_carry_out(attenuator_curve.CALIBRATION, node, plan, folder, roles))
+            curves.append(
+                _good(
+                    calibrate_node(
+                        node, attenuator_curve.CALIBRATION, steps, roles, folder=folder, operator=NAME
+                    )
+                )
+            )
         tell("bench: detection efficiency")
-        efficiency = _carry_out(
-            detection_efficiency.CALIBRATION,
-            node,
-            EfficiencyPlan(levels=2, settings=4, repetitions=1, period_s=0.5, dark_repetitions=2, dark_s=2.0),
-            folder,
-            {},
-            curves,
+        efficiency = calibrate_node(
+            node, detection_efficiency.CALIBRATION, counts, folder=folder, operator=NAME, records=curves
         )
-    return BenchRecords(curves[0], efficiency)
+    return BenchRecords(curves[0], _good(efficiency))
 
 
 def calibrate_modulators(
@@ -78,16 +84,17 @@ def calibrate_modulators(
     for channel in (CARVER_CHANNEL, DECOY_CHANNEL):
         tell(f"modulator on output {channel} of the pattern generator: V0, Vpi, extinction")
         # The one that is known already is held open, so that there is light.
-        plan = ModulatorPlan(
-            channel=channel,
-            held_v={other: known.v0_v for other, (known, _) in found.items()},
-            repetitions=3,
-            row_s=0.6,
-            dark_s=1.0,
-            bias_ua=bias_ua,
-            dead_time_ns=dead_time_ns,
-        )
-        record = _carry_out(modulator.CALIBRATION, node, plan, folder, roles)
+        plan = {
+            "channel": channel,
+            "held_v": {other: known.v0_v for other, (known, _) in found.items()},
+            "repetitions": 3,
+            "row_s": 0.6,
+            "dark_s": 1.0,
+            "bias_ua": bias_ua,
+            "dead_time_ns": dead_time_ns,
+        }
+        made = calibrate_node(node, modulator.CALIBRATION, plan, roles, folder=folder, operator=NAME)
+        record = _good(made)
         v0, vpi, extinction = (
             nominal(record.value(name, channel=channel)) for name in ("v0", "vpi", "extinction_ratio")
         )
@@ -95,23 +102,8 @@ def calibrate_modulators(
     return found
 
 
-def _carry_out(
-    calibration: Calibration[Any],
-    node: Node,
-    plan: Plan,
-    folder: Path,
-    names: Mapping[str, str],
-    records: list[Record] | None = None,
-) -> Record:
-    """Carry one out. Raises DeviceError when its model does not describe the data: nothing may rest on it."""
-    assigned = assign_roles(calibration, node, names)
-    site = site_of(node, assigned, None)
-    values = calibration.defaults(site)
-    plan = type(plan)(**{**plan.model_dump(), **values})
-    devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
-    record = calibrate(
-        calibration, devices, plan, folder=folder, operator="qhal demo", site=site, records=records or ()
-    )
+def _good(record: Record) -> Record:
+    """Return the record. Raises DeviceError when its model does not describe the data: nothing may rest on it."""
     if record.quality != "good":
         raise DeviceError(f"{record.id}: its fit is poor, nothing may rest on it")
     return record
