@@ -1,10 +1,10 @@
 """Calibrations of a node's devices: which of them play the roles, and which optical path it is about."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from qhal.calibration.calibrate import Calibration, Site, calibrate, parse_plan
+from qhal.calibration.calibrate import Calibration, Site, calibrate
 from qhal.calibration.run import Tell, silent
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
@@ -37,7 +37,7 @@ def calibrate_node(
     """
     assigned = assign_roles(calibration, node, names or {})
     site = site_of(node, assigned, path)
-    plan = parse_plan(calibration, {**calibration.defaults(site), **(values or {})})
+    plan = calibration.plan_at(site, values or {})
     devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
     given = {record.calibration for record in records}
     own = [each for each in node.usable_records(calibration.uses) if each.calibration not in given]
@@ -81,7 +81,7 @@ def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, 
 
 
 def site_of(node: Node, assigned: Mapping[str, str], path_name: str | None) -> Site:
-    """Return node, names and path; the path is the named one, else the only one that all assigned devices are on.
+    """Return node, names and path: the named one, else the only one with assigned devices, or with the first of them.
 
     Raises ConfigurationError for a path that there is not.
     """
@@ -90,16 +90,18 @@ def site_of(node: Node, assigned: Mapping[str, str], path_name: str | None) -> S
         raise ConfigurationError(
             f"node {node.name!r}: no path {path_name!r}; there are {', '.join(paths) or 'none'}"
         )
-    fitting = [path_name] if path_name else [name for name in paths if _passes(paths[name], assigned)]
+    fitting = (
+        [path_name] if path_name else [name for name in paths if _passes(paths[name], assigned.values())]
+    )
+    if len(fitting) > 1:
+        fitting = [name for name in fitting if _passes(paths[name], [*assigned.values()][:1])]
     if len(fitting) != 1:
         return Site(node.name, names=assigned)
     return Site(node.name, fitting[0], node.path(fitting[0]), assigned)
 
 
-def _passes(path: PathTable, assigned: Mapping[str, str]) -> bool:
-    on_it = {element.device for element in path.elements}
-    in_any = [name for name in assigned.values() if name in on_it]
-    return bool(in_any)
+def _passes(path: PathTable, names: Iterable[str]) -> bool:
+    return not {element.device for element in path.elements}.isdisjoint(names)
 
 
 def _in_order(node: Node, kind: type[Kind]) -> list[str]:

@@ -41,7 +41,8 @@ class Calibration(Generic[PlanType]):
     ``measure(run, plan, *, ROLE: KIND, ...)`` drives devices and keeps rows; ``evaluate(data, plan)`` makes quantities
     of them; ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
     calibrations whose records the evaluation can use. ``latches``: that a detector latches belongs to it; elsewhere a
-    row during which one latched is not kept. ``from_site``: plan fields that the node file's path tells.
+    row during which one latched is not kept. ``from_site(site, values)``: plan fields that the node
+    file's path tells, with the values that are given.
     ``keeps``: roles whose settings are the result, and stay as ``measure`` left them when it ended well.
     """
 
@@ -55,11 +56,31 @@ class Calibration(Generic[PlanType]):
     uses: tuple[str, ...] = ()
     latches: bool = False
     keeps: tuple[str, ...] = ()
-    from_site: "Callable[[Site], dict[str, Any]] | None" = None
+    from_site: "Callable[[Site, Mapping[str, Any]], dict[str, Any]] | None" = None
 
-    def defaults(self, site: "Site") -> dict[str, Any]:
-        """Return what the node file says about the plan, such as losses of its optical path."""
-        return self.from_site(site) if self.from_site else {}
+    def plan_at(self, site: "Site", values: Mapping[str, Any]) -> PlanType:
+        """Return the plan of these values and, for what they do not say, the node file.
+
+        Raises ConfigurationError naming what is wrong or missing, and what there is.
+        """
+        told = {} if self.from_site is None else self.from_site(site, values)
+        try:
+            return self.plan(**{**told, **values})
+        except ValidationError as error:
+            raise self._wrong(error.errors()[0]) from error
+
+    def check_values(self, values: Mapping[str, Any]) -> None:
+        """Raise ConfigurationError for a value that no plan takes; what is missing, a node file may tell."""
+        try:
+            self.plan(**values)
+        except ValidationError as error:
+            for details in error.errors():
+                if details["type"] != "missing":
+                    raise self._wrong(details) from error
+
+    def _wrong(self, details: Any) -> ConfigurationError:
+        key, known = ".".join(map(str, details["loc"])), ", ".join(self.plan.model_fields)
+        return ConfigurationError(f"{self.name}: {key}: {details['msg']}; it takes {known}")
 
     @property
     def roles(self) -> dict[str, tuple[type[Kind], bool]]:
@@ -110,7 +131,8 @@ def calibrate(
     if isinstance(calibration, ModuleType):
         calibration = calibration.CALIBRATION
     assert isinstance(calibration, Calibration)
-    plan, site = plan or calibration.plan(), site or Site()
+    site = site or Site()
+    plan = plan or calibration.plan_at(site, {})
     _check_roles(calibration, devices)
     started = datetime.now(UTC)
     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
@@ -285,14 +307,3 @@ def _journal(
             journal.close()
             raise InvalidRecord(f"{resume}: another {key}: {found.get(key)} there, {value} now")
     return journal, began
-
-
-def parse_plan(calibration: Calibration[PlanType], values: Mapping[str, Any]) -> PlanType:
-    """Return the plan of these values. Raises ConfigurationError naming what is wrong and what there is."""
-    try:
-        return calibration.plan(**values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        known = ", ".join(calibration.plan.model_fields)
-        raise ConfigurationError(f"{calibration.name}: {key}: {first['msg']}; it takes {known}") from error

@@ -6,6 +6,7 @@ Phys. 12, 063027 (2010)); dark counts and room light are the intercept. Four-wav
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from qhal.calibration.detectors import bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import close, present
+from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.plan import Plan, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.tags import prepare_inputs
@@ -26,7 +28,7 @@ from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import DeviceError
 from qhal.records.record import Quantity, Record, Table
-from qhal.records.uncertain import from_db, systematic, uniform
+from qhal.records.uncertain import from_db, nominal, systematic, uniform
 
 TABLE = "counts"
 FORMULA = "rate = n / (1 + n dead), n = background + noise power"
@@ -78,17 +80,18 @@ class ClassicalNoisePlan(Plan):
     """Powers of the classical laser, each and none at all counted for ``period_s``, ``repetitions`` times over.
 
     Every other repetition goes down instead of up. ``power_accuracy_db``: standard uncertainty of the power that the
-    laser reports; ``pad_db`` and ``pad_sigma_db``: loss from the laser to the multiplexer's input. ``frequency_thz``
-    and ``bias_ua``: None keeps what is set. ``largest_rate_hz``: no power is set at which a detector would count more.
-    ``threshold_v``: of the tagger's inputs, if one counts. ``raman``: None gives no Raman coefficient.
+    laser reports; ``path``: the parts from the laser to the multiplexer's input; where the node file has a path,
+    those of it up to ``launch``, the name of the last one. ``frequency_thz`` and ``bias_ua``: None keeps what is set.
+    ``largest_rate_hz``: no power is set at which a detector would count more. ``threshold_v``: of the tagger's
+    inputs, if one counts. ``raman``: None gives no Raman coefficient.
     """
 
     powers_dbm: Annotated[tuple[float, ...], Field(min_length=2)] = (6.0, 8.0, 10.0, 11.5, 13.0)
     repetitions: Annotated[int, Field(ge=2)] = 10
     period_s: Annotated[float, Field(gt=0, le=10)] = 2.0
     power_accuracy_db: Annotated[float, Field(ge=0)] = 0.2
-    pad_db: float = 26.0
-    pad_sigma_db: Annotated[float, Field(ge=0)] = 0.1
+    path: tuple[PathLoss, ...]
+    launch: str | None = None
     frequency_thz: Positive | None = None
     bias_ua: tuple[float, ...] | None = None
     largest_rate_hz: Positive = 1e6
@@ -183,8 +186,7 @@ def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
     table, quantities, fits, noises = data[TABLE], [], [], []
     common = systematic("dead time", 0.0, 1.0)
     launched: Any = from_db(
-        systematic("power of the classical laser", 0.0, plan.power_accuracy_db)
-        - systematic("pad", plan.pad_db, plan.pad_sigma_db)
+        systematic("power of the classical laser", 0.0, plan.power_accuracy_db) - total_loss_db(plan.path)
     )
     for column in range(table["counts"].shape[1]):
         channel = column + 1
@@ -242,7 +244,7 @@ def draw(figure: Any, record: Record) -> None:
     )
     plan, table = ClassicalNoisePlan(**record.inputs), record.tables[TABLE]
     dead_s, period = plan.dead_time_ns * 1e-9, table["period_s"]
-    launched_uw = table["output_mw"] * 10 ** (-plan.pad_db / 10) * 1e3
+    launched_uw = table["output_mw"] * 10 ** (-nominal(total_loss_db(plan.path)) / 10) * 1e3
     channels = channels_of(record, "classical_noise")
     for n, channel in enumerate(channels):
         counts, fitted = table["counts"][:, n], _fit(table, n, plan.dead_time_ns)
@@ -276,4 +278,5 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_site=partial(losses_to, role="classical", field="launch"),
 )

@@ -144,17 +144,15 @@ def draw(figure: Any, record: Record) -> None:
         bias, period, counts = table["bias_ua"][good], table["period_s"][good], table["counts"][good, n]
         fitted, middle_ua = _fit(table, n, good)
         background, height, slope = (value.nominal_value for value in fitted.values)
-        points(
-            upper, bias, np.maximum(counts, 0.3) / period, np.sqrt(counts) / period, n, f"channel {channel}"
-        )
+        points(upper, bias, counts / period, np.sqrt(fitted.expected) / period, n, f"channel {channel}")
         fine = spread(bias)
         line(upper, fine, background + np.exp(height + slope * (fine - middle_ua)), n)
-        lower.plot(
-            bias, (counts - fitted.expected) / np.sqrt(fitted.expected), "o", markersize=3, color=f"C{n}"
-        )
+        points(lower, bias, (counts - fitted.expected) / np.sqrt(fitted.expected), None, n)
         point = record.quantity("bias_point", channel=channel)
         upper.axvline(point.value, color="0.5", linewidth=0.8, linestyle=":")
-    upper.set_yscale("log")
+    # Logarithmic, but with a place for rows without a count.
+    upper.set_yscale("symlog", linthresh=1.0)
+    upper.set_ylim(bottom=0)
     upper.legend(frameon=False, fontsize=8)
 
 

@@ -5,7 +5,6 @@ counts and corrected for dead time, over photons. A receiver that splits by pola
 polarization unknown: see :mod:`qhal.calibration.share_fit`.
 """
 
-from functools import partial
 from typing import Annotated
 
 import numpy as np
@@ -19,7 +18,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
-from qhal.calibration.path_loss import PathLoss, losses_behind, total_loss_db
+from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.plan import Positive
 from qhal.calibration.run import Run
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
@@ -45,9 +44,9 @@ class EfficiencyPlan(BrightPlan):
     ``period_s`` each. Dark counts: ``dark_repetitions`` of ``dark_s``. ``bias_ua`` None: as it is set. ``ingress`` and
     ``egress``: the path through the switch.
 
-    ``path``: the parts from the meter to the detectors (by default those of the node file's path). ``shares``: of the
-    light by channel, with the relative standard uncertainty ``share_tolerance``; with a polarization controller the sum
-    of channels 1 and 2, of 3 and 4 counts. ``dead_time_ns`` is the effective one (with recovery).
+    ``path``: the parts from the meter to the detectors; where the node file has a path, those of it. ``shares``: of
+    the light by channel, with the relative standard uncertainty ``share_tolerance``; with a polarization controller
+    the sum of channels 1 and 2, of 3 and 4 counts. ``dead_time_ns`` is the effective one (with recovery).
     ``afterpulse_probability``: that a click makes another one.
     """
 
@@ -59,16 +58,10 @@ class EfficiencyPlan(BrightPlan):
     period_s: Positive = 1.0
     dark_repetitions: Annotated[int, Field(ge=1)] = 5
     dark_s: Positive = 4.0
-    bias_ua: tuple[float, ...] | None = (25.1, 27.1, 29.4, 28.8)
+    bias_ua: tuple[float, ...] | None = None
     ingress: int = 1
     egress: int = 17
-    path: tuple[PathLoss, ...] = (
-        PathLoss(name="switch", loss_db=1.0, tolerance_db=0.1),
-        PathLoss(name="pad", loss_db=30.0, tolerance_db=0.05),
-        PathLoss(name="patch cord", loss_db=0.2, tolerance_db=0.1),
-        PathLoss(name="polarization controller", loss_db=0.2, tolerance_db=0.05),
-        PathLoss(name="receiver", loss_db=0.4, tolerance_db=0.1),
-    )
+    path: tuple[PathLoss, ...]
     shares: tuple[Positive, ...] = (0.25, 0.25, 0.25, 0.25)
     share_tolerance: Annotated[float, Field(ge=0)] = 0.01
     dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
@@ -246,5 +239,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
-    from_site=partial(losses_behind, role="meter"),
+    from_site=lambda site, _: losses(parts_from(site, "meter")),
 )

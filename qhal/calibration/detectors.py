@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from qhal.calibration.light import attenuate
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
-from qhal.errors import DeviceError
+from qhal.errors import DeviceError, OutOfRange
 
 _SETTLE_S = 0.1
 _STEP_DB = 10.0
@@ -15,9 +15,16 @@ _CLEARLY = 10.0
 
 
 def bias(detectors: Detector, bias_ua: Sequence[float] | None) -> None:
-    """Turn the bias on, at these currents or (None) those that are set, and wait until it has settled."""
+    """Turn the bias on, at these currents or (None) those that are set, and wait until it has settled.
+
+    Raises OutOfRange where none is set.
+    """
     if bias_ua is not None:
         detectors.set_bias_ua(bias_ua)
+    elif not any(detectors.status().model_dump()["bias_ua"]):
+        raise OutOfRange(
+            f"{detectors.device.name}: bias is 0 on every channel; give bias_ua, see dark-counts"
+        )
     detectors.enable()
     detectors.device.clock.sleep_s(_SETTLE_S)
 

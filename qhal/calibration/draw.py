@@ -87,22 +87,25 @@ def spread(values: ArrayLike, count: int = 400) -> np.ndarray[Any, Any]:
 
 
 def with_uncertainty(quantity: Quantity) -> str:
-    """Return ``value ± statistical (stat) ± systematic (syst) unit``, rounded to two digits of the uncertainty."""
+    """Return ``value ± statistical (stat) ± systematic (syst) unit``, rounded to two digits of the uncertainty.
+
+    A part of less than a thousandth of the whole is left out.
+    """
     total = quantity.uncertainty
     unit = "" if quantity.unit == "1" else f" {quantity.unit}"
     if total == 0:
         return f"{quantity.value:.6g}{unit}"
     parts = [
-        f"{sigma:.2g} ({kind})"
+        f"{float(f'{sigma:.2g}'):g} ({kind})"
         for sigma, kind in ((quantity.statistical, "stat"), (quantity.systematic, "syst"))
-        if sigma
+        if sigma > 1e-3 * total
     ]
-    digits = max(0, 1 - int(np.floor(np.log10(total))))
-    shown = (
-        f"{quantity.value:.{digits}f}"
-        if digits < 12 and abs(quantity.value) < 1e7
-        else f"{quantity.value:.6g}"
-    )
+    digits = 1 - int(np.floor(np.log10(total)))
+    if digits < 10 and abs(quantity.value) < 1e7:
+        shown = f"{round(quantity.value, digits):.{max(0, digits)}f}"
+    else:
+        decades = int(np.floor(np.log10(max(abs(quantity.value), total))))
+        shown = f"{quantity.value:.{max(0, decades + digits)}e}"
     return f"{shown} ± {' ± '.join(parts)}{unit}"
 
 

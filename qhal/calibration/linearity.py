@@ -17,7 +17,7 @@ from qhal.calibration.attenuation import known_as
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import approach_rate, bias
-from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points
+from qhal.calibration.draw import channels_of, data_and_residuals, line, points
 from qhal.calibration.light import bring_up, close, home_unknown, move, present
 from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.plan import Positive
@@ -222,7 +222,7 @@ def draw(figure: Any, record: Record) -> None:
         recovery_ns = nominal(fitted.recovery_ns[n])
         line(upper, fine, rate_counted(fine, quantity.value, recovery_ns) / fine, n)
         residual = (table["counts"][:, n] - fitted.expected[:, n]) / fitted.sigma[:, n]
-        lower.plot(light_hz, residual, "o", markersize=3, color=COLOURS[n % len(COLOURS)])
+        points(lower, light_hz, residual, None, n)
     upper.axhline(10 ** (-plan.compression_db / 10), color="0.5", linewidth=0.8, linestyle=":")
     upper.annotate(
         f"{plan.compression_db:g} dB less",

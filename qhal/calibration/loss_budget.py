@@ -4,6 +4,7 @@ The level at the beginning less that at the end. What is more than the parts are
 connector, a bend, or a part that is not what the path map says.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from uncertainties import UFloat
 from qhal.calibration.agreement import agree
 from qhal.calibration.attenuation import known_as
 from qhal.calibration.budget_picture import budget_bars
-from qhal.calibration.calibrate import Calibration
+from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import points, tidy, with_uncertainty
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.light import bring_up, close, move, present, split_evenly
-from qhal.calibration.path_loss import PathLoss, total_loss_db
+from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.plan import Plan
 from qhal.calibration.power import noise_db, read_powers_dbm, shield
 from qhal.calibration.run import Run
@@ -45,9 +46,10 @@ class LossBudgetPlan(Plan):
     ``egress``: connected through the switch meanwhile, with the detectors' bias off; None: nothing is connected.
     ``power_dbm`` of the source None: as it is set.
 
-    ``path``: the other parts. Standard uncertainties: ``start_accuracy_db`` and ``end_accuracy_db`` of the monitors'
-    scales, ``attenuator_accuracy_db`` of each set point without a record of ``attenuator-curve``, ``repeatability_db``
-    of a move. ``resolution_db``: last digit of both.
+    ``path``: the other parts; where the node file has a path, those of it from source to meter. Standard
+    uncertainties: ``start_accuracy_db`` and ``end_accuracy_db`` of the monitors' scales, ``attenuator_accuracy_db``
+    of each set point without a record of ``attenuator-curve``, ``repeatability_db`` of a move. ``resolution_db``:
+    last digit of both.
     """
 
     start_channel: int | None = None
@@ -59,7 +61,7 @@ class LossBudgetPlan(Plan):
     ingress: int | None = None
     egress: int | None = None
     power_dbm: float | None = None
-    path: tuple[PathLoss, ...] = (PathLoss(name="connectors", loss_db=0.0, tolerance_db=0.1),)
+    path: tuple[PathLoss, ...]
     start_accuracy_db: _Decibel = 0.1
     end_accuracy_db: _Decibel = 0.05
     attenuator_accuracy_db: _Decibel = 0.1
@@ -187,6 +189,13 @@ def draw(figure: Any, record: Record) -> None:
     right.set_title(text, fontsize=8, loc="right")
 
 
+def _from_site(site: Site, values: Mapping[str, Any]) -> dict[str, Any]:
+    if values.get("start_channel") is not None:
+        return {}
+    parts, meter = parts_from(site, "source"), parts_from(site, "meter")
+    return losses(parts[: len(parts) - len(meter)]) if meter else {}
+
+
 CALIBRATION = Calibration(
     name="loss-budget",
     title="Loss of a path, against the sum of its parts",
@@ -196,4 +205,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
+    from_site=_from_site,
 )

@@ -4,6 +4,7 @@ The first method of ETSI GS QKD 011 for it: a calibrated power meter where the l
 with known losses from there to the output. At the output itself no power meter sees anything.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import line, points, tidy, with_uncertainty
 from qhal.calibration.light import close, home_unknown, present
-from qhal.calibration.path_loss import PathLoss, total_loss_db
+from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.plan import Positive
 from qhal.calibration.power import noise_db
 from qhal.calibration.run import Run
@@ -30,35 +31,35 @@ from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
+Uncertainty = Annotated[float, Field(ge=0)]
 
 
 class MeanPhotonNumberPlan(BrightPlan):
     """Power of the pattern that plays, ``repetitions`` times, ``pause_s`` apart.
 
     ``set_db``: set points of the attenuators in operation, in the order of the light; for these the result holds.
-    ``path``: the parts from the meter to the transmitter's output. ``pulse_rate_hz``: pulses per second, those of every
-    intensity.
+    ``path``: the parts from the meter to the transmitter's output; where the node file has a path, those of it up to
+    ``output``, the name of the last one. ``pulse_rate_hz``: pulses per second, those of every intensity.
 
-    ``ratios``: intensities relative to the brightest, with the standard uncertainty ``ratio_uncertainty`` each
-    (results of ``intensity-ratio``); ``probabilities``: how often the pattern has them. Empty: the mean alone.
+    ``ratios``: intensities relative to the brightest, with their standard ``ratio_uncertainties`` (results of
+    ``intensity-ratio``); ``probabilities``: how often the pattern has them. Empty: the mean alone.
     """
 
     set_db: tuple[Positive, ...] = (55.0,)
     pulse_rate_hz: Positive = 50e6
     repetitions: Annotated[int, Field(ge=2)] = 5
     pause_s: Annotated[float, Field(ge=0)] = 10.0
-    path: tuple[PathLoss, ...] = (
-        PathLoss(name="switch", loss_db=1.0, tolerance_db=0.1),
-        PathLoss(name="pad", loss_db=45.0, tolerance_db=0.1),
-    )
+    path: tuple[PathLoss, ...]
+    output: str | None = None
     ratios: tuple[Ratio, ...] = ()
-    ratio_uncertainty: Annotated[float, Field(ge=0)] = 0.002
+    ratio_uncertainties: tuple[Uncertainty, ...] = ()
     probabilities: tuple[Ratio, ...] = ()
 
     @model_validator(mode="after")
     def _goes_together(self) -> "MeanPhotonNumberPlan":
-        if len(self.ratios) != len(self.probabilities):
-            raise ValueError(f"{len(self.ratios)} ratios, but {len(self.probabilities)} probabilities")
+        numbers = {len(self.ratios), len(self.ratio_uncertainties), len(self.probabilities)}
+        if len(numbers) != 1:
+            raise ValueError("ratios, ratio_uncertainties and probabilities are not equally many")
         if self.ratios and (self.ratios[0] != 1.0 or abs(sum(self.probabilities) - 1) > 1e-6):
             raise ValueError("the first of ratios must be 1, and probabilities must add up to 1")
         return self
@@ -92,10 +93,9 @@ def evaluate(data: Data, plan: MeanPhotonNumberPlan) -> Evaluation:
     log_rate = bright.log_photon_rate(plan.set_db, total_loss_db(plan.path))
     mean = umath.exp(log_rate) / plan.pulse_rate_hz
     quantities = [Quantity.of("mean_photon_number", "1", mean)]
-    # The brightest is 1 by definition.
     ratios = [
-        systematic(f"ratio of intensity {n}", ratio, plan.ratio_uncertainty if n else 0.0)
-        for n, ratio in enumerate(plan.ratios)
+        systematic(f"ratio of intensity {n}", ratio, sigma)
+        for n, (ratio, sigma) in enumerate(zip(plan.ratios, plan.ratio_uncertainties, strict=True))
     ]
     weight: Any = sum(p * ratio for p, ratio in zip(plan.probabilities, ratios, strict=True))
     quantities += [
@@ -139,4 +139,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
+    from_site=partial(losses_to, role="meter", field="output"),
 )

@@ -1,11 +1,13 @@
-"""Losses of the passive parts between two places, as a plan declares them."""
+"""Losses of the passive parts between two places: as a plan declares them, or as the node file's path does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from qhal.calibration.calibrate import Site
+from qhal.errors import ConfigurationError
+from qhal.records.record import PathPart
 from qhal.records.uncertain import systematic
 
 
@@ -24,19 +26,33 @@ def total_loss_db(parts: Sequence[PathLoss]) -> Any:
     return sum((systematic(f"loss of {part.name}", part.loss_db, part.tolerance_db) for part in parts), 0.0)
 
 
-def losses_behind(site: Site, role: str) -> dict[str, Any]:
-    """Return ``path`` of a plan: the parts with a loss from the device of a role on, along the node file's path.
-
-    Nothing when the device is not on it.
-    """
+def parts_from(site: Site, role: str) -> tuple[PathPart, ...]:
+    """Return the node file's path from the device of a role on; nothing when that is not on it."""
     names = [part.name for part in site.path]
-    if site.names.get(role) not in names:
+    return site.path[names.index(site.names[role]) :] if site.names.get(role) in names else ()
+
+
+def losses(parts: Sequence[PathPart]) -> dict[str, Any]:
+    """Return ``path`` of a plan, if there are parts: those that have a loss."""
+    path = [
+        PathLoss(name=part.name, loss_db=part.loss_db, tolerance_db=part.tolerance_db)
+        for part in parts
+        if part.loss_db is not None
+    ]
+    return {"path": path} if parts else {}
+
+
+def losses_to(site: Site, values: Mapping[str, Any], *, role: str, field: str) -> dict[str, Any]:
+    """Return ``path`` of a plan: from the device of a role to the part that the plan's ``field`` names, with it.
+
+    Nothing when the values say the path themselves, or the device is on none. Raises ConfigurationError when the
+    field names no part of it.
+    """
+    parts = () if "path" in values else parts_from(site, role)
+    names, last = [part.name for part in parts], values.get(field)
+    if not parts:
         return {}
-    behind = site.path[names.index(site.names[role]) :]
-    return {
-        "path": [
-            PathLoss(name=part.name, loss_db=part.loss_db, tolerance_db=part.tolerance_db)
-            for part in behind
-            if part.loss_db is not None
-        ]
-    }
+    if last not in names:
+        wrong = f"there is no part {last!r}" if last else "it is needed"
+        raise ConfigurationError(f"{field}: {wrong}; it is one of {', '.join(names)}")
+    return losses(parts[: names.index(last) + 1])

@@ -4,6 +4,7 @@ The polarization goes through the four states from pulse to pulse, so that all d
 fibre turns it. Pulses are further apart than dead times.
 """
 
+import math
 from typing import Annotated
 
 import numpy as np
@@ -76,19 +77,14 @@ class PulseTrainPlan(Plan):
     def transmitter(self) -> TransmitterCalibration:
         """Return the modulators, each swung from V0 towards 0 V; phases need not be random here."""
         perfect = float("inf")
-        # Which extinction is used, and which way round the states come, is all the same.
+        # Which way round the states come is all the same: it is the way that needs less voltage.
+        polarization_vpi_v = math.copysign(self.polarization_vpi_v, -self.polarization_v0_v)
         return TransmitterCalibration(
-            IntensityModulator(self.decoy_v0_v, _towards_0(self.decoy_v0_v, self.decoy_vpi_v), perfect),
-            IntensityModulator(self.carver_v0_v, _towards_0(self.carver_v0_v, self.carver_vpi_v), perfect),
-            PhaseModulator(
-                self.polarization_v0_v, _towards_0(self.polarization_v0_v, self.polarization_vpi_v)
-            ),
+            IntensityModulator(self.decoy_v0_v, self.decoy_vpi_v, perfect),
+            IntensityModulator(self.carver_v0_v, self.carver_vpi_v, perfect),
+            PhaseModulator(self.polarization_v0_v, polarization_vpi_v),
             PhaseModulator(0.0, 1.0),
         )
-
-
-def _towards_0(v0_v: float, vpi_v: float) -> float:
-    return -vpi_v if v0_v > 0 else vpi_v
 
 
 def light_up(

@@ -71,12 +71,13 @@ def fold(batch: TagBatch, channels: int, period_ps: int, levels: int) -> tuple[N
     return counts, periods * period_ps * 1e-12 / bins
 
 
-def by_level(folded: NDArray[np.int64]) -> NDArray[np.int64]:
+def by_level(folded: NDArray[np.int64], by: int | None = None) -> NDArray[np.int64]:
     """Return counts (channels, levels) of :func:`fold` for the inner bins of each level, from an unknown one on.
 
-    The step between two levels is where the counts change most.
+    The step between two levels is where the counts change most: those of all channels, or of one row ``by`` where
+    channels gain what others lose.
     """
-    total = folded.sum(axis=0).astype(np.float64)
+    total = (folded.sum(axis=0) if by is None else folded[by]).astype(np.float64)
     change = (np.roll(total, -1) - np.roll(total, 1)) ** 2
     step = int(np.argmax(change.reshape(-1, BINS).sum(axis=0)))
     levels: NDArray[np.int64] = np.roll(folded, -step, axis=1).reshape(len(folded), -1, BINS)

@@ -27,7 +27,7 @@ class SteadyLightPlan(Plan):
     ``threshold_v``: of the tagger's inputs.
     """
 
-    bias_ua: tuple[float, ...] | None = (25.1, 27.1, 29.4, 28.8)
+    bias_ua: tuple[float, ...] | None = None
     ingress: int = 1
     egress: int = 17
     threshold_v: float = 0.2

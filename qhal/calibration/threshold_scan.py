@@ -161,7 +161,7 @@ def draw(figure: Any, record: Record) -> None:
         levels, first = np.unique(steps.threshold_v, return_index=True)
         line(upper, levels, (found.expected / steps.period_s)[first], n)
         residual = (steps.counts - found.expected) / np.sqrt(np.maximum(found.expected, 1))
-        lower.plot(steps.threshold_v, residual, "o", markersize=3, color=COLOURS[n % len(COLOURS)])
+        points(lower, steps.threshold_v, residual, None, n)
         threshold_v = record.quantity("threshold", channel=channel).value
         upper.axvline(threshold_v, color=COLOURS[n % len(COLOURS)], linewidth=0.9, linestyle=":")
     upper.set_yscale("symlog", linthresh=100)

@@ -95,13 +95,13 @@ def _calibrate(
     resume: Path | None,
 ) -> Any:
     from qhal.calibration.assign import assign_roles, calibrate_node
-    from qhal.calibration.calibrate import NotPutBack, parse_plan
+    from qhal.calibration.calibrate import NotPutBack
     from qhal.node.node import open_node
     from qhal.records.store import RecordStore
 
     values = {key: _value(value) for key, value in _pairs(settings, "--set").items()}
     records = [RecordStore(folder).load(each) for each in record_names]
-    parse_plan(calibration, values)  # what is wrong is told before anything is opened
+    calibration.check_values(values)  # what is wrong is told before anything is opened
     with open_node(file) as node:
         assigned = assign_roles(calibration, node, names)
         CONSOLE.print(

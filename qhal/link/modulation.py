@@ -45,7 +45,8 @@ class IntensityModulator:
     def volts_for(self, transmission: float) -> float:
         """Return the generator voltage for a relative transmission, finite extinction included.
 
-        Raises OutOfRange below the floor that the extinction leaves and above 1.
+        A modulator closes on both sides of ``v0_v``: it is the side where that is nearer to 0 V. Raises OutOfRange
+        below the floor that the extinction leaves and above 1.
         """
         if not self.floor <= transmission <= 1:
             raise OutOfRange(
@@ -53,7 +54,8 @@ class IntensityModulator:
                 f" of a modulator with {self.extinction_db} dB extinction"
             )
         share = (transmission - self.floor) / (1 - self.floor)
-        return (self.v0_v + 2 * self.vpi_v / math.pi * math.acos(math.sqrt(share))) / self.amplifier_gain
+        vpi_v = min(self.vpi_v, -self.vpi_v, key=lambda each: abs(self.v0_v + each))
+        return (self.v0_v + 2 * vpi_v / math.pi * math.acos(math.sqrt(share))) / self.amplifier_gain
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import tomllib
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from qhal.calibration.assign import assign_roles, site_of
-from qhal.calibration.path_loss import losses_behind
+from qhal.calibration.path_loss import losses, losses_to, parts_from
 from qhal.calibration.registry import load_calibration
 from qhal.devices.status import Quality
 from qhal.errors import ConfigurationError, DataError, InvalidRecord
@@ -147,10 +148,14 @@ def test_roles_follow_the_light_and_losses_the_path(mocker):
     with pytest.raises(ConfigurationError, match="no role lamp"):
         assign_roles(curve_calibration, node, {"lamp": "far"})
     site = site_of(node, {"meter": "near"}, None)
-    assert [(part.name, part.loss_db) for part in losses_behind(site, "meter")["path"]] == [
-        ("near", 1.0),
-        ("pad", 30.0),
-    ]
-    assert losses_behind(site, "switch") == {}
+    behind = parts_from(site, "meter")
+    assert [(part.name, part.loss_db) for part in losses(behind)["path"]] == [("near", 1.0), ("pad", 30.0)]
+    to_output = partial(losses_to, site, field="output")
+    assert [part.name for part in to_output({"output": "near"}, role="meter")["path"]] == ["near"]
+    with pytest.raises(ConfigurationError, match="output: there is no part 'fibre'; it is one of near, pad"):
+        to_output({"output": "fibre"}, role="meter")
+    with pytest.raises(ConfigurationError, match="output: it is needed; it is one of near, pad"):
+        to_output({}, role="meter")
+    assert to_output({"path": ()}, role="meter") == to_output({"output": "pad"}, role="switch") == {}
     with pytest.raises(ConfigurationError, match="no path 'dark'; there are light"):
         site_of(node, {}, "dark")

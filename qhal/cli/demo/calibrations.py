@@ -53,6 +53,7 @@ def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecor
             "period_s": 0.5,
             "dark_repetitions": 2,
             "dark_s": 2.0,
+            "bias_ua": bench.control.request("datasheet")["detectors"]["operating_ua"],
         }
         curves = []
         for name, other in (("voa", "second-voa"), ("second-voa", "voa")):

@@ -120,12 +120,14 @@ class TaggerPort(Port):
     ``read_clicks`` the total of each input since the start; ``clock_ps`` converts world seconds to
     picoseconds of the tagger's clock. Tags are kept for ``take_tags`` only while ``recording``.
     ``read_overflows``: how often the buffer overflowed since the start, apart from what rates do.
+    ``interpolator_bins``: so many bins are a tick of its clock, at which the tagger itself begins things.
     """
 
     enabled: tuple[bool, ...] = (False, False, False, False)
     threshold_v: tuple[float, ...] = (0.1, 0.1, 0.1, 0.1)
     delay_ps: tuple[int, ...] = (0, 0, 0, 0)
     resolution_ps: int = 100
+    interpolator_bins: int = 1
     recording: bool = False
     take_tags: Callable[[], tuple[NDArray[np.int64], NDArray[np.uint8]]] = field(default=_no_tags, repr=False)
     read_clicks: Callable[[], tuple[int, ...]] = field(default=lambda: (0, 0, 0, 0), repr=False)

@@ -61,7 +61,8 @@ class World:
         self.quantum_laser, self.classical_laser = ports.quantum_laser, ports.classical_laser
         self.voa, self.switch, self.awg = ports.voa, ports.switch, ports.awg
         self.paddles = PaddlePort()
-        self.detectors, self.tagger = DetectorPort(), TaggerPort()
+        self.detectors = DetectorPort()
+        self.tagger = TaggerPort(interpolator_bins=scenario.tagger.interpolator_bins)
         self._bank = DetectorBank(scenario.detectors, self.detectors, scenario.receiver.quantum_frequency_thz)
         self._electronics = Electronics(scenario.detectors, self.seed, self.detectors, self.tagger)
         self._overflows = 0

@@ -1,12 +1,15 @@
 import numpy as np
 
 from qhal.calibration.classical_noise import CALIBRATION, ClassicalNoisePlan, RamanPath
+from qhal.calibration.path_loss import PathLoss
 from qhal_simulators.physics.raman import cross_section_per_km_nm
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
 CLASSICAL_THZ, QUANTUM_THZ = 193.4, 194.4
+PAD = PathLoss(name="pad", loss_db=26.0, tolerance_db=0.1)
 PLAN = ClassicalNoisePlan(
+    path=(PAD,),
     powers_dbm=(6.0, 10.0, 13.0),
     repetitions=4,
     period_s=0.25,
@@ -32,7 +35,7 @@ def draw(rng):
     return World(
         {
             "classical": {
-                "pad_db": float(rng.normal(PLAN.pad_db, PLAN.pad_sigma_db)),
+                "pad_db": float(rng.normal(PAD.loss_db, PAD.tolerance_db)),
                 "raman_scale": float(rng.uniform(0.3, 1.0)),
             },
             "channel": {"ambient_hz": float(rng.uniform(0, 400))},

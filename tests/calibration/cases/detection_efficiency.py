@@ -1,6 +1,7 @@
 from qhal.calibration.detection_efficiency import CALIBRATION, EfficiencyPlan
 from qhal.calibration.path_loss import PathLoss
 from tests.calibration.hidden import Case, World
+from tests.calibration.source_bench import BIAS_UA
 
 LOSSES = (
     ("switch", "switch_loss_db", 1.0, 0.1),
@@ -10,6 +11,7 @@ LOSSES = (
     ("receiver", "receiver_loss_db", 0.5, 0.1),
 )
 PLAN = EfficiencyPlan(
+    bias_ua=BIAS_UA,
     rate_hz=1e5,
     levels=2,
     settings=3,

@@ -2,16 +2,22 @@ import numpy as np
 from scipy.constants import h
 
 from qhal.calibration.mean_photon_number import CALIBRATION, MeanPhotonNumberPlan
+from qhal.calibration.path_loss import PathLoss
 from tests.calibration.hidden import Case, World
 
 SLOT_SAMPLES, SLOTS = 24, 40
 PLAN = MeanPhotonNumberPlan(
+    path=(
+        PathLoss(name="switch", loss_db=1.0, tolerance_db=0.1),
+        PathLoss(name="pad", loss_db=45.0, tolerance_db=0.1),
+    ),
     set_db=(52.0,),
     pulse_rate_hz=1.2e9 / SLOT_SAMPLES,
     repetitions=6,
     readings=4,
     pause_s=0.5,
     ratios=(1.0, 0.25),
+    ratio_uncertainties=(0.0, 0.002),
     probabilities=(0.75, 0.25),
 )
 

@@ -38,7 +38,7 @@ class Recorder:
         unit.port.recording = True
         unit.port.take_tags()
         self._times, self._inputs = self._times[:0], self._inputs[:0]
-        self._base_ps, self._index = unit.port.clock_ps(unit.clock.now_s()), 0
+        self._base_ps, self._index = self._next_tick_ps(), 0
         self.stage = "PLAYING"
         self._schedule()
         return self.stage
@@ -61,6 +61,12 @@ class Recorder:
         return f"[{', '.join(map(str, self._histogram(number).tolist()))}]"
 
     # -- inside
+
+    def _next_tick_ps(self) -> int:
+        """Return when the unit's own clock ticks next: what it starts itself begins with a turn of the interpolator."""
+        port = self._unit.port
+        tick_ps = port.resolution_ps * port.interpolator_bins
+        return -(-port.clock_ps(self._unit.clock.now_s()) // tick_ps) * tick_ps
 
     def _schedule(self) -> None:
         due_ps = self._start_ps + self._width_ps + _MARGIN_PS + max(self._unit.port.delay_ps)

@@ -1,0 +1,273 @@
+"""Widths of a time tagger's bins: differential and integral non-linearity, by the method of code density.
+
+Tags of a source that knows nothing of the tagger's clock fall evenly on its time, so that the counts of a bin are
+proportional to its width: the code density test of converters (IEEE Std 1241), with time for the voltage. The bins of
+an interpolator come again with each tick of its clock, so tags are folded on that.
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.draw import COLOURS, line, points, tidy, with_uncertainty
+from qhal.calibration.fit import Array
+from qhal.calibration.light import present
+from qhal.calibration.plan import Positive
+from qhal.calibration.run import Run
+from qhal.calibration.steady_light import SteadyLightPlan, shine
+from qhal.calibration.tags import record_tags
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import OutOfRange
+from qhal.link.errors import NotEnoughCounts
+from qhal.records.record import Fit, Quantity, Record, Table
+from qhal.records.uncertain import statistical
+from qhal.tags.batch import TagBatch
+
+TABLE = "bins"
+_TURNS = 12
+"""Turns of the interpolator that are told apart: they show what repeats with two, three, four or six of them."""
+_LEAST = 20.0
+"""Counts needed for each bin of each turn, on average: chi2 of fewer is not distributed as chi2."""
+_CLEAR = 5.0
+"""A variance that is so many standard uncertainties above 0 is there."""
+_RANGES = 10.0
+"""Peak-to-peak value, in ``turn / sqrt(counts)``, above which chance adds little: equal bins would show 1.2."""
+
+
+class CodeDensityPlan(SteadyLightPlan):
+    """Light of ``rate_hz`` clicks on the mean input, recorded ``repetitions`` times for ``period_s``.
+
+    ``interpolator_bins``: after so many bins their widths repeat (a multiple of the true number will do). ``inputs``:
+    those whose tags are used, None for all; they must share one interpolator. If each has its own, calibrate one at a
+    time.
+    """
+
+    interpolator_bins: Annotated[int, Field(ge=2, le=1024)] = 64
+    inputs: tuple[int, ...] | None = None
+    rate_hz: Positive = 5e5
+    repetitions: Annotated[int, Field(ge=2)] = 10
+    period_s: Annotated[float, Field(gt=0, le=10)] = 1.0
+
+    @field_validator("inputs")
+    @classmethod
+    def _distinct(cls, inputs: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if inputs is not None and (not inputs or len(set(inputs)) < len(inputs) or min(inputs) < 1):
+            raise ValueError("inputs must be one or several different numbers from 1 on, or None")
+        return inputs
+
+
+def measure(
+    run: Run,
+    plan: CodeDensityPlan,
+    *,
+    source: Source,
+    attenuator: Attenuator,
+    second_attenuator: Attenuator | None = None,
+    switch: OpticalSwitch | None = None,
+    polarization: PolarizationController | None = None,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Light all detectors and keep how their tags fall on the bins. Raises OutOfRange for inputs that there are not."""
+    channels = tagger.capabilities.channels
+    if plan.inputs is not None and max(plan.inputs) > channels:
+        raise OutOfRange(f"{tagger.device.name}: inputs {plan.inputs}: it has 1 to {channels}")
+    attenuators = present(attenuator, second_attenuator)
+    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
+    resolution_ps = tagger.capabilities.resolution_ps
+    # Each is a recording of its own: one that began anywhere in a turn would show as disagreement.
+    for point in run.points(TABLE, [{"repetition": n + 1} for n in range(plan.repetitions)]):
+        batch = record_tags(tagger, plan.period_s)
+        counts = density(batch, channels, resolution_ps, plan.interpolator_bins)
+        run.keep(TABLE, **point, counts=counts.tolist(), resolution_ps=float(resolution_ps))
+
+
+def density(batch: TagBatch, channels: int, resolution_ps: int, bins: int) -> NDArray[np.int64]:
+    """Return counts (channels, turns, bins) of the tags over some turns of the interpolator."""
+    cells = _TURNS * bins
+    place = (batch.channels.astype(np.int64) - 1) * cells + batch.times_ps // resolution_ps % cells
+    counts: NDArray[np.int64] = np.bincount(place, minlength=channels * cells)
+    return counts.reshape(channels, _TURNS, bins)
+
+
+def evaluate(data: Data, plan: CodeDensityPlan) -> Evaluation:
+    """Find the widths of the bins; repetitions, inputs and turns must have the same."""
+    counts = _used(data[TABLE], plan)
+    fits = _agreement(counts)
+    poor = [fit.chi2 / fit.degrees_of_freedom for fit in fits if fit.poor]
+    fits = [fit.model_copy(update={"scaled": fit.poor}) for fit in fits]
+    wider = float(np.sqrt(max(poor, default=1.0)))
+    bins = counts.sum(axis=(0, 1, 2))
+    turn_ps = float(data[TABLE]["resolution_ps"][0]) * len(bins)
+    total = bins.sum()
+
+    def found(value: float, sigma: float) -> Any:
+        return statistical("counts", value, sigma * wider)
+
+    dnl, inl = _matrices(len(bins), turn_ps)
+    variance = found(*quadratic(bins, dnl))
+    quantities, remarks = [Quantity.of("dnl_variance", "1", variance)], []
+    clear = _CLEAR * variance.std_dev < variance.nominal_value
+    if clear:
+        quantities.append(Quantity.of("dnl_rms", "1", variance**0.5))
+    else:
+        most = np.sqrt(max(variance.nominal_value, 0.0) + 2 * variance.std_dev)
+        remarks.append(f"the DNL does not show beside its uncertainty; its rms is below {most:.2g} (95 %)")
+    variance_ps2 = found(*quadratic(bins, inl))
+    if clear and variance_ps2.nominal_value > _CLEAR * variance_ps2.std_dev:
+        quantities.append(Quantity.of("inl_rms", "ps", variance_ps2**0.5))
+    range_ps, range_sigma_ps = peak_to_peak(bins, turn_ps)
+    if range_ps > _RANGES * wider * turn_ps / np.sqrt(total):
+        quantities.append(Quantity.of("inl_peak_to_peak", "ps", found(range_ps, range_sigma_ps)))
+    else:
+        remarks.append(f"the peak of the INL is not clear of chance; the range found is {range_ps:.2g} ps")
+    # One count more than there are, so that an empty bin is not known exactly.
+    sigma_ps = turn_ps / total * np.sqrt((bins + 1) * (1 - bins / total))
+    quantities += [
+        Quantity.of("bin_width", "ps", found(turn_ps * count / total, sigma), bin=n)
+        for n, (count, sigma) in enumerate(zip(bins, sigma_ps, strict=True))
+    ]
+    if not bins.all():
+        remarks.append(f"no tag has ever fallen into bins {np.flatnonzero(bins == 0).tolist()}")
+    return Evaluation(quantities, fits, remarks, {"tagger": ("resolution", "clock_reference")})
+
+
+def _used(table: Table, plan: CodeDensityPlan) -> Array:
+    """Return counts (repetitions, inputs, turns, bins) of the inputs used. Raises NotEnoughCounts."""
+    counts: Array = table["counts"].astype(np.float64)
+    if plan.inputs is not None:
+        counts = counts[:, [n - 1 for n in plan.inputs]]
+    needed = _LEAST * len(counts) * _TURNS * counts.shape[-1]
+    if counts.sum() < needed:
+        raise NotEnoughCounts(f"{counts.sum():.0f} tags: {needed:.0f} are needed for so many bins")
+    if not counts.sum(axis=(2, 3)).all():
+        raise NotEnoughCounts("an input has no tags in a repetition: leave it out of `inputs`")
+    return counts
+
+
+def _agreement(counts: Array) -> list[Fit]:
+    """Return how well repetitions, inputs and turns agree on the bins, each alone."""
+    fits = [_same_shares("repetitions", counts.sum(axis=(1, 2)))]
+    if counts.shape[1] > 1:
+        fits.append(_same_shares("inputs", counts.sum(axis=(0, 2))))
+    return [*fits, _same_turns(counts.sum(axis=1))]
+
+
+def _same_shares(name: str, counts: Array) -> Fit:
+    """Return Pearson's chi2 of rows that should have the same shares in the columns, however much they have."""
+    seen = counts[:, counts.sum(axis=0) > 0]
+    expected = seen.sum(axis=1)[:, None] * seen.sum(axis=0) / seen.sum()
+    return Fit(
+        model=f"the same bins in all {name}",
+        chi2=float(((seen - expected) ** 2 / expected).sum()),
+        degrees_of_freedom=(seen.shape[0] - 1) * (seen.shape[1] - 1),
+    )
+
+
+def _same_turns(counts: Array) -> Fit:
+    """Return Pearson's chi2 of turns in (repetitions, turns, bins), which should have the same counts.
+
+    Each repetition by itself, because with which turn it begins is chance: their sum could make turns alike.
+    """
+    expected = np.broadcast_to(counts.mean(axis=1, keepdims=True), counts.shape)
+    seen = expected > 0
+    return Fit(
+        model="the same bins in all turns of the interpolator",
+        chi2=float(((counts[seen] - expected[seen]) ** 2 / expected[seen]).sum()),
+        degrees_of_freedom=int(seen.sum()) * (_TURNS - 1) // _TURNS,
+    )
+
+
+def _matrices(bins: int, turn_ps: float) -> tuple[Array, Array]:
+    """Return the matrices A with which ``p A p`` of the bins' shares p are the variances of DNL and of INL (ps^2).
+
+    DNL is width over mean width less 1, INL the error of the bins' ends: its mean depends on where one begins to count
+    the bins and is taken off.
+    """
+    off = np.eye(bins) - 1 / bins  # what the shares differ by from their mean
+    ends = off @ np.tril(np.ones((bins, bins))) @ off
+    return bins * off.T @ off, turn_ps**2 / bins * ends.T @ ends
+
+
+def quadratic(counts: Array, matrix: Array) -> tuple[float, float]:
+    """Return ``p A p`` for multinomial counts of unknown shares p, with its standard uncertainty.
+
+    Pairs of different counts do not know the noise of each other: the mean of A over all of them (a U-statistic, as
+    the sample variance is one) is right on average, while ``p A p`` of measured shares is too large by their noise.
+    """
+    total = counts.sum()
+    p = counts / total
+    value = (counts @ matrix @ counts - counts @ np.diag(matrix)) / (total * (total - 1))
+    mean = p @ matrix @ p
+    linear = 4 / total * (p @ (matrix @ p) ** 2 - mean**2)
+    pairs = 2 / total**2 * (p @ matrix**2 @ p - mean**2)
+    # Taken of measured shares, the linear part has in it what their noise makes of it: twice the part of the pairs.
+    return float(value), float(np.sqrt(max(linear - pairs, pairs)))
+
+
+def inl_ps(counts: Array, turn_ps: float) -> Array:
+    """Return the error of the ends of the bins, beginning with 0 at the beginning of the first."""
+    shares = np.concatenate(([0.0], np.cumsum(counts / counts.sum())))
+    error: Array = turn_ps * (shares - np.linspace(0, 1, len(shares)))
+    return error
+
+
+def peak_to_peak(counts: Array, turn_ps: float) -> tuple[float, float]:
+    """Return the range of the INL and its standard uncertainty: that of the share of tags between the extremes."""
+    error_ps = inl_ps(counts, turn_ps)
+    first, last = sorted((int(np.argmin(error_ps)), int(np.argmax(error_ps))))
+    share = counts[first:last].sum() / counts.sum()
+    return float(np.ptp(error_ps)), float(turn_ps * np.sqrt(share * (1 - share) / counts.sum()))
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the DNL of all tags and of each input, and the INL within one standard uncertainty."""
+    plan, table = CodeDensityPlan(**record.inputs), record.tables[TABLE]
+    counts = _used(table, plan)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    tidy(upper, "", "DNL: width / mean width - 1")
+    tidy(lower, "bin of the interpolator", "INL / ps")
+    for axes in (upper, lower):
+        axes.axhline(0, color="0.4", linewidth=0.8)
+    bins, inputs = counts.sum(axis=(0, 1, 2)), counts.shape[1]
+    total, place = bins.sum(), np.arange(len(bins))
+    upper.bar(place, len(bins) * bins / total - 1, 0.9, color="0.85", label="together")
+    for n, found in enumerate(counts.sum(axis=(0, 2))):
+        number, scale = n + 1 if plan.inputs is None else plan.inputs[n], len(bins) / found.sum()
+        beside = place + (n - (inputs - 1) / 2) * 0.8 / inputs
+        points(upper, beside, scale * found - 1, scale * np.sqrt(found + 1), number - 1, f"input {number}")
+    turn_ps, share = float(table["resolution_ps"][0]) * len(bins), np.append(0.0, np.cumsum(bins) / total)
+    error_ps, sigma_ps = inl_ps(bins, turn_ps), turn_ps * np.sqrt(share * (1 - share) / total)
+    ends = np.arange(len(bins) + 1) - 0.5
+    lower.fill_between(
+        ends, error_ps - sigma_ps, error_ps + sigma_ps, color=COLOURS[0], alpha=0.3, linewidth=0
+    )
+    line(lower, ends, error_ps, 0)
+    told = {q.name: with_uncertainty(q) for q in record.quantities if q.name != "bin_width"}
+    for axes, names in (
+        (upper, {"dnl_rms": "rms"}),
+        (lower, {"inl_rms": "rms", "inl_peak_to_peak": "peak to peak"}),
+    ):
+        texts = [f"{words} {told[name]}" for name, words in names.items() if name in told]
+        axes.set_title(", ".join(texts), fontsize=9, loc="right")
+    upper.legend(frameon=False, fontsize=7.5, ncols=inputs + 1, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+CALIBRATION = Calibration(
+    name="code-density",
+    title="Non-linearity of the tagger's bins",
+    method="code density of tags in light that is not locked to the tagger's clock (IEEE Std 1241); multinomial counts",
+    plan=CodeDensityPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

@@ -1,0 +1,260 @@
+"""Vpi of the modulator that makes the polarizations, from the count rates of the passive receiver's detectors.
+
+A phase between two components of the polarization turns the state on the Poincaré sphere about an axis, by
+``phi = pi (V - V0) / Vpi``. The fibre turns the whole circle of states, and an analyser passes light in proportion to
+``1 + a.s``: whatever fibre and axis are, each detector counts ``a + b cos(pi V / Vpi) + c sin(pi V / Vpi)``. Only
+Vpi is common to all. All levels are played within a millisecond (:mod:`qhal.calibration.staircase`), and each recording
+has coefficients of its own.
+"""
+
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from uncertainties import umath
+
+from qhal.calibration import staircase
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.draw import data_and_residuals, line, points, spread
+from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.light import attenuate, bring_up, close
+from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.run import Run
+from qhal.calibration.staircase import Staircase
+from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.errors import DeviceError
+from qhal.records.record import Quantity, Record, Table
+from qhal.records.uncertain import nominal, systematic
+
+FORMULA = "rate = a + b cos(pi V / Vpi) + c sin(pi V / Vpi), counts with dead time"
+_DARK_S = 1.0
+_APPROACH_S = 0.2
+_OPPOSITE = 0.1
+"""Where the clearest detector gains, another must lose at least this share of it."""
+
+
+class PolarizationModulatorPlan(Plan):
+    """The modulator on generator output ``channel``, from ``low_v`` to ``high_v`` at the generator's connector.
+
+    ``held_v``: constant volts of other outputs, by channel; the intensity modulators must let light through.
+    ``levels`` of ``dwell_s`` make a staircase, which is recorded ``repetitions`` times for ``row_s``; the polarization
+    must be still within one staircase only. ``rate_hz``: mean rate of the brightest detector, at which its dead time
+    ``dead_time_ns`` (standard uncertainty ``dead_time_sigma_ns``) matters little. ``power_dbm``: of the source, None
+    keeps what is set. ``bias_ua``: of the detectors, None keeps what is set. ``threshold_v``: of the tagger's inputs,
+    one for each detector, from 1 on.
+    """
+
+    channel: Annotated[int, Field(ge=1)] = 2
+    low_v: float = -2.25
+    high_v: float = 2.25
+    held_v: dict[int, float] = Field(default_factory=dict)
+    levels: Annotated[int, Field(ge=12, le=200)] = 25
+    dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
+    repetitions: Annotated[int, Field(ge=2)] = 5
+    row_s: Annotated[float, Field(gt=0, le=2)] = 2.0
+    rate_hz: Positive = 1e5
+    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
+    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    power_dbm: float | None = None
+    bias_ua: tuple[float, ...] | None = None
+    threshold_v: float = 0.2
+
+    @model_validator(mode="after")
+    def _fits(self) -> "PolarizationModulatorPlan":
+        if self.high_v <= self.low_v:
+            raise ValueError("high_v must be above low_v")
+        if self.channel in self.held_v:
+            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
+        return self
+
+    def staircase(self) -> Staircase:
+        """Return the staircase over the range."""
+        return Staircase.over(self.low_v, self.high_v, self.levels, self.dwell_s)
+
+    def candidates_v(self) -> Array:
+        """Return the Vpi that are looked for, some of them too large to be found."""
+        span = self.high_v - self.low_v
+        return np.geomspace(span / 8, 1.5 * span, 70)
+
+
+def measure(
+    run: Run,
+    plan: PolarizationModulatorPlan,
+    *,
+    source: Source,
+    generator: PatternGenerator,
+    attenuator: Attenuator,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Record the staircase. Raises DeviceError, after the first recording, where no polarization follows it."""
+    inputs = range(1, detectors.capabilities.channels + 1)
+    prepare_inputs(tagger, plan.threshold_v, list(inputs))
+    source.disable()
+    close([attenuator])
+    bias(detectors, plan.bias_ua)
+    steps = plan.staircase()
+    steps.play(generator, plan.channel, plan.held_v)
+    if not run.rows("light"):
+        dark = detectors.read_counts(_DARK_S)
+        bring_up(source, plan.power_dbm, [attenuator])
+
+        def count() -> tuple[float, float]:
+            reading = detectors.read_counts(_APPROACH_S)
+            return max(reading.counts), reading.period_s
+
+        dark_hz = max(dark.counts) / dark.period_s
+        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
+    else:
+        bring_up(source, plan.power_dbm, [attenuator])
+    attenuate(run.rows("light")[0]["attenuation_db"], [attenuator])
+    for point in run.points("staircase", [{"repetition": n + 1} for n in range(plan.repetitions)]):
+        batch = record_tags(tagger, plan.row_s)
+        folded, bin_s = staircase.fold(batch, len(inputs), steps.period_ps, len(steps.levels_v))
+        run.keep("staircase", **point, played_v=steps.levels_v.tolist(), counts=folded.tolist(), bin_s=bin_s)
+        if point["repetition"] == 1:
+            _Sorted(run.tables()["staircase"], plan)
+
+
+class _Sorted:
+    """Counts (rows, detectors, levels) by level, the seconds of a level by row, and a first guess of Vpi.
+
+    Raises NotEnoughCounts when the light does not follow the levels, DeviceError when it does in another way.
+    """
+
+    def __init__(self, table: Table, plan: PolarizationModulatorPlan) -> None:
+        self.levels_v: Array = table["played_v"][0]
+        candidates, counts = plan.candidates_v(), []
+        for row, folded in enumerate(table["counts"]):
+            # Detectors of one basis gain what the other loses, so that one alone shows the staircase.
+            clearest = _clearest(folded)
+            each = staircase.by_level(folded, clearest)
+            found = staircase.find(each[clearest], self.levels_v, candidates)
+            if row == 0:
+                _check(plan, each, clearest, found.vpi_v)
+                self.vpi_v = found.vpi_v
+                candidates = np.array([found.vpi_v])
+            counts.append(np.roll(each, -found.shift, axis=1))
+        self.counts: NDArray[np.int64] = np.array(counts)
+        self.seconds: Array = np.array([staircase.kept_s(float(bin_s)) for bin_s in table["bin_s"]])
+
+
+def _clearest(counts: NDArray[np.int64]) -> int:
+    """Return the row whose counts differ the most, by their own noise."""
+    mean = counts.mean(axis=1, keepdims=True)
+    return int(np.argmax(((counts - mean) ** 2 / np.maximum(mean, 1)).sum(axis=1)))
+
+
+def _check(plan: PolarizationModulatorPlan, counts: NDArray[np.int64], clearest: int, vpi_v: float) -> None:
+    off = counts - counts.mean(axis=1, keepdims=True)
+    along = off @ off[clearest] / (off[clearest] @ off[clearest])
+    if along.min() > -_OPPOSITE:
+        raise DeviceError(
+            f"output {plan.channel}: no detector loses light where another gains it:"
+            " is it an intensity modulator's output, or does a detector not count?"
+        )
+    if vpi_v > plan.high_v - plan.low_v:
+        raise DeviceError(
+            f"output {plan.channel}: Vpi is near {vpi_v:.2g} V; there must be a half turn between low_v"
+            f" ({plan.low_v:g} V) and high_v ({plan.high_v:g} V)"
+        )
+
+
+def evaluate(data: Data, plan: PolarizationModulatorPlan) -> Evaluation:
+    """Fit one Vpi to all recordings and detectors, again with another dead time for what its uncertainty does."""
+    measured = _Sorted(data["staircase"], plan)
+    fitted = _fit(measured, plan.dead_time_ns)
+    values = [fitted.values[0], *_contrasts(fitted, measured)]
+    if plan.dead_time_sigma_ns:
+        changed = _fit(measured, plan.dead_time_ns + plan.dead_time_sigma_ns)
+        others = [changed.values[0], *_contrasts(changed, measured)]
+        dead_time = systematic("dead time", 0.0, 1.0)
+        pairs = zip(values, others, strict=True)
+        values = [value + (nominal(other) - nominal(value)) * dead_time for value, other in pairs]
+    quantities = [Quantity.of("vpi", "V", values[0], channel=plan.channel)]
+    quantities += [
+        Quantity.of("modulation_contrast", "1", value, input=n) for n, value in enumerate(values[1:], 1)
+    ]
+    remarks = [
+        "volts at the generator's connector, as set; V0 is not found: the fibre turns the states, too",
+        "modulation_contrast: of the counts, by input of the tagger; it changes with the fibre",
+    ]
+    return Evaluation(quantities, [fitted.fit], remarks)
+
+
+def _basis(levels_v: Array, vpi_v: float) -> NDArray[np.float64]:
+    angle = np.pi * levels_v / vpi_v
+    return np.stack((np.ones_like(angle), np.cos(angle), np.sin(angle)))
+
+
+def _fit(measured: _Sorted, dead_time_ns: float) -> Fitted:
+    """Fit Vpi, and a, b, c of each recording and detector."""
+    rows, detectors, _ = measured.counts.shape
+    dead_s, seconds = dead_time_ns * 1e-9, measured.seconds[:, None, None]
+
+    def model(p: Array) -> Array:
+        rate = np.maximum(p[1:].reshape(rows, detectors, 3) @ _basis(measured.levels_v, p[0]), 1e-9)
+        return (seconds * rate / (1 + rate * dead_s)).ravel()
+
+    counted_hz = measured.counts / seconds
+    light_hz = (counted_hz / (1 - counted_hz * dead_s)).reshape(rows * detectors, -1)
+    start, *_ = np.linalg.lstsq(_basis(measured.levels_v, measured.vpi_v).T, light_hz.T)
+    return fit_counts(
+        "counts", FORMULA, model, measured.counts.ravel(), [measured.vpi_v, *start.T.ravel().tolist()]
+    )
+
+
+def _contrasts(fitted: Fitted, measured: _Sorted) -> list[Any]:
+    """Return (most - least) / (most + least) of each detector's curve, its mean over the recordings."""
+    rows, detectors, _ = measured.counts.shape
+    parts: Any = np.array(fitted.values[1:], object).reshape(rows, detectors, 3)
+    return [
+        sum(umath.sqrt(b * b + c * c) / a for a, b, c in parts[:, detector]) / rows
+        for detector in range(detectors)
+    ]
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the rate of each detector over volts, with its curve."""
+    plan = PolarizationModulatorPlan(**record.inputs)
+    measured = _Sorted(record.tables["staircase"], plan)
+    fitted = _fit(measured, plan.dead_time_ns)
+    upper, lower = data_and_residuals(figure, "generator / V", "count rate / kHz")
+    seconds = measured.seconds.sum()
+    p = np.array([nominal(value) for value in fitted.values])
+    fine_v = spread(measured.levels_v)
+    rate_hz = p[1:].reshape(*measured.counts.shape[:2], 3) @ _basis(fine_v, p[0])
+    counted_hz = rate_hz / (1 + rate_hz * plan.dead_time_ns * 1e-9)
+    curves = np.tensordot(measured.seconds, counted_hz, 1) / seconds
+    counts = measured.counts.sum(axis=0)
+    expected = fitted.expected.reshape(measured.counts.shape).sum(axis=0)
+    for n, curve in enumerate(curves):
+        sigma = np.sqrt(expected[n])
+        points(
+            upper, measured.levels_v, counts[n] / seconds / 1e3, sigma / seconds / 1e3, n, f"detector {n + 1}"
+        )
+        line(upper, fine_v, curve / 1e3, n)
+        points(lower, measured.levels_v, (counts[n] - expected[n]) / sigma, None, n)
+    upper.set_ylim(bottom=0)
+    upper.legend(frameon=False, fontsize=8, ncols=len(curves), loc="lower left", bbox_to_anchor=(0, 1))
+    vpi = record.quantity("vpi")
+    upper.set_title(f"Vpi {vpi.value:.4f} ± {vpi.uncertainty:.4f} V", fontsize=8, loc="right")
+
+
+CALIBRATION = Calibration(
+    name="polarization-modulator",
+    title="Vpi of the polarization modulator",
+    method="staircases of volts, clicks folded on them; a turn of polarization behind analysers, maximum likelihood",
+    plan=PolarizationModulatorPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)

@@ -1,0 +1,25 @@
+"""Every calibration has a page, and docs/calibrations.md lists them all with the title they print."""
+
+import re
+from pathlib import Path
+
+from qhal.calibration.registry import calibrations, load_calibration
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_every_calibration_has_its_page():
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "calibrations").glob("*.md")}
+    assert sorted(pages) == sorted(calibrations())
+    for name, text in pages.items():
+        assert text.startswith(f"# {name}: ")
+        for part in ("## Set-up", "## Model", "## Uncertainty", "## Traps"):
+            assert f"\n{part}\n" in text, f"{name}: no {part}"
+
+
+def test_the_list_has_their_titles():
+    listed = re.findall(r"^\| \[`(.+?)`\]\(calibrations/(.+?)\.md\) \| (.+?) \|$", (DOCS / "calibrations.md").read_text("utf-8"), re.M)  # fmt: skip
+    assert [name for name, *_ in listed] == [page for _, page, _ in listed] == sorted(calibrations())
+    assert {name: title for name, _, title in listed} == {
+        name: load_calibration(name).title for name in calibrations()
+    }
