@@ -18,7 +18,8 @@ def test_every_calibration_has_its_page():
 
 
 def test_the_list_has_their_titles():
-    listed = re.findall(r"^\| \[`(.+?)`\]\(calibrations/(.+?)\.md\) \| (.+?) \|$", (DOCS / "calibrations.md").read_text("utf-8"), re.M)  # fmt: skip
+    row = re.compile(r"^\| \[`(.+?)`\]\(calibrations/(.+?)\.md\) \| (.+?) \|$", re.MULTILINE)
+    listed = row.findall((DOCS / "calibrations.md").read_text(encoding="utf-8"))
     assert [name for name, *_ in listed] == [page for _, page, _ in listed] == sorted(calibrations())
     assert {name: title for name, _, title in listed} == {
         name: load_calibration(name).title for name in calibrations()
