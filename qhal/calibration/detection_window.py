@@ -16,13 +16,12 @@ from uncertainties import umath
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import bias
 from qhal.calibration.draw import COLOURS, line, tidy
-from qhal.calibration.light import close
+from qhal.calibration.played_light import darken
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -79,10 +78,7 @@ def measure(
     """Count the background without the signal, then record the signal."""
     channels = detectors.capabilities.channels
     inputs = range(1, channels + 1)
-    prepare_inputs(tagger, plan.threshold_v, inputs)
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
+    darken(plan, inputs, source, attenuator, detectors, tagger)
     for point in run.points("background", [{"recording": n + 1} for n in range(plan.recordings)]):
         batch = record_tags(tagger, plan.background_s)
         found = batch.counts()

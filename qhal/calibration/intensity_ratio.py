@@ -11,31 +11,25 @@ import math
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.known_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
+from qhal.calibration.plan import Positive
+from qhal.calibration.played_light import count_dark, darken, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.symbol_counts import count_symbols
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.link.errors import NotEnoughCounts
-from qhal.link.modulation import (
-    IntensityModulator,
-    PhaseModulator,
-    TransmitterCalibration,
-    waveforms,
-)
-from qhal.link.pattern import SymbolPattern, bb84_pattern
+from qhal.link.pattern import SymbolPattern
 from qhal.link.skew import Receiver, estimate_skews_ps
 from qhal.link.sync import SymbolClock
 from qhal.records.record import Quantity, Record
@@ -44,53 +38,22 @@ from qhal.tags.batch import TagBatch
 
 FORMULA = "clicked = live (1 - exp(-(s r + dark t)))"
 INTENSITIES = ("signal", "decoy", "vacuum")
-_CHANNELS = (1, 2, 3, 4)
-_CARVE_SAMPLES = 2
 
 
-class Volts(BaseModel):
-    """A modulator at the generator's connector, as the calibration ``modulator`` finds it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    v0_v: float = 0.0
-    vpi_v: Positive = 2.0
-    extinction_db: Positive = 30.0
-
-
-class IntensityRatioPlan(Plan):
+class IntensityRatioPlan(PatternPlan):
     """The pattern and how long it is looked at.
 
-    ``pattern_seed``, ``symbols`` and ``fractions`` (of signal, decoy, vacuum): of a BB84 pattern with a symbol each
-    ``period_ps``, in ``samples_per_symbol``. It is played with ``carver``, ``decoy`` and ``polarization`` modulators as
-    they are known; ``decoy_ratio`` is what is wanted. The light is recorded ``repetitions`` times for ``row_s``, at
-    a mean rate ``rate_hz`` of the brightest detector. ``window_ps`` lies about the pulse, and clicks in the
-    ``quiet_ps`` before a vacuum's window are compared with dark counts and light that a closed carver lets through, at
-    most ``carver_leak`` of the open one's. ``hold_off_ps``: time after a click in which a detector may be dead, at
-    least. ``dark_s``: of counting without light. ``power_dbm``, ``bias_ua``: None keeps what
-    is set. ``threshold_v``: of the tagger's inputs 1 to 4, which are those of the states.
+    ``decoy_ratio`` is what is wanted of the decoy. The light is recorded ``repetitions`` times for ``row_s``. Clicks in
+    the ``quiet_ps`` before a vacuum's window are compared with dark counts and light that a closed carver lets through,
+    at most ``carver_leak`` of the open one's.
     """
 
-    pattern_seed: int = 1
-    symbols: Annotated[int, Field(ge=1024)] = 16384
-    fractions: tuple[float, float, float] = (0.5, 0.25, 0.25)
-    period_ps: Positive = 10_000.0
-    samples_per_symbol: Annotated[int, Field(ge=4)] = 12
-    carver: Volts = Volts()
-    decoy: Volts = Volts()
-    polarization: Volts = Volts()
     decoy_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.2
     repetitions: Annotated[int, Field(ge=2)] = 10
     row_s: Annotated[float, Field(gt=0, le=10)] = 2.0
     rate_hz: Positive = 4e5
-    window_ps: Positive = 3000.0
     quiet_ps: Positive = 2500.0
     carver_leak: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    hold_off_ps: Positive = 40_000.0
-    dark_s: Positive = 10.0
-    power_dbm: float | None = None
-    bias_ua: tuple[float, ...] | None = None
-    threshold_v: float = 0.2
 
     @model_validator(mode="after")
     def _fits(self) -> "IntensityRatioPlan":
@@ -98,30 +61,11 @@ class IntensityRatioPlan(Plan):
             raise ValueError("window_ps and quiet_ps do not fit into period_ps")
         return self
 
-    def pattern(self) -> SymbolPattern:
-        """Return the pattern. Raises OutOfRange when the shares of the symbols do not come out even."""
-        intensities = (
-            1.0,
-            self.decoy_ratio,
-            min(self.decoy_ratio / 2, 10 ** (-self.decoy.extinction_db / 10)),
-        )
-        return bb84_pattern(
-            self.pattern_seed,
-            self.symbols,
-            self.fractions,
-            period_ps=self.period_ps,
-            mean_photon_numbers=intensities,
-        )
-
-    def volts(self) -> dict[int, Array]:
-        """Return the waveforms of the generator's channels; the randomiser's changes no intensity."""
-        carver, decoy = (
-            IntensityModulator(each.v0_v, each.vpi_v, each.extinction_db)
-            for each in (self.carver, self.decoy)
-        )
-        polarization = PhaseModulator(self.polarization.v0_v, self.polarization.vpi_v)
-        transmitter = TransmitterCalibration(decoy, carver, polarization, PhaseModulator(0.0, 2.0))
-        return dict(waveforms(self.pattern(), transmitter, self.samples_per_symbol, _CARVE_SAMPLES))
+    @property
+    def intensities(self) -> tuple[float, float, float]:
+        """What is wanted of signal, decoy and vacuum: as dark as it can be."""
+        darkest = 10 ** (-self.decoy.extinction_db / 10)
+        return 1.0, self.decoy_ratio, min(self.decoy_ratio / 2, darkest)
 
 
 def measure(
@@ -135,29 +79,10 @@ def measure(
     tagger: TimeTagger,
 ) -> None:
     """Count in the dark, then record the pattern and keep counts by intensity."""
-    prepare_inputs(tagger, plan.threshold_v, _CHANNELS)
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
-    for point in run.points("dark", [{"repetition": 1}]):
-        batch = record_tags(tagger, plan.dark_s)
-        run.keep(
-            "dark", **point, counts=[batch.counts().get(n, 0) for n in _CHANNELS], live_s=batch.live_time_s()
-        )
-    bring_up(source, plan.power_dbm, [attenuator])
-    generator.play(plan.volts(), plan.samples_per_symbol / plan.period_ps * 1e12)
-    if not run.rows("light"):
-        dark = run.rows("dark")[0]
-
-        def count() -> tuple[float, float]:
-            reading = detectors.read_counts(0.2)
-            return max(reading.counts), reading.period_s
-
-        attenuation_db = approach_rate(
-            [attenuator], count, plan.rate_hz, max(dark["counts"]) / dark["live_s"]
-        )
-        run.keep("light", attenuation_db=attenuation_db)
-    attenuate(run.rows("light")[0]["attenuation_db"], [attenuator])
+    darken(plan, INPUTS, source, attenuator, detectors, tagger)
+    count_dark(run, plan, INPUTS, tagger)
+    plan.play(generator)
+    light_up(run, plan, source, attenuator, detectors)
     pattern = plan.pattern()
     for point in run.points("symbols", [{"repetition": n + 1} for n in range(plan.repetitions)]):
         batch = record_tags(tagger, plan.row_s)
@@ -166,8 +91,8 @@ def measure(
 
 def _counted(batch: TagBatch, pattern: SymbolPattern, plan: IntensityRatioPlan) -> dict[str, Any]:
     """Return counts by intensity and intensity before. Raises SynchronisationFailed, NotEnoughCounts."""
-    skews_ps, _ = estimate_skews_ps(batch, _CHANNELS, plan.period_ps)
-    clock = SymbolClock(pattern, Receiver(_CHANNELS, skews_ps), window_ps=plan.window_ps)
+    skews_ps, _ = estimate_skews_ps(batch, INPUTS, plan.period_ps)
+    clock = SymbolClock(pattern, Receiver(INPUTS, skews_ps), window_ps=plan.window_ps)
     parts = clock.push(batch) + clock.finish()
     counts = count_symbols(parts, pattern, math.ceil(plan.hold_off_ps / plan.period_ps), plan.quiet_ps)
     return {
@@ -218,7 +143,7 @@ def _fit(data: Data, plan: IntensityRatioPlan) -> Fitted:
 
     dark_counts = float(dark["counts"][0].sum())
     gains = clicked.sum(axis=(0, 2)) / live.sum(axis=(0, 2))
-    largest = plan.carver_leak * plan.quiet_ps / (_CARVE_SAMPLES * plan.period_ps / plan.samples_per_symbol)
+    largest = plan.carver_leak * plan.quiet_ps / (CARVE_SAMPLES * plan.period_ps / plan.samples_per_symbol)
     start = (gains[1] / gains[0], max(gains[2] / gains[0], 1e-6), largest / 10, (dark_counts + 0.5) / dark_s)
     light = clicked[:, 0].sum(axis=1) / live[:, 0].sum(axis=1)
     counts = np.concatenate((clicked.ravel(), table["quiet"].ravel(), [dark_counts]))

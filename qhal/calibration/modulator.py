@@ -10,19 +10,17 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from qhal.calibration import staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.light import attenuate, close
+from qhal.calibration.played_light import count_dark, darken, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.staircase import Staircase
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.staircase import Staircase, StaircasePlan
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -37,45 +35,13 @@ SERIES = ("range", "extinction")
 _DB = 10 / np.log(10)
 
 
-class ModulatorPlan(Plan):
-    """The modulator on generator output ``channel``, from ``low_v`` to ``high_v`` at the generator's connector.
+class ModulatorPlan(StaircasePlan):
+    """An intensity modulator. What another one transmits at its ``held_v`` only scales the light.
 
-    ``held_v``: constant volts of other outputs, by channel; what another modulator transmits only scales the light.
-    ``levels`` of ``dwell_s`` make a staircase. It is recorded ``repetitions`` times for ``row_s``, over the range and,
-    with up to ``more_light_db`` less attenuation, about the extinction. ``rate_hz``: mean rate of the brightest
-    detector, at which its dead time ``dead_time_ns`` (standard uncertainty ``dead_time_sigma_ns``) matters little.
-    ``dark_s``: of counting without light. ``power_dbm``: of the source, None keeps what is set. ``bias_ua``: of the
-    detectors, None keeps what is set. ``threshold_v``: of the tagger's inputs, one for each detector, from 1 on.
+    There are staircases over the range and, with up to ``more_light_db`` less attenuation, about the extinction.
     """
 
-    channel: Annotated[int, Field(ge=1)] = 4
-    low_v: float = -2.25
-    high_v: float = 2.25
-    held_v: dict[int, float] = Field(default_factory=dict)
-    levels: Annotated[int, Field(ge=12, le=200)] = 25
-    dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
-    repetitions: Annotated[int, Field(ge=2)] = 5
-    row_s: Annotated[float, Field(gt=0, le=2)] = 2.0
     more_light_db: Annotated[float, Field(ge=3, le=30)] = 13.0
-    rate_hz: Positive = 1e5
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
-    dark_s: Positive = 5.0
-    power_dbm: float | None = None
-    bias_ua: tuple[float, ...] | None = None
-    threshold_v: float = 0.2
-
-    @model_validator(mode="after")
-    def _fits(self) -> "ModulatorPlan":
-        if self.high_v <= self.low_v:
-            raise ValueError("high_v must be above low_v")
-        if self.channel in self.held_v:
-            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
-        return self
-
-    def staircase(self) -> Staircase:
-        """Return the staircase over the range."""
-        return Staircase.over(self.low_v, self.high_v, self.levels, self.dwell_s)
 
     def candidates_v(self) -> Array:
         """Return the Vpi that are looked for: an extinction and a half of the curve must lie in the range."""
@@ -94,47 +60,20 @@ def measure(
     tagger: TimeTagger,
 ) -> None:
     """Record staircases over the range, then about the extinction that they show."""
-    inputs = range(1, detectors.capabilities.channels + 1)
-    prepare_inputs(tagger, plan.threshold_v, list(inputs))
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
-    for point in run.points("dark", [{"repetition": 1}]):
-        batch = record_tags(tagger, plan.dark_s)
-        found = batch.counts()
-        counts = [found.get(n, 0) for n in inputs]
-        run.keep("dark", **point, counts=counts, live_s=batch.live_time_s())
-    bring_up(source, plan.power_dbm, [attenuator])
-
-    def record(series: str, steps: Staircase) -> None:
-        for point in run.points(series, [{"repetition": n + 1} for n in range(plan.repetitions)]):
-            batch = record_tags(tagger, plan.row_s)
-            folded, bin_s = staircase.fold(batch, len(inputs), steps.period_ps, len(steps.levels_v))
-            run.keep(series, **point, played_v=steps.levels_v.tolist(), counts=folded.tolist(), bin_s=bin_s)
-
+    channels = detectors.capabilities.channels
+    inputs = range(1, channels + 1)
+    darken(plan, inputs, source, attenuator, detectors, tagger)
+    count_dark(run, plan, inputs, tagger)
     wide = plan.staircase()
     wide.play(generator, plan.channel, plan.held_v)
-    if not run.rows("light"):
-        run.keep("light", attenuation_db=_approach(run, plan, attenuator, detectors))
-    wide_db = run.rows("light")[0]["attenuation_db"]
-    attenuate(wide_db, [attenuator])
-    record("range", wide)
-    attenuate(attenuator.capabilities.max_attenuation_db, [attenuator])
+    wide_db = light_up(run, plan, source, attenuator, detectors)
+    staircase.record(run, "range", plan, wide, channels, tagger)
+    close([attenuator])
     more_db = min(plan.more_light_db, wide_db - attenuator.capabilities.min_attenuation_db)
     near = _near_extinction(run.tables()["range"], plan, more_db)
     near.play(generator, plan.channel, plan.held_v)
     attenuate(wide_db - more_db, [attenuator])
-    record("extinction", near)
-
-
-def _approach(run: Run, plan: ModulatorPlan, attenuator: Attenuator, detectors: Detector) -> float:
-    dark = run.rows("dark")[0]
-
-    def count() -> tuple[float, float]:
-        reading = detectors.read_counts(0.2)
-        return max(reading.counts), reading.period_s
-
-    return approach_rate([attenuator], count, plan.rate_hz, max(dark["counts"]) / dark["live_s"])
+    staircase.record(run, "extinction", plan, near, channels, tagger)
 
 
 def _near_extinction(table: Table, plan: ModulatorPlan, more_db: float) -> Staircase:

@@ -16,14 +16,14 @@ from uncertainties import umath
 from qhal.calibration import staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.light import attenuate, close
+from qhal.calibration.plan import Positive
+from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.staircase import Staircase
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -40,20 +40,17 @@ _DITHER = np.array([_MARK, -1, 1, 0, -1, 1, 0], np.float64)
 _DB = 10 / np.log(10)
 
 
-class ModulatorBiasPlan(Plan):
-    """The modulator on generator output ``channel``, held at its extinction near ``start_v`` (generator's connector).
+class ModulatorBiasPlan(OneOutputPlan):
+    """An intensity modulator, held at its extinction near ``start_v`` (at the generator's connector).
 
-    ``held_v``: constant volts of other outputs, by channel. ``vpi_v`` with its standard uncertainty ``vpi_sigma_v``: as
-    the calibration ``modulator`` finds it. The dither is ``dither_v`` to either side, each level for ``dwell_s``. There
-    are ``steps`` of ``row_s``, and ``interval_s`` between them; after each the voltage follows by ``gain`` times the
-    error, if that is more than ``dead_band_v``. ``rate_hz``: mean rate of the brightest detector during the dither, at
-    which its dead time ``dead_time_ns`` (standard uncertainty ``dead_time_sigma_ns``) matters little. ``dark_s``: of
-    counting without light. ``power_dbm``, ``bias_ua``: None keeps what is set. ``threshold_v``: of the tagger's inputs.
+    ``vpi_v`` with its standard uncertainty ``vpi_sigma_v``: as the calibration ``modulator`` finds it. The dither is
+    ``dither_v`` to either side, each level for ``dwell_s``. There are ``steps`` of ``row_s``, and ``interval_s``
+    between them; after each the voltage follows by ``gain`` times the error, if that is more than ``dead_band_v``. At
+    ``rate_hz`` during the dither the detectors' dead time ``dead_time_ns`` (standard uncertainty
+    ``dead_time_sigma_ns``) matters little.
     """
 
-    channel: Annotated[int, Field(ge=1)] = 4
     start_v: float = 2.0
-    held_v: dict[int, float] = Field(default_factory=dict)
     vpi_v: Positive = 2.0
     vpi_sigma_v: Annotated[float, Field(ge=0)] = 0.01
     dither_v: Positive = 0.08
@@ -66,15 +63,9 @@ class ModulatorBiasPlan(Plan):
     rate_hz: Positive = 5e4
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
     dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
-    dark_s: Positive = 5.0
-    power_dbm: float | None = None
-    bias_ua: tuple[float, ...] | None = None
-    threshold_v: float = 0.2
 
     @model_validator(mode="after")
     def _fits(self) -> "ModulatorBiasPlan":
-        if self.channel in self.held_v:
-            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
         if 4 * _MARK * self.dither_v > self.vpi_v:
             raise ValueError(
                 f"dither_v is more than 1/{4 * _MARK} of vpi_v: that is no longer near the extinction"
@@ -103,28 +94,11 @@ def measure(
         raise DeviceError(
             f"{tagger.device.name}: the clock has begun anew since the run was interrupted; begin anew"
         )
-    prepare_inputs(tagger, plan.threshold_v, list(inputs))
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
-    for point in run.points("dark", [{"repetition": 1}]):
-        batch = record_tags(tagger, plan.dark_s)
-        counts = [batch.counts().get(n, 0) for n in inputs]
-        run.keep("dark", **point, counts=counts, live_s=batch.live_time_s())
-    bring_up(source, plan.power_dbm, [attenuator])
+    darken(plan, inputs, source, attenuator, detectors, tagger)
+    count_dark(run, plan, inputs, tagger)
     centre_v = _following_v(run, plan)
     plan.dither(centre_v).play(generator, plan.channel, plan.held_v)
-    if not run.rows("light"):
-        dark = run.rows("dark")[0]
-
-        def count() -> tuple[float, float]:
-            reading = detectors.read_counts(0.2)
-            return max(reading.counts), reading.period_s
-
-        dark_hz = max(dark["counts"]) / dark["live_s"]
-        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
-    attenuation_db = run.rows("light")[0]["attenuation_db"]
-    attenuate(attenuation_db, [attenuator])
+    attenuation_db = light_up(run, plan, source, attenuator, detectors)
     for point in run.points("hold", [{"step": n + 1} for n in range(plan.steps)]):
         wanted_v = _following_v(run, plan)
         if wanted_v != centre_v:

@@ -10,17 +10,17 @@ from itertools import combinations
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import Positive
+from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -30,6 +30,7 @@ from qhal.errors import OutOfRange
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.tags.analysis.correlation import CrossCorrelation
+from qhal.tags.batch import TagBatch
 
 FORMULA = "coincidences = m (1 + (g2 - 1) light share), lag 0; m, other lags"
 _BINS = 10
@@ -37,39 +38,29 @@ _BINS = 10
 _LEAST_POINTS = 960
 
 
-class PhotonStatisticsPlan(Plan):
+class PhotonStatisticsPlan(OneOutputPlan):
     """A train of equal pulses, one each ``period_ps``.
 
-    The modulator on generator output ``channel`` is at ``open_v`` for ``open_samples`` of the ``samples`` of a period,
-    else at ``closed_v``; other outputs are at ``held_v``, by channel. Coincidences are counted for lags up to
-    ``lags`` periods on either side, of all pairs of ``inputs`` (of the tagger, one for each detector), ``repetitions``
-    times for ``row_s``, at a mean rate ``rate_hz`` of the brightest detector. ``dark_s``: of counting without light.
-    ``power_dbm``, ``bias_ua``: None keeps what is set. ``threshold_v``: of the inputs.
+    The modulator is at ``open_v`` for ``open_samples`` of the ``samples`` of a period, else at ``closed_v``.
+    Coincidences are counted for lags up to ``lags`` periods on either side, of all pairs of ``inputs`` (of the tagger,
+    one for each detector), ``repetitions`` times for ``row_s``.
     """
 
-    channel: Annotated[int, Field(ge=1)] = 4
     open_v: float = 0.0
     closed_v: float = 2.0
     open_samples: Annotated[int, Field(ge=1)] = 2
     samples: Annotated[int, Field(ge=2)] = 12
     period_ps: Annotated[int, Field(ge=100)] = 10_000
-    held_v: dict[int, float] = Field(default_factory=dict)
     inputs: Annotated[tuple[int, ...], Field(min_length=2)] = (1, 2, 3, 4)
     lags: Annotated[int, Field(ge=5, le=500)] = 20
     repetitions: Annotated[int, Field(ge=2)] = 20
     row_s: Annotated[float, Field(gt=0, le=10)] = 2.0
     rate_hz: Positive = 1e6
-    dark_s: Positive = 5.0
-    power_dbm: float | None = None
-    bias_ua: tuple[float, ...] | None = None
-    threshold_v: float = 0.2
 
     @model_validator(mode="after")
     def _fits(self) -> "PhotonStatisticsPlan":
         if self.open_samples >= self.samples:
             raise ValueError("open_samples must be fewer than samples")
-        if self.channel in self.held_v:
-            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
         if self.period_ps % _BINS:
             raise ValueError(f"period_ps must be a multiple of {_BINS}")
         if len(set(self.inputs)) != len(self.inputs):
@@ -101,42 +92,28 @@ def measure(
     """Count in the dark, then keep a histogram of lags for each pair of detectors."""
     if max(plan.inputs) > tagger.capabilities.channels:
         raise OutOfRange(f"{tagger.device.name}: inputs {plan.inputs}, it has {tagger.capabilities.channels}")
-    prepare_inputs(tagger, plan.threshold_v, plan.inputs)
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
-
-    def record(table: str, repetition: int, duration_s: float) -> None:
-        batch = record_tags(tagger, duration_s)
-        found = batch.counts()
-        row = {"counts": [found.get(n, 0) for n in plan.inputs], "live_s": batch.live_time_s()}
-        if table == "coincidences":
-            histograms = []
-            for pair in plan.pairs():
-                low_ps = -(2 * plan.lags + 3) * plan.period_ps // 2
-                bins = (2 * plan.lags + 3) * _BINS
-                correlation = CrossCorrelation(*pair, plan.period_ps // _BINS, bins, low_ps)
-                correlation.add(batch)
-                histograms.append(correlation.histogram.tolist())
-            row["histograms"] = histograms
-        run.keep(table, repetition=repetition, **row)
-
-    for point in run.points("dark", [{"repetition": 1}]):
-        record("dark", point["repetition"], plan.dark_s)
-    bring_up(source, plan.power_dbm, [attenuator])
+    darken(plan, plan.inputs, source, attenuator, detectors, tagger)
+    count_dark(run, plan, plan.inputs, tagger)
     generator.play(plan.volts(), plan.samples / plan.period_ps * 1e12)
-    if not run.rows("light"):
-        dark = run.rows("dark")[0]
-
-        def count() -> tuple[float, float]:
-            reading = detectors.read_counts(0.2)
-            return max(reading.counts), reading.period_s
-
-        dark_hz = max(dark["counts"]) / dark["live_s"]
-        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
-    attenuate(run.rows("light")[0]["attenuation_db"], [attenuator])
+    light_up(run, plan, source, attenuator, detectors)
     for point in run.points("coincidences", [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        record("coincidences", point["repetition"], plan.row_s)
+        batch = record_tags(tagger, plan.row_s)
+        found = batch.counts()
+        run.keep(
+            "coincidences",
+            **point,
+            counts=[found.get(n, 0) for n in plan.inputs],
+            live_s=batch.live_time_s(),
+            histograms=[_histogram(batch, pair, plan).tolist() for pair in plan.pairs()],
+        )
+
+
+def _histogram(batch: TagBatch, pair: tuple[int, int], plan: PhotonStatisticsPlan) -> NDArray[np.int64]:
+    low_ps = -(2 * plan.lags + 3) * plan.period_ps // 2
+    bins = (2 * plan.lags + 3) * _BINS
+    correlation = CrossCorrelation(*pair, plan.period_ps // _BINS, bins, low_ps)
+    correlation.add(batch)
+    return correlation.histogram
 
 
 def evaluate(data: Data, plan: PhotonStatisticsPlan) -> Evaluation:

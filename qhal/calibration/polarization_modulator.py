@@ -11,20 +11,18 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration import staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import Positive
+from qhal.calibration.played_light import count_dark, darken, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.staircase import Staircase
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.staircase import StaircasePlan
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -35,49 +33,18 @@ from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import nominal, systematic
 
 FORMULA = "rate = a + b cos(pi V / Vpi) + c sin(pi V / Vpi), counts with dead time"
-_DARK_S = 1.0
-_APPROACH_S = 0.2
 _OPPOSITE = 0.1
 """Where the clearest detector gains, another must lose at least this share of it."""
 
 
-class PolarizationModulatorPlan(Plan):
-    """The modulator on generator output ``channel``, from ``low_v`` to ``high_v`` at the generator's connector.
+class PolarizationModulatorPlan(StaircasePlan):
+    """A polarization modulator; intensity modulators must let light through at their ``held_v``.
 
-    ``held_v``: constant volts of other outputs, by channel; the intensity modulators must let light through.
-    ``levels`` of ``dwell_s`` make a staircase, which is recorded ``repetitions`` times for ``row_s``; the polarization
-    must be still within one staircase only. ``rate_hz``: mean rate of the brightest detector, at which its dead time
-    ``dead_time_ns`` (standard uncertainty ``dead_time_sigma_ns``) matters little. ``power_dbm``: of the source, None
-    keeps what is set. ``bias_ua``: of the detectors, None keeps what is set. ``threshold_v``: of the tagger's inputs,
-    one for each detector, from 1 on.
+    The polarization must be still within one staircase only.
     """
 
     channel: Annotated[int, Field(ge=1)] = 2
-    low_v: float = -2.25
-    high_v: float = 2.25
-    held_v: dict[int, float] = Field(default_factory=dict)
-    levels: Annotated[int, Field(ge=12, le=200)] = 25
-    dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
-    repetitions: Annotated[int, Field(ge=2)] = 5
-    row_s: Annotated[float, Field(gt=0, le=2)] = 2.0
-    rate_hz: Positive = 1e5
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
-    power_dbm: float | None = None
-    bias_ua: tuple[float, ...] | None = None
-    threshold_v: float = 0.2
-
-    @model_validator(mode="after")
-    def _fits(self) -> "PolarizationModulatorPlan":
-        if self.high_v <= self.low_v:
-            raise ValueError("high_v must be above low_v")
-        if self.channel in self.held_v:
-            raise ValueError(f"held_v: channel {self.channel} is the modulator's own")
-        return self
-
-    def staircase(self) -> Staircase:
-        """Return the staircase over the range."""
-        return Staircase.over(self.low_v, self.high_v, self.levels, self.dwell_s)
+    dark_s: Positive = 1.0
 
     def candidates_v(self) -> Array:
         """Return the Vpi that are looked for, some of them too large to be found."""
@@ -96,32 +63,17 @@ def measure(
     tagger: TimeTagger,
 ) -> None:
     """Record the staircase. Raises DeviceError, after the first recording, where no polarization follows it."""
-    inputs = range(1, detectors.capabilities.channels + 1)
-    prepare_inputs(tagger, plan.threshold_v, list(inputs))
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
+    channels = detectors.capabilities.channels
+    inputs = range(1, channels + 1)
+    darken(plan, inputs, source, attenuator, detectors, tagger)
+    count_dark(run, plan, inputs, tagger)
     steps = plan.staircase()
     steps.play(generator, plan.channel, plan.held_v)
-    if not run.rows("light"):
-        dark = detectors.read_counts(_DARK_S)
-        bring_up(source, plan.power_dbm, [attenuator])
-
-        def count() -> tuple[float, float]:
-            reading = detectors.read_counts(_APPROACH_S)
-            return max(reading.counts), reading.period_s
-
-        dark_hz = max(dark.counts) / dark.period_s
-        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
-    else:
-        bring_up(source, plan.power_dbm, [attenuator])
-    attenuate(run.rows("light")[0]["attenuation_db"], [attenuator])
-    for point in run.points("staircase", [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        batch = record_tags(tagger, plan.row_s)
-        folded, bin_s = staircase.fold(batch, len(inputs), steps.period_ps, len(steps.levels_v))
-        run.keep("staircase", **point, played_v=steps.levels_v.tolist(), counts=folded.tolist(), bin_s=bin_s)
-        if point["repetition"] == 1:
-            _Sorted(run.tables()["staircase"], plan)
+    light_up(run, plan, source, attenuator, detectors)
+    first = plan.model_copy(update={"repetitions": 1})
+    staircase.record(run, "staircase", first, steps, channels, tagger)
+    _Sorted(run.tables()["staircase"], plan)
+    staircase.record(run, "staircase", plan, steps, channels, tagger)
 
 
 class _Sorted:

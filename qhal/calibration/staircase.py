@@ -5,12 +5,17 @@ symmetry, so that the clicks tell by themselves where the staircase begins: no m
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 
+from qhal.calibration.played_light import OneOutputPlan
+from qhal.calibration.run import Run
+from qhal.calibration.tags import record_tags
 from qhal.devices.pattern_generator import PatternGenerator
+from qhal.devices.time_tagger import TimeTagger
 from qhal.link.errors import NotEnoughCounts
 from qhal.tags.batch import TagBatch
 
@@ -48,6 +53,43 @@ class Staircase:
         waveform = np.repeat(self.levels_v, points)
         volts = {other: np.full(len(waveform), level) for other, level in held_v.items()}
         generator.play(volts | {channel: waveform}, rate_hz)
+
+
+class StaircasePlan(OneOutputPlan):
+    """Staircases from ``low_v`` to ``high_v`` at the generator's connector, of ``levels`` of ``dwell_s`` each.
+
+    Each is recorded ``repetitions`` times for ``row_s``, at a rate where the detectors' ``dead_time_ns`` (standard
+    uncertainty ``dead_time_sigma_ns``) matters little.
+    """
+
+    low_v: float = -2.25
+    high_v: float = 2.25
+    levels: Annotated[int, Field(ge=12, le=200)] = 25
+    dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
+    repetitions: Annotated[int, Field(ge=2)] = 5
+    row_s: Annotated[float, Field(gt=0, le=2)] = 2.0
+    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
+    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+
+    @model_validator(mode="after")
+    def _ascends(self) -> "StaircasePlan":
+        if self.high_v <= self.low_v:
+            raise ValueError("high_v must be above low_v")
+        return self
+
+    def staircase(self) -> Staircase:
+        """Return the staircase over the range."""
+        return Staircase.over(self.low_v, self.high_v, self.levels, self.dwell_s)
+
+
+def record(
+    run: Run, table: str, plan: StaircasePlan, steps: Staircase, channels: int, tagger: TimeTagger
+) -> None:
+    """Record a staircase that plays; keep its counts as a table, a row at a time."""
+    for point in run.points(table, [{"repetition": n + 1} for n in range(plan.repetitions)]):
+        batch = record_tags(tagger, plan.row_s)
+        folded, bin_s = fold(batch, channels, steps.period_ps, len(steps.levels_v))
+        run.keep(table, **point, played_v=steps.levels_v.tolist(), counts=folded.tolist(), bin_s=bin_s)
 
 
 def fold(batch: TagBatch, channels: int, period_ps: int, levels: int) -> tuple[NDArray[np.int64], float]:

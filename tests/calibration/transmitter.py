@@ -16,11 +16,7 @@ def transmitter():
 
 def in_plan():
     """Return the same as a plan says it: at the generator's connector."""
-    return {
-        f"{name}_{what}": values[name] / _GAIN
-        for what, values in (("v0_v", _V0_V), ("vpi_v", _VPI_V))
-        for name in values
-    }
+    return {name: {"v0_v": _V0_V[name] / _GAIN, "vpi_v": _VPI_V[name] / _GAIN} for name in _V0_V}
 
 
 def _modulator(name, channel):

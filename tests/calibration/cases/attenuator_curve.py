@@ -1,6 +1,7 @@
 import math
 
 from qhal.calibration.attenuator_curve import CALIBRATION, STEPS, AttenuatorCurvePlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 
 PLAN = AttenuatorCurvePlan(
@@ -69,14 +70,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "auxiliary": "second-voa",
-        "meter": "switch",
-        "detectors": "detectors",
-        "switch": "switch",
-    },
+    devices=devices("second_attenuator", "polarization", "tagger", auxiliary="second-voa"),
     plan=PLAN,
     prepare=prepare,
     draw=draw,

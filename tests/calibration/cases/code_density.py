@@ -2,11 +2,11 @@ import numpy as np
 
 from qhal.calibration.code_density import CALIBRATION, CodeDensityPlan
 from qhal_simulators.physics import tagger_bins
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
+from tests.calibration.source_bench import BIAS_UA
 
-PLAN = CodeDensityPlan(
-    interpolator_bins=32, rate_hz=5e5, repetitions=2, period_s=0.4, bias_ua=(25.1, 27.1, 29.4, 28.8)
-)
+PLAN = CodeDensityPlan(interpolator_bins=32, rate_hz=5e5, repetitions=2, period_s=0.4, bias_ua=BIAS_UA)
 RESOLUTION_PS = 100
 BINS_STREAM = 15
 
@@ -36,15 +36,7 @@ def gates(period_ps):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "switch": "switch",
-        "polarization": "polarization",
-        "detectors": "detectors",
-        "tagger": "tagger",
-    },
+    devices=devices("meter"),
     plan=PLAN,
     draw=draw,
     truth=truth,

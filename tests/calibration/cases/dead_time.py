@@ -1,9 +1,9 @@
 from qhal.calibration.dead_time import CALIBRATION, DeadTimePlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
+from tests.calibration.source_bench import BIAS_UA
 
-PLAN = DeadTimePlan(
-    rate_hz=1.2e6, repetitions=3, period_s=0.2, range_ns=400.0, bias_ua=(25.1, 27.1, 29.4, 28.8)
-)
+PLAN = DeadTimePlan(rate_hz=1.2e6, repetitions=3, period_s=0.2, range_ns=400.0, bias_ua=BIAS_UA)
 
 
 def draw(rng):
@@ -36,15 +36,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "switch": "switch",
-        "polarization": "polarization",
-        "detectors": "detectors",
-        "tagger": "tagger",
-    },
+    devices=devices("meter"),
     plan=PLAN,
     draw=draw,
     truth=truth,

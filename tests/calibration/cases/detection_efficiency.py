@@ -1,5 +1,6 @@
 from qhal.calibration.detection_efficiency import CALIBRATION, EfficiencyPlan
 from qhal.calibration.path_loss import PathLoss
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
@@ -79,15 +80,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "meter": "switch",
-        "switch": "switch",
-        "polarization": "polarization",
-        "detectors": "detectors",
-    },
+    devices=devices("tagger"),
     plan=PLAN,
     draw=draw,
     truth=truth,

@@ -1,9 +1,11 @@
 import math
 
 from qhal.calibration.efficiency_bias import CALIBRATION, EfficiencyBiasPlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
+from tests.calibration.source_bench import BIAS_UA
 
-OPERATING_UA = (25.1, 27.1, 29.4, 28.8)
+OPERATING_UA = BIAS_UA
 PLAN = EfficiencyBiasPlan(
     operating_ua=OPERATING_UA,
     first_share=0.4,
@@ -53,13 +55,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "polarization": "polarization",
-        "detectors": "detectors",
-    },
+    devices=devices("meter", "switch", "tagger"),
     plan=PLAN,
     prepare=prepare,
     draw=draw,

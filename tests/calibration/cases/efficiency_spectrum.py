@@ -1,6 +1,7 @@
 import math
 
 from qhal.calibration.efficiency_spectrum import CALIBRATION, EfficiencySpectrumPlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
@@ -59,14 +60,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "meter": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "polarization": "polarization",
-        "detectors": "detectors",
-    },
+    devices=devices("switch", "tagger", meter="laser"),
     plan=PLAN,
     prepare=prepare,
     draw=draw,

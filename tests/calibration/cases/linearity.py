@@ -4,7 +4,9 @@ from scipy.integrate import quad
 from scipy.optimize import brentq
 
 from qhal.calibration.linearity import CALIBRATION, LinearityPlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
+from tests.calibration.source_bench import BIAS_UA
 
 PLAN = LinearityPlan(
     brightest_hz=8e6,
@@ -14,7 +16,7 @@ PLAN = LinearityPlan(
     least_s=0.01,
     most_s=0.1,
     dark_s=2.0,
-    bias_ua=(25.1, 27.1, 29.4, 28.8),
+    bias_ua=BIAS_UA,
 )
 
 
@@ -63,14 +65,7 @@ def compressed_per_ns(dead_ns, recovery_ns):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "switch": "switch",
-        "polarization": "polarization",
-        "detectors": "detectors",
-    },
+    devices=devices("meter", "tagger"),
     plan=PLAN,
     draw=draw,
     truth=truth,

@@ -1,5 +1,6 @@
 from qhal.calibration.loss_budget import CALIBRATION, LossBudgetPlan
 from qhal.calibration.path_loss import PathLoss
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 
 PLAN = LossBudgetPlan(
@@ -47,14 +48,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "meter": "switch",
-        "detectors": "detectors",
-        "switch": "switch",
-    },
+    devices=devices("polarization", "tagger"),
     plan=PLAN,
     draw=draw,
     truth=truth,

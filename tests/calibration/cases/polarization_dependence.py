@@ -1,6 +1,7 @@
 import numpy as np
 
 from qhal.calibration.polarization_dependence import CALIBRATION, PolarizationDependencePlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
@@ -40,13 +41,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "polarization": "polarization",
-        "detectors": "detectors",
-    },
+    devices=devices("meter", "switch", "tagger"),
     plan=PLAN,
     draw=draw,
     truth=truth,

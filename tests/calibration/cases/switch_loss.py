@@ -1,4 +1,5 @@
 from qhal.calibration.switch_loss import CALIBRATION, SwitchLossPlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 
 PLAN = SwitchLossPlan(egresses=(17, 18, 20, 31), repetitions=14, readings=3, settle_s=0.05)
@@ -48,14 +49,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "switch": "switch",
-        "meter": "switch",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "detectors": "detectors",
-    },
+    devices=devices("polarization", "tagger"),
     plan=PLAN,
     prepare=prepare,
     draw=draw,

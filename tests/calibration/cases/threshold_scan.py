@@ -1,7 +1,9 @@
 import math
 
 from qhal.calibration.threshold_scan import CALIBRATION, ThresholdPlan
+from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
+from tests.calibration.source_bench import BIAS_UA
 
 PLAN = ThresholdPlan(
     highest_v=0.66,
@@ -12,7 +14,7 @@ PLAN = ThresholdPlan(
     period_s=0.05,
     largest_rate_hz=1e6,
     noise_rate_hz=10.0,
-    bias_ua=(25.1, 27.1, 29.4, 28.8),
+    bias_ua=BIAS_UA,
 )
 
 
@@ -42,15 +44,7 @@ def truth(hidden, record):
 CASE = Case(
     calibration=CALIBRATION,
     scenario="detector-bench",
-    devices={
-        "source": "laser",
-        "attenuator": "voa",
-        "second_attenuator": "second-voa",
-        "switch": "switch",
-        "polarization": "polarization",
-        "detectors": "detectors",
-        "tagger": "tagger",
-    },
+    devices=devices("meter"),
     plan=PLAN,
     draw=draw,
     truth=truth,
