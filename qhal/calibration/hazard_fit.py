@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from uncertainties import covariance_matrix
 
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.intervals import Intervals, cumulated_decay, cumulated_edge
@@ -61,7 +60,7 @@ class HazardFit:
     def typical(self, best: Fitted) -> Fitted:
         """Return the best fit with mean and scatter of its parameters over the likelihood along the dead time."""
         shape = values_of(best.values[:_SHAPE])
-        joint = np.array(covariance_matrix(best.values), np.float64)
+        joint = best.covariance
         scale = best.fit.chi2 / best.fit.degrees_of_freedom if best.fit.scaled else 1.0
         step_ns = float(np.sqrt(joint[0, 0] / scale))
         floor = self._descend(shape[1:], float(shape[0]))[1]

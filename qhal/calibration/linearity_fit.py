@@ -169,7 +169,7 @@ def _with_budget(fitted: Fitted, levels: Levels) -> list[Any]:
     covariance with the levels' offsets over its own, and what is left of their covariance is of the counts.
     """
     channels, count = levels.counts.shape[1], len(levels.attenuation_db)
-    total = np.array(covariance_matrix(fitted.values), np.float64)
+    total = fitted.covariance
     scale = fitted.fit.chi2 / fitted.fit.degrees_of_freedom if fitted.fit.scaled else 1.0
     known = _covariance(levels)
     place = slice(3 * channels, 3 * channels + count)

@@ -176,10 +176,11 @@ class World:
     def _oscillator(self, name: str, offset: float | None) -> Oscillator:
         world = self.scenario.world
         seed = (self._clock_seed, zlib.crc32(name.encode()))
+        drawn = np.random.default_rng(seed).uniform(-1, 1, 2)
         if offset is None:
-            span = world.clock_offset_range
-            offset = float(np.random.default_rng(seed).uniform(-span, span))
-        return Oscillator(seed, offset, world.clock_allan_1s, world.grid_s, world.clock_drift_per_s)
+            offset = float(drawn[0] * world.clock_offset_range)
+        drift_per_s = float(drawn[1] * world.clock_drift_range_per_s)
+        return Oscillator(seed, offset, world.clock_allan_1s, world.grid_s, drift_per_s)
 
     def _cell_s(self) -> float:
         """Return the time at which what changes slowly is taken in this cell of the grid: its middle."""

@@ -48,6 +48,7 @@ CASE = Case(
     truth=truth,
     prepare=prepare,
     misfits={
+        "clocks that drift": World({"world": {"clock_drift_range_per_s": 1e-9}}),
         "a fibre that warms": World(
             {
                 "channel": {
