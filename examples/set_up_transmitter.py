@@ -17,9 +17,8 @@ from uncertainties import umath
 import qhal
 from qhal.calibration.assign import calibrate_node
 from qhal.calibration.draw import save_picture, with_uncertainty
+from qhal.calibration.intensity_ratio import IntensityRatioPlan
 from qhal.calibration.registry import load_calibration
-from qhal.link.modulation import IntensityModulator, PhaseModulator, TransmitterCalibration, waveforms
-from qhal.link.pattern import bb84_pattern
 from qhal.records.record import Reader
 
 FOLDER = Path(os.environ.get("QHAL_EXAMPLE_FOLDER") or tempfile.mkdtemp(prefix="qhal-example-"))
@@ -37,9 +36,11 @@ switch.set_pattern({1: 17})
 laser.set_frequency_thz(194.4)
 
 
-def calibrate(name, values, **roles):
-    """Carry out a calibration, draw its record, and return it."""
-    record = calibrate_node(node, load_calibration(name), values, roles, folder=FOLDER, operator="example")
+def calibrate(name, values, records=(), **roles):
+    """Carry out a calibration, with what records of others say, and return its record."""
+    record = calibrate_node(
+        node, load_calibration(name), values, roles, folder=FOLDER, operator="example", records=records
+    )
     assert record.quality == "good", f"{name}: the model does not describe the data"
     return record
 
@@ -50,14 +51,14 @@ def calibrate(name, values, **roles):
 # modulator is measured with the first one held open.
 
 # %%
-modulators, held = {}, {}
+modulators = {}
 for channel in (CARVER, DECOY):
-    plan = {"channel": channel, "held_v": held, "bias_ua": BIAS_UA, "repetitions": 3, "row_s": 0.6}
-    record = modulators[channel] = calibrate("modulator", plan)
+    plan = {"channel": channel, "bias_ua": BIAS_UA, "repetitions": 3, "row_s": 0.6}
+    record = calibrate("modulator", plan, list(modulators.values()))
     save_picture(record, FOLDER / f"modulator-{channel}.png")
-    held = held | {channel: record.quantity("v0", channel=channel).value}
     for name in ("v0", "vpi", "extinction_ratio"):
         print(channel, name, with_uncertainty(record.quantity(name, channel=channel)))
+    modulators[channel] = record
 
 # %% [markdown]
 # ## The polarizations
@@ -65,9 +66,11 @@ for channel in (CARVER, DECOY):
 # states, too, and the receiver is aligned to what arrives.
 
 # %%
+transmitter = list(modulators.values())
 turned = calibrate(
-    "polarization-modulator", {"held_v": held, "bias_ua": BIAS_UA, "repetitions": 3, "row_s": 0.6}
+    "polarization-modulator", {"bias_ua": BIAS_UA, "repetitions": 3, "row_s": 0.6}, transmitter
 )
+transmitter.append(turned)
 save_picture(turned, FOLDER / "polarization-modulator.png")
 print(POLARIZATION, "vpi", with_uncertainty(turned.quantity("vpi", channel=POLARIZATION)))
 
@@ -84,9 +87,9 @@ for channel, record in modulators.items():
     v0, vpi, ratio = (reader.value(name, channel=channel) for name in ("v0", "vpi", "extinction_ratio"))
     floor = 10 ** (-ratio / 10)
     volts = np.linspace(v0.nominal_value, v0.nominal_value + vpi.nominal_value, 200)
-    known = [floor + (1 - floor) * umath.cos(np.pi * (volt - v0) / (2 * vpi)) ** 2 for volt in volts]
-    error = [100 * each.std_dev / each.nominal_value for each in known]
-    axes.loglog([each.nominal_value for each in known], error, label=f"output {channel}: {ratio:.1uS} dB")
+    passes = [floor + (1 - floor) * umath.cos(np.pi * (volt - v0) / (2 * vpi)) ** 2 for volt in volts]
+    error = [100 * each.std_dev / each.nominal_value for each in passes]
+    axes.loglog([each.nominal_value for each in passes], error, label=f"output {channel}: {ratio:.1uS} dB")
 axes.axvline(0.2, color="0.6", linestyle=":")
 axes.text(0.19, 0.02, "decoy", rotation=90, ha="right", fontsize=8, color="0.4")
 axes.set_xlabel("transmission")
@@ -101,46 +104,32 @@ figure.savefig(FOLDER / "modulators.png", dpi=150)
 # The decoy pattern is played with these voltages; the ratio of the intensities is counted, symbol by symbol.
 
 # %%
-known = {
-    channel: {
-        "v0_v": record.quantity("v0", channel=channel).value,
-        "vpi_v": record.quantity("vpi", channel=channel).value,
-        "extinction_db": record.quantity("extinction_ratio", channel=channel).value,
-    }
-    for channel, record in modulators.items()
-}
-phase = {"v0_v": 0.0, "vpi_v": turned.quantity("vpi", channel=POLARIZATION).value}
-ratios = calibrate(
-    "intensity-ratio",
-    {"carver": known[CARVER], "decoy": known[DECOY], "polarization": phase, "decoy_ratio": 0.2, "bias_ua": BIAS_UA,
-     "repetitions": 4, "row_s": 0.5, "dark_s": 2.0},
-)  # fmt: skip
+plan = {"decoy_ratio": 0.2, "bias_ua": BIAS_UA, "repetitions": 4, "row_s": 0.5, "dark_s": 2.0}
+ratios = calibrate("intensity-ratio", plan, transmitter)
 save_picture(ratios, FOLDER / "intensity-ratio.png")
 for intensity, wanted in ((1, "0.2"), (2, "as dark as can be")):
     print(f"wanted {wanted}:", with_uncertainty(ratios.quantity("intensity_ratio", intensity=intensity)))
 
 # %% [markdown]
 # ## The mean photon number
-# Play the pattern, read the power at a bright setting of the attenuator, and go down by a known attenuation. The
+# Play the same pattern, read the power at a bright setting of the attenuator, and go down by a known attenuation. The
 # budget shows what to improve first.
 
 # %%
-pattern = bb84_pattern(seed=1, symbols=16384)
-transmitter = TransmitterCalibration(
-    IntensityModulator(*known[DECOY].values()),
-    IntensityModulator(*known[CARVER].values()),
-    PhaseModulator(**phase),
-    PhaseModulator(0.0, 2.0),
-)
-node.pattern_generator("awg").play(waveforms(pattern, transmitter), 1.2e9)
-found = [ratios.quantity("intensity_ratio", intensity=n) for n in (1, 2)]
+plan = IntensityRatioPlan(**ratios.inputs)
+plan.play(node.pattern_generator("awg"))
 photons = calibrate(
     "mean-photon-number",
-    {"output": "pad", "set_db": [28.0], "pulse_rate_hz": 100e6, "repetitions": 3, "pause_s": 0.5,
-     "ratios": [1.0, *(each.value for each in found)],
-     "ratio_uncertainties": [0.0, *(each.uncertainty for each in found)], "probabilities": [0.5, 0.25, 0.25]},
+    {
+        "output": "pad",
+        "set_db": [28.0],
+        "pulse_rate_hz": 1e12 / plan.period_ps,
+        "repetitions": 3,
+        "pause_s": 0.5,
+    },
+    [ratios],
     meter="switch",
-)  # fmt: skip
+)
 save_picture(photons, FOLDER / "mean-photon-number.png")
 mean = photons.quantity("mean_photon_number")
 print("mean over all pulses:", with_uncertainty(mean))

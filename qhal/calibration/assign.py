@@ -31,18 +31,21 @@ def calibrate_node(
 ) -> Record:
     """Carry out a calibration on the devices of an open node and return its record.
 
-    ``values``: of the plan, where neither its defaults nor the path of the node file are meant. ``names``: devices by
-    role, where there is a choice. Records that the node file names are used besides ``records``. Raises what
-    :func:`~qhal.calibration.calibrate.calibrate` does, InvalidRecord for a record of the node that does not hold.
+    ``values``: of the plan, where neither its defaults nor what the node file's path and the records tell are meant.
+    ``names``: devices by role, where there is a choice. Records that the node file names are used, but for those of
+    calibrations of which ``records`` has some. Raises what :func:`~qhal.calibration.calibrate.calibrate` does,
+    InvalidRecord for a record that does not hold.
     """
     assigned = assign_roles(calibration, node, names or {})
     site = site_of(node, assigned, path)
-    plan = calibration.plan_at(site, values or {})
+    # One that has expired must not be in the way of its successor.
+    wanted = set(calibration.uses) - {record.calibration for record in records} - {calibration.name}
+    own = node.usable_records(wanted)
+    known = [*node.checked(records), *own]
+    plan = calibration.plan_at(site, values or {}, known)
     devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
-    given = {record.calibration for record in records}
-    own = [each for each in node.usable_records(calibration.uses) if each.calibration not in given]
     return calibrate(
-        calibration, devices, plan, folder=folder, operator=operator, site=site, records=[*records, *own], tell=tell,
+        calibration, devices, plan, folder=folder, operator=operator, site=site, records=known, tell=tell,
         resume=resume,
     )  # fmt: skip
 

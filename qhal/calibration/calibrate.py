@@ -40,10 +40,10 @@ class Calibration(Generic[PlanType]):
 
     ``measure(run, plan, *, ROLE: KIND, ...)`` drives devices and keeps rows; ``evaluate(data, plan)`` makes quantities
     of them; ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
-    calibrations whose records the evaluation can use. ``latches``: that a detector latches belongs to it; elsewhere a
-    row during which one latched is not kept. ``from_site(site, values)``: plan fields that the node
-    file's path tells, with the values that are given.
-    ``keeps``: roles whose settings are the result, and stay as ``measure`` left them when it ended well.
+    calibrations whose records can be used, by the evaluation or by ``from_node(site, values, records)``: what the node
+    file's path and records tell of the plan beside the values that are given. ``latches``: that a detector latches
+    belongs to it; elsewhere a row during which one latched is not kept. ``keeps``: roles whose settings are the
+    result, and stay as ``measure`` left them when it ended well.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Calibration(Generic[PlanType]):
     uses: tuple[str, ...] = ()
     latches: bool = False
     keeps: tuple[str, ...] = ()
-    from_site: "Callable[[Site, Mapping[str, Any]], dict[str, Any]] | None" = None
+    from_node: "Callable[[Site, Mapping[str, Any], Sequence[Record]], dict[str, Any]] | None" = None
 
-    def plan_at(self, site: "Site", values: Mapping[str, Any]) -> PlanType:
-        """Return the plan of these values and, for what they do not say, the node file.
+    def plan_at(self, site: "Site", values: Mapping[str, Any], records: Sequence[Record] = ()) -> PlanType:
+        """Return the plan of these values and, for what they do not say, of the node file and the records.
 
-        Raises ConfigurationError naming what is wrong or missing, and what there is.
+        Raises ConfigurationError naming what is wrong or missing, and what there is; InvalidRecord.
         """
-        told = {} if self.from_site is None else self.from_site(site, values)
+        told = {} if self.from_node is None else self.from_node(site, values, records)
         try:
             return self.plan(**{**told, **values})
         except ValidationError as error:
@@ -132,7 +132,7 @@ def calibrate(
         calibration = calibration.CALIBRATION
     assert isinstance(calibration, Calibration)
     site = site or Site()
-    plan = plan or calibration.plan_at(site, {})
+    plan = plan or calibration.plan_at(site, {}, records)
     _check_roles(calibration, devices)
     started = datetime.now(UTC)
     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())

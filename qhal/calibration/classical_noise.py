@@ -6,7 +6,6 @@ Phys. 12, 063027 (2010)); dark counts and room light are the intercept. Four-wav
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -278,5 +277,5 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_site=partial(losses_to, role="classical", field="launch"),
+    from_node=lambda site, values, _: losses_to(site, values, "classical", "launch"),
 )

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
+from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.data import Data, Evaluation
@@ -188,4 +189,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=known.transmitter,
+    uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -239,5 +239,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
-    from_site=lambda site, _: losses(parts_from(site, "meter")),
+    from_node=lambda site, *_: losses(parts_from(site, "meter")),
 )

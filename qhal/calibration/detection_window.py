@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
+from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array
 from qhal.calibration.data import Data, Evaluation
@@ -337,4 +338,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=known.transmitter,
+    uses=(known.MODULATOR, known.POLARIZATION),
 )

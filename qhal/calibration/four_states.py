@@ -1,12 +1,13 @@
 """The sender's four states played in a known pattern, and counted by state and detector."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
 
-from qhal.calibration import played_light
+from qhal.calibration import known, played_light
+from qhal.calibration.calibrate import Site
 from qhal.calibration.fit import Array
 from qhal.calibration.known_pattern import INPUTS, PatternPlan
 from qhal.calibration.plan import Positive
@@ -20,10 +21,12 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import ConfigurationError
+from qhal.link.modulation import POLARIZATION_CHANNEL
 from qhal.link.pattern import Intensity
 from qhal.link.sifting import Sifter
 from qhal.link.skew import Receiver, estimate_skews_ps
 from qhal.link.sync import SymbolClock
+from qhal.records.record import Record
 
 _SKEW_S = 0.2
 
@@ -49,6 +52,16 @@ class FourStatesPlan(PatternPlan):
     def retardances_rad(self) -> Array:
         """Nominal retardances of the paddles."""
         return np.pi * np.array(self.retardances_pi)
+
+
+def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    """Return what records of the modulators say of a plan."""
+    found = known.transmitter(site, values, records)
+    for record in records:
+        if record.calibration == known.POLARIZATION:
+            vpi = record.quantity("vpi", channel=POLARIZATION_CHANNEL)
+            found["vpi_sigma"] = vpi.uncertainty / vpi.value
+    return found
 
 
 def check_paddles(retardances_pi: Sequence[float], polarization: PolarizationController) -> None:

@@ -4,7 +4,7 @@ The level at the beginning less that at the end. What is more than the parts are
 connector, a bend, or a part that is not what the path map says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -189,7 +189,7 @@ def draw(figure: Any, record: Record) -> None:
     right.set_title(text, fontsize=8, loc="right")
 
 
-def _from_site(site: Site, values: Mapping[str, Any]) -> dict[str, Any]:
+def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     if values.get("start_channel") is not None:
         return {}
     parts, meter = parts_from(site, "source"), parts_from(site, "meter")
@@ -205,5 +205,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
-    from_site=_from_site,
+    from_node=_from_node,
 )

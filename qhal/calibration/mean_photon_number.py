@@ -4,16 +4,17 @@ The first method of ETSI GS QKD 011 for it: a calibrated power meter where the l
 with known losses from there to the output. At the output itself no power meter sees anything.
 """
 
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
+from qhal.calibration import known
 from qhal.calibration.bright_power import POWER, BrightLight, BrightPlan, measure_bright
 from qhal.calibration.budget_picture import budget_bars
-from qhal.calibration.calibrate import Calibration
+from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import line, points, tidy, with_uncertainty
 from qhal.calibration.light import close, home_unknown, present
@@ -130,6 +131,10 @@ def draw(figure: Any, record: Record) -> None:
     right.set_title("\n".join(found), fontsize=8, loc="right")
 
 
+def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    return {**known.intensities(records), **losses_to(site, values, "meter", "output")}
+
+
 CALIBRATION = Calibration(
     name="mean-photon-number",
     title="Mean photon number at the transmitter's output",
@@ -138,6 +143,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    uses=("attenuator-curve",),
-    from_site=partial(losses_to, role="meter", field="output"),
+    uses=("attenuator-curve", known.RATIO),
+    from_node=_from_node,
 )

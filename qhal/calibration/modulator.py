@@ -6,13 +6,14 @@ once over the whole range and once, with more light, about the extinction. Only 
 neither an attenuator nor a power meter takes part in the result.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from qhal.calibration import staircase
+from qhal.calibration import known, staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points, spread
@@ -207,4 +208,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=partial(known.held, channel=4),
+    uses=(known.MODULATOR,),
 )

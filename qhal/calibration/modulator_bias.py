@@ -6,6 +6,7 @@ frequency (first harmonic), only at twice that. Off it by e, of counts n at the 
 evaluation fits all counts with the curve of two-beam interference whose null moves linearly in time.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration import staircase
-from qhal.calibration.calibrate import Calibration
+from qhal.calibration import known, staircase
+from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -240,6 +241,14 @@ def draw(figure: Any, record: Record) -> None:
     points(lower, elapsed_s, (found_v - null_v - drift * elapsed_s / 3600) / sigma_v, None, 0)
 
 
+def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    found = known.held(site, values, records, channel=4)
+    if (own := known.own_modulator(values, records, 4)) is not None:
+        vpi = own.quantity("vpi", channel=own.inputs["channel"])
+        found |= {"start_v": known.null_v(own), "vpi_v": vpi.value, "vpi_sigma_v": vpi.uncertainty}
+    return found
+
+
 CALIBRATION = Calibration(
     name="modulator-bias",
     title="Extinction held by dithering, and drift of a modulator's bias",
@@ -248,4 +257,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=_from_node,
+    uses=(known.MODULATOR,),
 )

@@ -6,6 +6,7 @@ intensity has the relative standard deviation s, 2 for thermal light of one mode
 efficiencies nor dead times of the detectors enter, as long as a click of one leaves the others alone.
 """
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Annotated, Any
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration.calibrate import Calibration
+from qhal.calibration import known
+from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -184,6 +186,14 @@ def draw(figure: Any, record: Record) -> None:
     upper.legend(frameon=False, fontsize=8)
 
 
+def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    found = known.held(site, values, records, channel=4)
+    if (own := known.own_modulator(values, records, 4)) is not None:
+        open_v = own.quantity("v0", channel=own.inputs["channel"]).value
+        found |= {"open_v": open_v, "closed_v": known.null_v(own)}
+    return found
+
+
 CALIBRATION = Calibration(
     name="photon-statistics",
     title="Second-order correlation of a pulsed source",
@@ -192,4 +202,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=_from_node,
+    uses=(known.MODULATOR,),
 )

@@ -6,7 +6,7 @@ the fibre once more to everything that was seen, with where each paddle stopped 
 unknowns (isotropic walk on the Poincaré sphere: Czegledi et al., arXiv:1507.00953).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -15,11 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.spatial.transform import Rotation as SpatialRotation
 from uncertainties import UFloat
 
-from qhal.calibration.calibrate import Calibration
+from qhal.calibration import known
+from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
-from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, light_up
+from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, known_states, light_up
 from qhal.calibration.plan import Positive
 from qhal.calibration.receiver_fit import receiver_model, states
 from qhal.calibration.run import Run
@@ -42,6 +43,7 @@ FORMULA = "correlations = visibility receiver(paddles fibre states)"
 Three = tuple[float, float, float]
 Two = tuple[float, float]
 _STEP = 1e-4
+_RECEIVER = "receiver-matrix"
 
 
 class KnownReceiver(BaseModel):
@@ -288,6 +290,14 @@ def draw(figure: Any, record: Record) -> None:
     points(lower, np.repeat(place, 4), residuals.ravel(), None, 0)
 
 
+def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    found = known_states(site, values, records)
+    for record in records:
+        if record.calibration == _RECEIVER:
+            found["receiver"] = KnownReceiver.of(record)
+    return found
+
+
 CALIBRATION = Calibration(
     name="polarization-alignment",
     title="Alignment of the receiver's polarization",
@@ -296,5 +306,7 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=_from_node,
+    uses=(known.MODULATOR, known.POLARIZATION, _RECEIVER),
     keeps=("polarization",),
 )

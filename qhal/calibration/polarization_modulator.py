@@ -7,6 +7,7 @@ Vpi is common to all. All levels are played within a millisecond (:mod:`qhal.cal
 has coefficients of its own.
 """
 
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration import staircase
+from qhal.calibration import known, staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points, spread
@@ -209,4 +210,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=partial(known.held, channel=2),
+    uses=(known.MODULATOR,),
 )

@@ -13,10 +13,11 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
+from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, tidy
-from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, light_up
+from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, known_states, light_up
 from qhal.calibration.receiver_fit import fit_receiver
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
@@ -176,4 +177,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=known_states,
+    uses=(known.MODULATOR, known.POLARIZATION),
 )

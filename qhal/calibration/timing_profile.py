@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
+from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, tidy
@@ -157,4 +158,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=known.transmitter,
+    uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -189,9 +189,13 @@ class Node:
 
     def usable_records(self, calibrations: Iterable[str]) -> "list[Record]":
         """Return the records of these calibrations that the node file names. Raises InvalidRecord, DataError."""
+        return self.checked(record for record in self.records() if record.calibration in calibrations)
+
+    def checked(self, records: "Iterable[Record]") -> "list[Record]":
+        """Return records, all of which hold for this node as it is. Raises InvalidRecord."""
         from qhal.node.records import RecordCheck
 
-        found = [record for record in self.records() if record.calibration in calibrations]
+        found = list(records)
         for record in found:
             RecordCheck(self).require(record)
         return found

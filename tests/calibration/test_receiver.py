@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qhal.calibration.calibrate import calibrate
+from qhal.calibration.calibrate import Site, calibrate
 from qhal.calibration.data import Data
 from qhal.calibration.polarization_alignment import KnownReceiver
 from qhal.calibration.polarization_dependence import PolarizationDependencePlan, evaluate
@@ -41,6 +41,7 @@ def test_alignment_with_the_receiver_that_was_found(tmp_path):
         known = KnownReceiver.of(record)
         assert known.model().directions == pytest.approx(model.directions)
         aligning = polarization_alignment.CASE
+        assert aligning.calibration.plan_at(Site(), {}, [record]).receiver == known
         plan = aligning.plan.model_copy(update={"target_error_rate": 0.06})
         qualities, rates = {}, {}
         for name, receiver in (("found", known), ("ideal", KnownReceiver())):

@@ -2,7 +2,6 @@
 
 import tomllib
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 
@@ -150,12 +149,15 @@ def test_roles_follow_the_light_and_losses_the_path(mocker):
     site = site_of(node, {"meter": "near"}, None)
     behind = parts_from(site, "meter")
     assert [(part.name, part.loss_db) for part in losses(behind)["path"]] == [("near", 1.0), ("pad", 30.0)]
-    to_output = partial(losses_to, site, field="output")
-    assert [part.name for part in to_output({"output": "near"}, role="meter")["path"]] == ["near"]
+
+    def to_output(values, role):
+        return losses_to(site, values, role, "output")
+
+    assert [part.name for part in to_output({"output": "near"}, "meter")["path"]] == ["near"]
     with pytest.raises(ConfigurationError, match="output: there is no part 'fibre'; it is one of near, pad"):
-        to_output({"output": "fibre"}, role="meter")
+        to_output({"output": "fibre"}, "meter")
     with pytest.raises(ConfigurationError, match="output: it is needed; it is one of near, pad"):
-        to_output({}, role="meter")
-    assert to_output({"path": ()}, role="meter") == to_output({"output": "pad"}, role="switch") == {}
+        to_output({}, "meter")
+    assert to_output({"path": ()}, "meter") == to_output({"output": "pad"}, "switch") == {}
     with pytest.raises(ConfigurationError, match="no path 'dark'; there are light"):
         site_of(node, {}, "dark")

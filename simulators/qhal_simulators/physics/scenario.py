@@ -191,7 +191,7 @@ class DetectorsTable(_Table):
     Beyond ``blinding_rate_hz`` photons per second a detector gives no clicks; one that ``latches`` stays so until its
     bias is taken off. ``gate_period_ps`` 0: free running; else gates of ``gate_width_ps`` FWHM whose edges rise within
     ``gate_rise_ps`` (10 to 90 %), centred at ``gate_delay_ps`` of each detector on the receiver's clock. Different
-    delays are an efficiency mismatch.
+    delays are an efficiency mismatch. ``gate_leak``: share of the efficiency, and of the dark counts, outside of them.
 
     Dead time, jitter, recovery, afterpulsing and pulses are the same for all, or one value for each.
     ``pulse_v`` at the tagger has a standard deviation ``pulse_sigma_v``; there is noise of ``noise_v`` rms below
@@ -231,6 +231,7 @@ class DetectorsTable(_Table):
     gate_width_ps: Annotated[float, Field(gt=0, le=1e9)] = 1000.0
     gate_rise_ps: Annotated[float, Field(gt=0, le=1e6)] = 50.0
     gate_delay_ps: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    gate_leak: Share = 0.0
     recovery_time_ns: Nanoseconds | tuple[Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds] = 0.0
     afterpulse_probability: Afterpulsing | tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing] = 0.0
     afterpulse_lifetimes_ns: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=8)] = (1500.0,)

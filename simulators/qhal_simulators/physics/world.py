@@ -340,7 +340,11 @@ def _detectors(scenario: Scenario) -> Detectors:
         dead_time_s=np.array(four(table.dead_time_ns)) * 1e-9,
         common_hold_off=table.common_hold_off,
         gate=gates.sensitivity(
-            table.gate_delay_ps, table.gate_period_ps, table.gate_width_ps, table.gate_rise_ps
+            table.gate_delay_ps,
+            table.gate_period_ps,
+            table.gate_width_ps,
+            table.gate_rise_ps,
+            table.gate_leak,
         ),
         gate_turn_ps=table.gate_period_ps,
         recovery_s=np.array(four(table.recovery_time_ns)) * 1e-9,

@@ -58,6 +58,6 @@ CASE = Case(
                     "temperature_period_s": 10.0,
                 }
             }
-        )
+        ),
     },
 )
