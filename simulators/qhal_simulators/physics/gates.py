@@ -11,12 +11,12 @@ _RISE_PER_SIGMA = 2.5631031310892007  # 10 to 90 % of an error function
 
 
 def sensitivity(
-    delays_ps: Sequence[float], period_ps: float, width_ps: float, rise_ps: float
+    delays_ps: Sequence[float], period_ps: float, width_ps: float, rise_ps: float, leak: float = 0.0
 ) -> NDArray[np.float64]:
     """Return the relative efficiency of each detector at steps of a turn, 1 on the gate's top.
 
     A gate is a rectangle of ``width_ps`` about its delay, smoothed by a Gaussian whose edge rises within ``rise_ps``
-    from 10 to 90 %. Without a period there is one step, always sensitive.
+    from 10 to 90 %; outside of it ``leak`` is left. Without a period there is one step, always sensitive.
     """
     if period_ps == 0:
         return np.ones((len(delays_ps), 1))
@@ -28,4 +28,4 @@ def sensitivity(
         rows.append(
             [(math.erf((x + width_ps / 2) / sigma) - math.erf((x - width_ps / 2) / sigma)) / 2 for x in away]
         )
-    return np.array(rows)
+    return leak + (1 - leak) * np.array(rows)
