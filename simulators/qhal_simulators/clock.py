@@ -46,14 +46,15 @@ class SimulationClock:
         self.wake: Callable[[], None] = lambda: None
         self._origin_s = time.monotonic()
         self._now_s = 0.0
+        self._moving = False
         self._due: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
 
     def now_s(self) -> float:
-        """Return the world time."""
-        if not self.stepped:
-            self._now_s = max(self._now_s, (time.monotonic() - self._origin_s) * self.speed)
-        return self._now_s
+        """Return the world time; while something is carried out that was due earlier, the time when it was due."""
+        if self.stepped or self._moving:
+            return self._now_s
+        return max(self._now_s, (time.monotonic() - self._origin_s) * self.speed)
 
     def call_at(self, due_s: float, action: Callable[[], None]) -> Timer:
         """Carry out an action at a world time (at once when it is past)."""
@@ -85,13 +86,17 @@ class SimulationClock:
 
     def advance_to(self, t_s: float) -> None:
         """Bring the world to a time, carrying out what is due on the way, in order."""
-        while self._due and self._due[0][0] <= t_s:
-            due_s, _, timer = heapq.heappop(self._due)
-            if timer.action is not None:
-                self._move(due_s)
-                action, timer.action = timer.action, None
-                action()
-        self._move(t_s)
+        was_moving, self._moving = self._moving, True
+        try:
+            while self._due and self._due[0][0] <= t_s:
+                due_s, _, timer = heapq.heappop(self._due)
+                if timer.action is not None:
+                    self._move(due_s)
+                    action, timer.action = timer.action, None
+                    action()
+            self._move(t_s)
+        finally:
+            self._moving = was_moving
 
     def _move(self, t_s: float) -> None:
         self._now_s = max(self._now_s, t_s)

@@ -1,5 +1,6 @@
 """World time: order of what is due, stepping, and late ends that move the world."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,3 +51,22 @@ def test_wall_time_runs_faster_on_request():
     while slow.now_s() == 0.0:
         pass
     assert fast.now_s() > slow.now_s()
+
+
+def test_what_the_wall_brings_late_finds_the_world_as_it_was_when_it_was_due(mocker):
+    wall = mocker.patch("qhal_simulators.clock.time.monotonic", return_value=100.0)
+    clock = SimulationClock(speed=2.0, world=(world := World()))
+    seen = []
+
+    def every_tenth():
+        seen.append(clock.now_s())
+        if len(seen) < 3:
+            clock.call_later(0.1, every_tenth)
+
+    clock.call_at(0.1, every_tenth)
+    clock.call_at(0.35, clock.catch_up)  # a command that ends at once, meanwhile
+    wall.return_value = 100.5
+    clock.catch_up()
+    assert seen == [0.1, 0.2, pytest.approx(0.3)]
+    assert world.times[:2] == [0.1, 0.2]
+    assert (world.times[-1], clock.now_s()) == (1.0, 1.0)
