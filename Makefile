@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench stress faults pulls interop udev clean
+.PHONY: demo test lint bench stress faults interruptions pulls interop udev clean
 
 demo: .venv/ready
 	$(BIN)/qhal demo
@@ -24,6 +24,9 @@ stress: .venv/ready
 
 faults: .venv/ready
 	$(BIN)/python -m pytest tests/tags/test_faulty_stream.py --tags 1000000000 --timeout 3600
+
+interruptions: .venv/ready
+	$(BIN)/python -m pytest tests/calibration/test_interruptions.py --interruptions 0
 
 pulls: .venv/ready
 	$(BIN)/python -m pytest tests/calibration/test_cases.py -k finds_the_truth --pull-seeds 200 --timeout 14400 -s

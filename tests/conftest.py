@@ -33,6 +33,14 @@ def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[A
         yield start
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give those time that are asked to do more than in CI."""
+    if config.getoption("--interruptions") != 1:
+        for item in items:
+            if item.path.name == "test_interruptions.py":
+                item.add_marker(pytest.mark.timeout(7200), append=False)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--queries", type=int, default=300, help="questions on each transport in the stress test"
@@ -40,4 +48,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tags", type=int, default=2_000_000, help="tags through the faulty stream")
     parser.addoption("--seeds", type=int, default=3, help="seeds of the demonstration")
     parser.addoption("--pull-seeds", type=int, default=2, help="worlds in which each calibration is tried")
-    parser.addoption("--every-step", action="store_true", help="interrupt calibrations at every step")
+    parser.addoption(
+        "--interruptions", type=int, default=1, help="steps at which calibrations are interrupted, 0: all"
+    )

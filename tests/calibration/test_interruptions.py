@@ -1,14 +1,16 @@
 """Every calibration, interrupted: devices safe, settings restored, what was measured kept, resumed to the truth.
 
-CI interrupts in the middle; ``--every-step`` at each step.
+CI interrupts in the middle; ``--interruptions 5`` at five steps from the first to the last, ``0`` at each.
 """
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 
+from qhal.calibration.calibrate import NotPutBack
 from qhal.calibration.journal import SUFFIX, Journal
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -16,6 +18,7 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import QhalError
+from qhal.records.store import RecordStore
 from tests.calibration.hidden import World, devices_of, hidden_world, pulls_of, run_case, shown
 from tests.calibration.test_cases import CASES
 
@@ -76,9 +79,12 @@ def undisturbed(name):
 
 
 def steps_of(name, request):
-    """Return the steps at which to strike: one in the middle, or all of them."""
+    """Return the steps at which to strike: one in the middle, some, or all of them."""
     steps, _ = undisturbed(name)
-    return range(1, steps + 1) if request.config.getoption("--every-step") else [(steps + 1) // 2]
+    count = request.config.getoption("--interruptions")
+    if count == 1:
+        return [(steps + 1) // 2]
+    return sorted({round(step) for step in np.linspace(1, steps, count or steps)})
 
 
 def finish(case, hidden, folder):
@@ -128,25 +134,25 @@ def test_ctrl_c(name, tmp_path, request):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_device_lost(name, tmp_path):
+def test_device_lost(name, tmp_path, request):
     case = CASES[name]
-    step = (undisturbed(name)[0] + 1) // 2
-    # The device that counts is lost in the middle: without it nothing goes on.
+    # The device that counts is lost: without it nothing goes on.
     lost = case.devices.get("tagger") or case.devices.get("detectors") or case.devices["meter"]
-    with hidden_world(case, SEED) as hidden:
-        case.prepare(hidden)
-        devices = devices_of(case, hidden)
-        background = hidden.background
-
-        def strike():
-            background.do(lambda: background.simulation.unplug(lost))
-
-        with pytest.raises(QhalError) as caught:
-            run_case(case, hidden, tmp_path, tell=Stop(step, strike))
-        assert lost in str(caught.value)
-        assert_safe({role: kind for role, kind in devices.items() if kind.device.name != lost})
-        background.run(lambda: background.simulation.plug(lost))
-        finish(case, hidden, tmp_path)
+    for step in steps_of(name, request):
+        folder = tmp_path / str(step)
+        with hidden_world(case, SEED) as hidden:
+            case.prepare(hidden)
+            devices = devices_of(case, hidden)
+            strike = partial(cut, hidden, lost)
+            failure = failure_of(case, hidden, folder, tell=Stop(step, strike))
+            plug(hidden, lost)
+            if failure is None:
+                # It had been measured already.
+                assert_kept(case, hidden, folder)
+                continue
+            assert lost in str(failure)
+            assert_safe({role: kind for role, kind in devices.items() if kind.device.name != lost})
+            finish(case, hidden, folder)
 
 
 STRIKES = [
@@ -158,22 +164,45 @@ STRIKES = [
 @pytest.mark.parametrize(
     ("name", "part", "event"), [strike for strike in STRIKES if strike[1] in CASES[strike[0]].devices]
 )
-def test_detector_latches_or_tagger_overflows(name, part, event, tmp_path):
+def test_detector_latches_or_tagger_overflows(name, part, event, tmp_path, request):
     case = CASES[name]
-    _, ended_s = undisturbed(name)
-    with hidden_world(case, SEED, World({part: {event: ended_s / 2}})) as hidden:
-        devices = devices_of(case, hidden)
-        failure = None
-        try:
-            record = run_case(case, hidden, tmp_path)
-        except QhalError as error:
-            failure = error
-        if failure is None:
-            # Nothing was biased, or recorded, at that moment; then nothing may be wrong with the result either.
-            assert_true(case, hidden, record)
-            return
-        assert case.devices[part] in str(failure)
-        assert_safe(devices)
-        if part == "tagger":  # after an overflow the real unit must be switched off and on, too
-            hidden.background.run(lambda: hidden.background.simulation.restart("tagger"))
-        finish(case, hidden, tmp_path)
+    steps, ended_s = undisturbed(name)
+    for step in steps_of(name, request):
+        folder = tmp_path / str(step)
+        at_s = ended_s * step / (steps + 1)
+        with hidden_world(case, SEED, World({part: {event: at_s}})) as hidden:
+            devices = devices_of(case, hidden)
+            failure = failure_of(case, hidden, folder)
+            if failure is None:
+                # Nothing was biased, or recorded, at that moment; then nothing may be wrong with the result either.
+                assert_kept(case, hidden, folder)
+                continue
+            assert case.devices[part] in str(failure)
+            assert_safe(devices)
+            if part == "tagger":  # after an overflow the real unit must be switched off and on, too
+                hidden.background.run(lambda: hidden.background.simulation.restart("tagger"))
+            finish(case, hidden, folder)
+
+
+def cut(hidden, name):
+    hidden.background.do(lambda: hidden.background.simulation.unplug(name))
+
+
+def plug(hidden, name):
+    hidden.background.run(lambda: hidden.background.simulation.plug(name))
+
+
+def failure_of(case, hidden, folder, **options):
+    """Run a case; return with which error it ended, None when it left a record."""
+    try:
+        run_case(case, hidden, folder, **options)
+    except QhalError as error:
+        return error
+    except NotPutBack:
+        return None
+    return None
+
+
+def assert_kept(case, hidden, folder):
+    (found,) = RecordStore(folder).list()
+    assert_true(case, hidden, found.record)
