@@ -19,6 +19,7 @@ CALIBRATIONS: dict[str, str] = {
     "efficiency-bias": "qhal.calibration.efficiency_bias",
     "efficiency-spectrum": "qhal.calibration.efficiency_spectrum",
     "filter-scan": "qhal.calibration.filter_scan",
+    "gate-scan": "qhal.calibration.gate_scan",
     "intensity-ratio": "qhal.calibration.intensity_ratio",
     "linearity": "qhal.calibration.linearity",
     "loss-budget": "qhal.calibration.loss_budget",

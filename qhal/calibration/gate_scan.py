@@ -1,0 +1,377 @@
+"""Gates of gated detectors: width, edges, place and period, and what is counted outside of them.
+
+ETSI GS QKD 011 asks for the efficiency over the position in the gate and scans a short pulse through it. Here light is
+steady: it comes at all places of the gate alike, so that the clicks, folded on the gates' own period, are the
+efficiency there, as far as jitter lets one see (:mod:`qhal.calibration.gate_fit`). Dark counts are folded, too: those
+of a gated detector come within the gates, those of its electronics at any time.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from uncertainties import umath
+
+from qhal.calibration.calibrate import Calibration
+from qhal.calibration.clock_phase import fit_clock
+from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.draw import COLOURS, data_and_residuals, line, points
+from qhal.calibration.fit import Array, fit_values
+from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
+from qhal.calibration.gate_fold import fold_gates, gate_phases, histogram
+from qhal.calibration.light import close, present
+from qhal.calibration.plan import Positive
+from qhal.calibration.profile import widened
+from qhal.calibration.run import Run
+from qhal.calibration.steady_light import SteadyLightPlan, shine
+from qhal.calibration.tags import record_tags
+from qhal.devices.attenuator import Attenuator
+from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
+from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.source import Source
+from qhal.devices.time_tagger import TimeTagger
+from qhal.records.record import Fit, Quantity, Record, Table
+from qhal.records.uncertain import statistical, systematic, values_of
+
+LIGHT, DARK = "light", "dark"
+_FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
+_CLEAR = 3.0
+"""A value so many standard uncertainties above 0 is there."""
+_WIDE = 2.4
+"""Gates so many times wider than the rise of their edges have the width at half maximum that is between these."""
+_MOST_PER_GATE = 0.1
+
+
+class GateScanPlan(SteadyLightPlan):
+    """Light of ``rate_hz`` clicks on the mean input, recorded ``recordings`` times for ``recording_s``, then darkness.
+
+    ``gate_period_ps``: nominal; the period by the tagger's clock is looked for within ``period_tolerance`` (relative)
+    of it. It is divided into ``bins``. In the dark there are ``dark_recordings`` of ``dark_s``. ``jitter_fwhm_ps`` of
+    detector and tagger together (its steps apart) and its standard uncertainty are taken off the edges.
+    ``dead_time_ns``: with it clicks are corrected for those that dead times hide.
+    """
+
+    gate_period_ps: Positive = 10_000.0
+    period_tolerance: Annotated[float, Field(gt=0, le=1e-3)] = 5e-5
+    rate_hz: Positive = 1e5
+    recordings: Annotated[int, Field(ge=2)] = 5
+    recording_s: Annotated[float, Field(ge=0.1, le=10)] = 1.0
+    dark_recordings: Annotated[int, Field(ge=2)] = 5
+    dark_s: Annotated[float, Field(ge=0.1, le=10)] = 2.0
+    bins: Annotated[int, Field(ge=50, le=10_000)] = 200
+    jitter_fwhm_ps: Annotated[float, Field(ge=0)] = 60.0
+    jitter_uncertainty_ps: Annotated[float, Field(ge=0)] = 20.0
+    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
+
+    @model_validator(mode="after")
+    def _weak(self) -> "GateScanPlan":
+        per_gate = self.rate_hz * self.gate_period_ps * 1e-12
+        if per_gate > _MOST_PER_GATE:
+            raise ValueError(
+                f"rate_hz of {self.rate_hz:g} is {per_gate:.2g} clicks a gate of {self.gate_period_ps:g} ps:"
+                f" {_MOST_PER_GATE:g} at most"
+            )
+        return self
+
+
+def measure(
+    run: Run,
+    plan: GateScanPlan,
+    *,
+    source: Source,
+    attenuator: Attenuator,
+    second_attenuator: Attenuator | None = None,
+    switch: OpticalSwitch | None = None,
+    polarization: PolarizationController | None = None,
+    detectors: Detector,
+    tagger: TimeTagger,
+) -> None:
+    """Light all detectors and fold their tags on the gates; then the same in the dark."""
+    attenuators = present(attenuator, second_attenuator)
+    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
+    channels, resolution_ps = detectors.capabilities.channels, tagger.capabilities.resolution_ps
+    for point in run.points(LIGHT, [{"recording": n + 1} for n in range(plan.recordings)]):
+        batch = record_tags(tagger, plan.recording_s)
+        found = fold_gates(
+            batch, channels, plan.gate_period_ps, plan.period_tolerance, plan.bins, resolution_ps
+        )
+        run.keep(
+            LIGHT,
+            **point,
+            counts=found.counts.tolist(),
+            period_ps=found.period_ps,
+            sums=found.sums.tolist(),
+            folded_period_ps=found.folded_period_ps,
+            block_s=found.block_s,
+            live_s=batch.live_time_s(),
+            resolution_ps=float(resolution_ps),
+        )
+    source.disable()
+    close(attenuators)
+    period_ps = float(np.mean([row["period_ps"] for row in run.rows(LIGHT)]))
+    for point in run.points(DARK, [{"recording": n + 1} for n in range(plan.dark_recordings)]):
+        batch = record_tags(tagger, plan.dark_s)
+        turns = (batch.times_ps - batch.start_ps) / period_ps
+        counts = histogram(batch.channels, turns, channels, plan.bins)
+        run.keep(DARK, **point, counts=counts.tolist(), live_s=batch.live_time_s())
+
+
+def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
+    """Fit each channel's gate in all recordings; what dark counts there are in and outside of it comes off."""
+    light, dark = data[LIGHT], data[DARK]
+    turn, gates = _turn(light, plan), _gates(light, plan)
+    period, period_fit, remarks = _period(light, plan.gate_period_ps)
+    skews, skew_fits = _skews(gates, turn)
+    quantities = [Quantity.of("gate_period", "ps", period)]
+    fits = [period_fit, *(gate.fit for gate in gates), *skew_fits]
+    jitter = systematic("jitter", plan.jitter_fwhm_ps, plan.jitter_uncertainty_ps) / _FWHM_PER_SIGMA
+    in_dark = _dark(dark, gates, [skew.nominal_value for skew in skews], turn)
+    for n, (gate, (probability, dark_fit)) in enumerate(zip(gates, _dark_rates(dark, turn), strict=True)):
+        channel = n + 1
+        widest = max(gate.rise_ps.nominal_value, gate.fall_ps.nominal_value)
+        if gate.width_ps.nominal_value < _WIDE * widest:
+            remarks.append(
+                f"channel {channel}: the edges overlap; its width is that of the rectangle of the same area"
+            )
+        edges, limits = _edges(gate, jitter, channel)
+        ratio = _out_of_gate(light, gate, in_dark[n], turn)
+        quantities += [
+            Quantity.of("gate_width", "ps", gate.width_ps, channel=channel),
+            Quantity.of("gate_skew", "ps", skews[n], channel=channel),
+            *edges,
+            Quantity.of("out_of_gate_ratio", "1", ratio, channel=channel),
+            Quantity.of("dark_count_probability", "1", probability, channel=channel),
+        ]
+        fits.append(dark_fit.model_copy(update={"model": f"{dark_fit.model}, channel {channel}"}))
+        remarks += limits
+        if ratio.nominal_value < _CLEAR * ratio.std_dev:
+            most = max(ratio.nominal_value, 0.0) + 2 * ratio.std_dev
+            remarks.append(
+                f"channel {channel}: no light is counted outside of the gates; less than {most:.2g} (95 %)"
+            )
+    if len(gates) > 1:
+        remarks.append(
+            "skews are against the mean of the channels, each within half a period of channel 1;"
+            " cables and inputs are in them"
+        )
+    inputs = tuple(f"input_{n}" for n in range(1, len(gates) + 1))
+    settings = {"detectors": ("bias_ua", "trigger_mv"), "tagger": inputs}
+    return Evaluation(quantities, fits, remarks, settings)
+
+
+def _edges(gate: GateFit, jitter: Any, channel: int) -> tuple[list[Quantity], list[str]]:
+    """Return how fast the edges are, as they are seen and without the jitter, or a remark about what that is below."""
+    quantities, remarks = [], []
+    for name, seen in (("rise", gate.rise_ps), ("fall", gate.fall_ps)):
+        quantities.append(Quantity.of(f"edge_{name}", "ps", seen, channel=channel))
+        own = (seen / RISE_PER_SIGMA) ** 2 - jitter**2
+        if own.nominal_value > _CLEAR * own.std_dev:
+            time = RISE_PER_SIGMA * umath.sqrt(own)
+            quantities.append(Quantity.of(f"gate_{name}", "ps", time, channel=channel))
+        else:
+            most = RISE_PER_SIGMA * np.sqrt(max(own.nominal_value, 0.0) + 2 * own.std_dev)
+            remarks.append(
+                f"channel {channel}: the {name} of the gate does not show beside the jitter;"
+                f" it takes less than {most:.3g} ps (95 %)"
+            )
+    return quantities, remarks
+
+
+def _turn(light: Table, plan: GateScanPlan) -> Turn:
+    return Turn(float(light["period_ps"].mean()), plan.bins, float(light["resolution_ps"][0]))
+
+
+def _period(light: Table, nominal_ps: float) -> tuple[Any, Fit, list[str]]:
+    """Return the period by the tagger's clock: a constant one or, with a remark, one with noise of both clocks."""
+    found = [
+        gate_phases(row["sums"], float(row["folded_period_ps"]), float(row["block_s"]))
+        for row in light.rows()
+    ]
+    t_ps = np.stack([(np.arange(len(each.delay_ps)) + 0.5) * each.block_s * 1e12 for each in found])
+    # Against gates of the nominal period, of which those that were folded on are so much longer.
+    longer = np.array([1 - nominal_ps / each.period_ps for each in found])
+    late_ps = np.stack([each.delay_ps for each in found]) + longer[:, None] * t_ps
+    begin = float(longer.mean())
+
+    def model(p: Array) -> Array:
+        expected: Array = (p[1:, None] + (begin + p[0] * 1e-9) * t_ps).ravel()
+        return expected
+
+    start = (late_ps - begin * t_ps).mean(axis=1)
+    sigma_ps = np.stack([each.sigma_ps for each in found])
+    constant = fit_values(
+        "times of the clicks",
+        "gates come with a constant period",
+        model,
+        late_ps.ravel(),
+        sigma_ps.ravel(),
+        [0.0, *start],
+    )
+    if not constant.fit.poor:
+        return nominal_ps / (1 - begin - constant.values[0] * 1e-9), constant.fit, []
+    clock = fit_clock(found, nominal_ps)
+    remark = f"the gates' clock walks by {clock.walk_ps:.2uS} ps in 1 s against the tagger's (white frequency noise)"
+    return nominal_ps / (1 + clock.frequency_offset), clock.fit, [remark]
+
+
+def _gates(light: Table, plan: GateScanPlan) -> list[GateFit]:
+    turn = _turn(light, plan)
+    gates = light["live_s"] * 1e12 / turn.period_ps
+    found = []
+    for column in range(light["counts"].shape[1]):
+        counts = light["counts"][:, column].astype(np.float64)
+        live = live_share(counts, gates, turn, plan.dead_time_ns * 1e3)
+        found.append(fit_gate(counts, live, turn, f"channel {column + 1}"))
+    return found
+
+
+def _skews(gates: Sequence[GateFit], turn: Turn) -> tuple[list[Any], list[Fit]]:
+    """Return each gate's place against their mean, and whether all recordings agree on them."""
+    channels, recordings = len(gates), len(gates[0].centre_ps)
+    if channels == 1:
+        return [statistical("counts", 0.0, 0.0)], []
+    centre = np.array([values_of(gate.centre_ps) for gate in gates])
+    half = turn.period_ps / 2
+    late = np.mod(centre - centre[0] + half, turn.period_ps) - half
+    # All recordings within half a turn of the first, so that none is a turn off where a channel is opposite to another.
+    late = late[:, :1] + np.mod(late - late[:, :1] + half, turn.period_ps) - half
+    means = [sum(gate.centre_ps) / recordings for gate in gates]
+    # One shape has been found for all recordings: what its errors move is common to them, and is no disagreement.
+    own = [
+        [(each - mean).std_dev for each in gate.centre_ps] for gate, mean in zip(gates, means, strict=True)
+    ]
+    variance = np.array(own) ** 2 * recordings / (recordings - 1)
+    rest = late - late.mean(axis=1, keepdims=True)
+    rest = rest - (rest / variance).sum(axis=0) / (1 / variance).sum(axis=0)
+    fit = Fit(
+        model="gates of all channels keep their places to each other",
+        chi2=float((rest**2 / variance).sum()),
+        degrees_of_freedom=(channels - 1) * (recordings - 1),
+    )
+    wider = np.sqrt(fit.chi2 / fit.degrees_of_freedom) if fit.poor else 1.0
+    places = [at + mean - mean.nominal_value for at, mean in zip(late.mean(axis=1), means, strict=True)]
+    common = sum(places) / channels
+    skews = [widened(place - common, wider) for place in places]
+    return skews, [fit.model_copy(update={"scaled": fit.poor})]
+
+
+class _Dark(NamedTuple):
+    """Dark counts per bin and second: ``outside`` of the gates, and on their ``top``."""
+
+    outside: Any
+    top: Any
+
+
+def _dark(dark: Table, gates: Sequence[GateFit], centres_ps: Sequence[float], turn: Turn) -> list[_Dark]:
+    """Divide the dark counts of each channel into those in the gates and those outside.
+
+    Where a recording begins in a turn is found from all channels together: there the gates hold most of the counts. The
+    light says what the gates look like.
+    """
+    shapes = [_shape(gate) for gate in gates]
+    patterns = np.stack(
+        [turn.gate(turn.about(at), *shape) for at, shape in zip(centres_ps, shapes, strict=True)]
+    )
+    outside = np.stack(
+        [turn.outside(turn.about(at), *shape) for at, shape in zip(centres_ps, shapes, strict=True)]
+    )
+    turned = []
+    for row in dark.rows():
+        alike = np.fft.ifft((np.fft.fft(row["counts"]) * np.conj(np.fft.fft(patterns))).sum(axis=0)).real
+        turned.append(np.roll(row["counts"], -int(np.argmax(alike)), axis=1))
+    counts, live_s = np.sum(turned, axis=0), float(dark["live_s"].sum())
+    found = []
+    for n, shape in enumerate(shapes):
+        far = outside[n]
+        beyond, within = float(counts[n][far].sum()), float(counts[n][~far].sum())
+        # One count more than there are, so that none is not known exactly.
+        rate = statistical("dark counts", beyond, np.sqrt(beyond + 1)) / (far.sum() * live_s)
+        gated = statistical("dark counts", within, np.sqrt(within + 1)) / live_s - (~far).sum() * rate
+        found.append(_Dark(rate, rate + gated * turn.bin_ps / shape[0]))
+    return found
+
+
+def _shape(gate: GateFit) -> tuple[float, float, float]:
+    return gate.width_ps.nominal_value, gate.rise_ps.nominal_value, gate.fall_ps.nominal_value
+
+
+def _out_of_gate(light: Table, gate: GateFit, dark: _Dark, turn: Turn) -> Any:
+    """Return the efficiency outside of the gate over that on its top, dark counts taken off."""
+    far, live_s = _outside(gate, turn), light["live_s"]
+    clicks = float((gate.counts * far).sum())
+    exposure_s = float((gate.live * far * live_s[:, None]).sum())
+    outside = statistical("counts", clicks, np.sqrt(clicks + 1)) / exposure_s
+    top = sum(gate.top) / float(live_s.sum())
+    return (outside - dark.outside) / (top - dark.top)
+
+
+def _outside(gate: GateFit, turn: Turn) -> NDArray[np.bool_]:
+    """Return the bins (recordings, bins) that see nothing of the gate."""
+    return np.stack([turn.outside(turn.about(at.nominal_value), *_shape(gate)) for at in gate.centre_ps])
+
+
+def _dark_rates(dark: Table, turn: Turn) -> list[tuple[Any, Fit]]:
+    """Return each channel's dark counts per gate, and whether all recordings have as many."""
+    gates = dark["live_s"] * 1e12 / turn.period_ps
+    found = []
+    for column in range(dark["counts"].shape[1]):
+        counts = dark["counts"][:, column].sum(axis=1).astype(np.float64)
+        expected = gates * counts.sum() / gates.sum()
+        fit = Fit(
+            model="dark counts are as many in all recordings",
+            chi2=float(((counts - expected) ** 2 / np.maximum(expected, 1e-9)).sum()),
+            degrees_of_freedom=len(counts) - 1,
+        )
+        sigma = np.sqrt(max(counts.sum(), 1.0))
+        if fit.poor:
+            sigma *= np.sqrt(fit.chi2 / fit.degrees_of_freedom)
+            fit = fit.model_copy(update={"scaled": True})
+        found.append((statistical("dark counts", counts.sum(), sigma) / float(gates.sum()), fit))
+    return found
+
+
+def draw(figure: Any, record: Record) -> None:
+    """Show the gates over the time about their mean place, with their models, and the residuals."""
+    plan, light = GateScanPlan(**record.inputs), record.tables[LIGHT]
+    upper, lower = data_and_residuals(
+        figure, "time about the mean of the gates / ns", "efficiency / that on the top"
+    )
+    turn = _turn(light, plan)
+    for n, gate in enumerate(_gates(light, plan)):
+        channel = n + 1
+        skew = record.quantity("gate_skew", channel=channel).value
+        width, ratio = (
+            record.quantity(name, channel=channel) for name in ("gate_width", "out_of_gate_ratio")
+        )
+        shift = [round((turn.period_ps / 2 - at.nominal_value) / turn.bin_ps) for at in gate.centre_ps]
+        counts, expected, live = (
+            sum(np.roll(row, by) for row, by in zip(rows, shift, strict=True))
+            for rows in (gate.counts, gate.expected, gate.live * values_of(gate.top)[:, None])
+        )
+        t = (turn.about(turn.period_ps / 2) + skew) * 1e-3
+        label = (
+            f"channel {channel}: {width.value:.1f} ± {width.uncertainty:.1f} ps, outside {ratio.value:.3g}"
+        )
+        points(upper, t, counts / live, np.sqrt(expected) / live, n, label)
+        line(upper, t, expected / live, n)
+        lower.plot(
+            t, (counts - expected) / np.sqrt(expected), ".", markersize=3, color=COLOURS[n % len(COLOURS)]
+        )
+    upper.set_yscale("symlog", linthresh=0.02, linscale=0.5)
+    upper.set_ylim(bottom=0)
+    upper.legend(frameon=False, fontsize=7.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
+
+CALIBRATION = Calibration(
+    name="gate-scan",
+    title="Width, edges and place of the detectors' gates",
+    method="clicks in steady light folded on the gates' period (ETSI GS QKD 011: gate position); rectangle with edges "
+    "that are error functions, maximum likelihood",
+    plan=GateScanPlan,
+    measure=measure,
+    evaluate=evaluate,
+    draw=draw,
+)
