@@ -101,11 +101,17 @@ def measure(
         switch.set_pattern({plan.ingress: plan.egress})
     # Bright enough for a quick look, weak enough that dead times hardly matter.
     looked_hz = plan.brightest_hz * 10 ** (-plan.span_db / 20)
-    if polarization is not None and run.count(SEARCH) == 0:
-        approach_rate(attenuators, count, looked_hz)
-        even_out(polarization, detectors)
     for point in run.points(SEARCH, [{"rate_hz": looked_hz}]):
-        run.keep(SEARCH, **point, attenuation_db=approach_rate(attenuators, count, looked_hz))
+        angles_deg: tuple[float, ...] = ()
+        if polarization is not None:
+            approach_rate(attenuators, count, looked_hz)
+            even_out(polarization, detectors)
+            angles_deg = polarization.read_angles_deg()
+        attenuation_db = approach_rate(attenuators, count, looked_hz)
+        run.keep(SEARCH, **point, attenuation_db=attenuation_db, angles_deg=list(angles_deg))
+    if polarization is not None:
+        # After an interruption they are where they were before.
+        polarization.set_angles_deg(run.rows(SEARCH)[0]["angles_deg"])
     brightest_db = run.rows(SEARCH)[0]["attenuation_db"] - plan.span_db / 2
     held_db, first_db = _shared(brightest_db, attenuators)
     if first_db + plan.span_db > attenuator.capabilities.max_attenuation_db:

@@ -147,7 +147,8 @@ def test_device_lost(name, tmp_path, request):
             failure = failure_of(case, hidden, folder, tell=Stop(step, strike))
             plug(hidden, lost)
             if failure is None:
-                # It had been measured already.
+                # It had been measured already, but could not be put back.
+                case.prepare(hidden)
                 assert_kept(case, hidden, folder)
                 continue
             assert lost in str(failure)
