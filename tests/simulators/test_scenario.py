@@ -116,7 +116,8 @@ def test_the_detector_bench_counts_what_its_path_promises():
 
 
 def test_the_control_link_tells_the_light_path():
-    errors = {"second-voa": {"offset_error_db": 0.5}}
+    exact = {"slope_error": 0.0, "ripple_db": 0.0, "repeatability_db": 0.0}
+    errors = {"voa": exact, "second-voa": {**exact, "offset_error_db": 0.5}}
     units, handlers, _ = build(load_scenario("detector-bench"), errors, SimulationClock(stepped=True), None)
     told = json.loads(json.dumps(handlers["light-path"]({"ingress": 2})))
     assert told["attenuation_db"] == 120.5, "both attenuators power up closed"
