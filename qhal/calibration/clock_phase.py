@@ -92,8 +92,14 @@ class Phases:
 
 
 def phases(sums: Array, period_ps: float, block_s: float) -> Phases:
-    """Return the phases of a recording from its :func:`block_sums`. Raises NotEnoughCounts without clear pulses."""
+    """Return the phases of a recording from its :func:`block_sums`.
+
+    Raises NotEnoughCounts without clear pulses, and where detectors fell silent.
+    """
     clicks = sums[..., 0]
+    if len(silent := np.flatnonzero(clicks.sum(axis=0) == 0)):
+        blocks, since_s = clicks.shape[1], silent[0] * block_s
+        raise NotEnoughCounts(f"no clicks in {len(silent)} of {blocks} blocks, from {since_s:.3g} s on")
     first, twice = sums[..., 1] + 1j * sums[..., 2], sums[..., 3] + 1j * sums[..., 4]
     turn = np.zeros(len(sums))
     for _ in range(4):  # each detector against all of them, with their skews taken off

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.clock_phase import Phases, fit_clock
+from qhal.calibration.clock_phase import Phases, fit_clock, phases
 from qhal.calibration.clock_stability import allan_deviations
 from qhal.link.errors import NotEnoughCounts
 
@@ -58,6 +58,16 @@ def test_the_period_of_the_fold_is_part_of_the_frequency():
     fitted = fit_clock([recording], PERIOD_PS * (1 + 1e-7))
     # Folded on the period of the receiver, against a nominal one that is longer: the sender is faster.
     assert fitted.frequency_offset.n == pytest.approx(1e-7, abs=4 * fitted.frequency_offset.s)
+
+
+def test_detectors_that_fell_silent_are_told():
+    angle = np.random.default_rng(9).normal(0.3, 0.1, (2, 30, 50))
+    parts = [np.ones(angle.shape), np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)]
+    sums = np.stack([part.sum(axis=2) for part in parts], axis=-1)
+    assert phases(sums, PERIOD_PS, BLOCK_S).delay_ps == pytest.approx(0.3 * PERIOD_PS / 2 / np.pi, rel=0.2)
+    sums[:, 20:] = 0
+    with pytest.raises(NotEnoughCounts, match="no clicks in 10 of 30 blocks, from 1 s on"):
+        phases(sums, PERIOD_PS, BLOCK_S)
 
 
 def test_too_few_blocks_are_refused():
