@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--tags", type=int, default=2_000_000, help="tags through the faulty stream")
     parser.addoption("--seeds", type=int, default=3, help="seeds of the demonstration")
-    parser.addoption("--pull-seeds", type=int, default=2, help="worlds in which each calibration is tried")
+    parser.addoption("--pull-seeds", type=int, default=1, help="worlds in which each calibration is tried")
     parser.addoption(
         "--interruptions", type=int, default=1, help="steps at which calibrations are interrupted, 0: all"
     )

@@ -24,6 +24,8 @@ from tests.calibration.test_cases import CASES
 
 SEED = 3
 pytestmark = pytest.mark.timeout(240)
+NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES]
+"""What a case does undisturbed is found out once for all tests of it."""
 
 
 class Stop:
@@ -115,7 +117,7 @@ def _plain(cell):
     return cell.tolist() if hasattr(cell, "tolist") else cell
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_ctrl_c(name, tmp_path, request):
     case = CASES[name]
     for step in steps_of(name, request):
@@ -133,7 +135,7 @@ def test_ctrl_c(name, tmp_path, request):
             finish(case, hidden, folder)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", NAMES)
 def test_device_lost(name, tmp_path, request):
     case = CASES[name]
     # The device that counts is lost: without it nothing goes on.
@@ -163,7 +165,12 @@ STRIKES = [
 
 
 @pytest.mark.parametrize(
-    ("name", "part", "event"), [strike for strike in STRIKES if strike[1] in CASES[strike[0]].devices]
+    ("name", "part", "event"),
+    [
+        pytest.param(*strike, marks=pytest.mark.xdist_group(strike[0]))
+        for strike in STRIKES
+        if strike[1] in CASES[strike[0]].devices
+    ],
 )
 def test_detector_latches_or_tagger_overflows(name, part, event, tmp_path, request):
     case = CASES[name]
