@@ -7,6 +7,9 @@ BIN := .venv/bin
 demo: .venv/ready
 	$(BIN)/qhal demo
 
+# Matrices are small: threads for them only wait for each other, and for the other tests.
+test interruptions pulls: export OPENBLAS_NUM_THREADS := 1
+
 test: .venv/ready
 	$(BIN)/pytest -n 2
 

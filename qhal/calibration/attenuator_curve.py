@@ -41,7 +41,7 @@ class AttenuatorCurvePlan(Plan):
     """Set points from ``first_db`` (None: the lowest) to ``last_db`` (None: as far as the meter sees) in ``step_db``.
 
     The first is the reference. Its loss is ``reference_loss_db`` (None: the set point itself) with the standard
-    uncertainty ``reference_tolerance_db``: the data sheet's insertion loss, which no difference depends on.
+    uncertainty ``reference_uncertainty_db``: the data sheet's insertion loss, which no difference depends on.
 
     ``meter_channel`` is before the switch. It is used from ``margin_db`` above the lower end of its range to
     ``margin_db`` below the upper one; ``power_dbm`` of the source None: as it is set. The auxiliary attenuator takes
@@ -56,7 +56,7 @@ class AttenuatorCurvePlan(Plan):
     last_db: Positive | None = None
     step_db: Positive = 2.0
     reference_loss_db: _Decibel | None = None
-    reference_tolerance_db: _Decibel = 0.2
+    reference_uncertainty_db: _Decibel = 0.2
     meter_channel: int = 1
     power_dbm: float | None = None
     margin_db: _Decibel = 3.0
@@ -159,7 +159,7 @@ def evaluate(data: Data, plan: AttenuatorCurvePlan) -> Evaluation:
     set_points, fitted = _fit(table, plan)
     reference_db = float(set_points[0])
     loss_db = reference_db if plan.reference_loss_db is None else plan.reference_loss_db
-    loss = systematic("insertion loss", loss_db, plan.reference_tolerance_db)
+    loss = systematic("insertion loss", loss_db, plan.reference_uncertainty_db)
     nonlinearity = systematic("meter nonlinearity", 0.0, plan.meter_nonlinearity_db_per_10db)
     quantities = [Quantity.of("attenuation", "dB", loss, set_db=reference_db)]
     for set_db, change in zip(set_points[1:], fitted.values, strict=False):

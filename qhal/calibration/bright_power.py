@@ -37,8 +37,8 @@ class BrightPlan(Plan):
     The attenuators open until channel ``meter_channel`` of the meter reads ``meter_power_dbm``, or as far as they can;
     ``readings`` are taken, ``settle_s`` after a move. ``power_dbm`` of the source None: as it is set.
 
-    Standard uncertainties (k = 1): ``meter_accuracy_db`` of the meter's scale against the reference that
-    ``traceability`` names, ``attenuator_accuracy_db`` of each set point of an attenuator whose record of
+    Standard uncertainties (k = 1): ``meter_uncertainty_db`` of the meter's scale against the reference that
+    ``traceability`` names, ``attenuator_uncertainty_db`` of each set point of an attenuator whose record of
     ``attenuator-curve`` is not given, ``repeatability_db`` of its moves, ``frequency_uncertainty_ghz`` of the light.
     ``meter_resolution_db``: last digit of a reading.
     """
@@ -48,9 +48,9 @@ class BrightPlan(Plan):
     readings: Annotated[int, Field(ge=2)] = 10
     settle_s: _Decibel = 0.1
     power_dbm: float | None = None
-    meter_accuracy_db: _Decibel = 0.05
+    meter_uncertainty_db: _Decibel = 0.05
     meter_resolution_db: _Decibel = 0.01
-    attenuator_accuracy_db: _Decibel = 0.1
+    attenuator_uncertainty_db: _Decibel = 0.1
     repeatability_db: _Decibel = 0.02
     frequency_uncertainty_ghz: _Decibel = 2.5
     traceability: str = "the power meter's scale, as its data sheet declares it"
@@ -91,7 +91,7 @@ class BrightLight:
     def __init__(self, data: Data, plan: BrightPlan) -> None:
         table = data[POWER]
         self._known = [
-            known_as(data, str(name), plan.attenuator_accuracy_db, plan.repeatability_db)
+            known_as(data, str(name), plan.attenuator_uncertainty_db, plan.repeatability_db)
             for name in data[ATTENUATORS]["device"]
         ]
         moves_db = [each.repeatability_db for each in self._known]
@@ -107,7 +107,7 @@ class BrightLight:
             "power readings", "power the same each time", constant, readings, sigma, [readings.mean()]
         )
         self.fit: Fit = fitted.fit
-        scale = systematic("meter scale", 0.0, plan.meter_accuracy_db)
+        scale = systematic("meter scale", 0.0, plan.meter_uncertainty_db)
         frequency = systematic(
             "photon energy", float(table["frequency_thz"].mean()), plan.frequency_uncertainty_ghz * 1e-3
         )

@@ -41,11 +41,10 @@ _LEAST_RATE_HZ = 1e-6
 class RamanPath(BaseModel):
     """What is between launched power and counted photons, so that a Raman coefficient can be told.
 
-    ``launch_db``: from the multiplexer's input to the fibre's; ``after_db``: from the fibre's far end to the
-    detectors; ``loss_sigma_db``: standard uncertainty of these and the fibre's loss together. ``efficiency``: counts
-    for a photon at the detectors, of all together (with equal shares the mean efficiency). ``bandwidth_ghz``: noise
-    bandwidth of the quantum filter about ``frequency_thz``. ``leak_share``: of the noise that may have leaked instead,
-    at most.
+    ``launch_db``: from the multiplexer's input to the fibre's; ``after_db``: from the fibre's far end to the detectors;
+    ``loss_uncertainty_db``: standard uncertainty of these and the fibre's loss together. ``efficiency``: counts for a
+    photon at the detectors, of all together (with equal shares the mean efficiency). ``bandwidth_ghz``: noise bandwidth
+    of the quantum filter about ``frequency_thz``. ``leak_share``: of the noise that may have leaked instead, at most.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -55,12 +54,12 @@ class RamanPath(BaseModel):
     loss_db_per_km: Positive
     launch_db: float
     after_db: float
-    loss_sigma_db: Annotated[float, Field(ge=0)] = 0.2
+    loss_uncertainty_db: Annotated[float, Field(ge=0)] = 0.2
     efficiency: Annotated[float, Field(gt=0, le=1)]
-    efficiency_sigma: Annotated[float, Field(ge=0)] = 0.03
+    efficiency_uncertainty: Annotated[float, Field(ge=0)] = 0.03
     frequency_thz: Positive
     bandwidth_ghz: Positive
-    bandwidth_sigma_ghz: Annotated[float, Field(ge=0)] = 0.5
+    bandwidth_uncertainty_ghz: Annotated[float, Field(ge=0)] = 0.5
     leak_share: Annotated[float, Field(ge=0, lt=1)] = 0.02
 
     def effective_length_km(self) -> float:
@@ -78,7 +77,7 @@ class RamanPath(BaseModel):
 class ClassicalNoisePlan(Plan):
     """Powers of the classical laser, each and none at all counted for ``period_s``, ``repetitions`` times over.
 
-    Every other repetition goes down instead of up. ``power_accuracy_db``: standard uncertainty of the power that the
+    Every other repetition goes down instead of up. ``power_uncertainty_db``: standard uncertainty of the power that the
     laser reports; ``path``: the parts from the laser to the multiplexer's input; where the node file has a path,
     those of it up to ``launch``, the name of the last one. ``frequency_thz`` and ``bias_ua``: None keeps what is set.
     ``largest_rate_hz``: no power is set at which a detector would count more. ``threshold_v``: of the tagger's
@@ -88,14 +87,14 @@ class ClassicalNoisePlan(Plan):
     powers_dbm: Annotated[tuple[float, ...], Field(min_length=2)] = (6.0, 8.0, 10.0, 11.5, 13.0)
     repetitions: Annotated[int, Field(ge=2)] = 10
     period_s: Annotated[float, Field(gt=0, le=10)] = 2.0
-    power_accuracy_db: Annotated[float, Field(ge=0)] = 0.2
+    power_uncertainty_db: Annotated[float, Field(ge=0)] = 0.2
     path: tuple[PathLoss, ...]
     launch: str | None = None
     frequency_thz: Positive | None = None
     bias_ua: tuple[float, ...] | None = None
     largest_rate_hz: Positive = 1e6
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     threshold_v: float = 0.2
     raman: RamanPath | None = None
 
@@ -185,12 +184,12 @@ def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
     table, quantities, fits, noises = data[TABLE], [], [], []
     common = systematic("dead time", 0.0, 1.0)
     launched: Any = from_db(
-        systematic("power of the classical laser", 0.0, plan.power_accuracy_db) - total_loss_db(plan.path)
+        systematic("power of the classical laser", 0.0, plan.power_uncertainty_db) - total_loss_db(plan.path)
     )
     for column in range(table["counts"].shape[1]):
         channel = column + 1
         fitted = _fit(table, column, plan.dead_time_ns)
-        longer = _fit(table, column, plan.dead_time_ns + plan.dead_time_sigma_ns)
+        longer = _fit(table, column, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
         fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
         background, noise = (
             value + (other.nominal_value - value.nominal_value) * common
@@ -213,9 +212,9 @@ def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
 def _raman(total: Any, path: RamanPath) -> Any:
     """Return the share of the power that is scattered one way into a nanometre on a kilometre."""
     photons_hz_per_mw = 1e-3 / (_PLANCK_J_S * path.frequency_thz * 1e12)
-    bandwidth_ghz = systematic("bandwidth of the filter", path.bandwidth_ghz, path.bandwidth_sigma_ghz)
-    efficiency = systematic("efficiency", path.efficiency, path.efficiency_sigma)
-    loss_db = systematic("losses", path.launch_db + path.after_db, path.loss_sigma_db)
+    bandwidth_ghz = systematic("bandwidth of the filter", path.bandwidth_ghz, path.bandwidth_uncertainty_ghz)
+    efficiency = systematic("efficiency", path.efficiency, path.efficiency_uncertainty)
+    loss_db = systematic("losses", path.launch_db + path.after_db, path.loss_uncertainty_db)
     raman_share = 1 - uniform("leakage", path.leak_share / 2, path.leak_share / 2)
     seen = photons_hz_per_mw * path.effective_length_km() * path.bandwidth_nm_per_ghz()
     return total * raman_share * from_db(loss_db) / (seen * bandwidth_ghz * efficiency)

@@ -45,7 +45,7 @@ class EfficiencyPlan(BrightPlan):
     ``egress``: the path through the switch.
 
     ``path``: the parts from the meter to the detectors; where the node file has a path, those of it. ``shares``: of
-    the light by channel, with the relative standard uncertainty ``share_tolerance``; with a polarization controller
+    the light by channel, with the relative standard uncertainty ``share_uncertainty``; with a polarization controller
     the sum of channels 1 and 2, of 3 and 4 counts. ``dead_time_ns`` is the effective one (with recovery).
     ``afterpulse_probability``: that a click makes another one.
     """
@@ -63,7 +63,7 @@ class EfficiencyPlan(BrightPlan):
     egress: int = 17
     path: tuple[PathLoss, ...]
     shares: tuple[Positive, ...] = (0.25, 0.25, 0.25, 0.25)
-    share_tolerance: Annotated[float, Field(ge=0)] = 0.01
+    share_uncertainty: Annotated[float, Field(ge=0)] = 0.01
     dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
     dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 10.0
     afterpulse_probability: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
@@ -220,12 +220,12 @@ def _shares(plan: EfficiencyPlan, channels: int, analysers: bool) -> list[UFloat
         raise NotEnoughCounts(f"shares of {len(plan.shares)} channels for {channels} detectors")
     if not analysers:
         return [
-            share * systematic(f"share of channel {n}", 1.0, plan.share_tolerance)
+            share * systematic(f"share of channel {n}", 1.0, plan.share_uncertainty)
             for n, share in enumerate(plan.shares, 1)
         ]
     found = []
     for first in range(0, channels, 2):
-        off = systematic(f"share of channels {first + 1} and {first + 2}", 1.0, plan.share_tolerance)
+        off = systematic(f"share of channels {first + 1} and {first + 2}", 1.0, plan.share_uncertainty)
         found += [sum(plan.shares[first : first + 2]) * off] * 2
     return found
 

@@ -58,7 +58,7 @@ class EfficiencyBiasPlan(Plan):
     saturated: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
     departure: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     power_dbm: float | None = None
 
     @model_validator(mode="after")
@@ -161,7 +161,7 @@ def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
     for column in range(data[SWEEP]["counts"].shape[1]):
         channel, operating_ua = column + 1, float(data[DARK]["bias_ua"][0][column])
         fitted, _ = _fit(data, column, plan.dead_time_ns)
-        longer, _ = _fit(data, column, plan.dead_time_ns + plan.dead_time_sigma_ns)
+        longer, _ = _fit(data, column, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
         fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
         knee, width = (
             value + (other.nominal_value - value.nominal_value) * common

@@ -42,9 +42,9 @@ class EfficiencySpectrumPlan(Plan):
 
     Each repetition has an order at random of its own, so that what changes with time does not look like a spectrum.
     Each frequency is counted for ``period_s`` with attenuators that give ``rate_hz`` on all detectors together at
-    ``reference_thz``; the power is read at ``meter_channel``. ``flatness_sigma_per_thz``: standard uncertainty of the
-    relative change, from 1 THz to the next, of the light at the detectors over the power that is read (responsivity of
-    the meter, attenuators and what is behind them). ``power_dbm``, ``bias_ua``: None keeps what is set.
+    ``reference_thz``; the power is read at ``meter_channel``. ``flatness_uncertainty_per_thz``: standard uncertainty of
+    the relative change, from 1 THz to the next, of the light at the detectors over the power that is read (responsivity
+    of the meter, attenuators and what is behind them). ``power_dbm``, ``bias_ua``: None keeps what is set.
     """
 
     first_thz: Positive = 191.5
@@ -56,9 +56,9 @@ class EfficiencySpectrumPlan(Plan):
     rate_hz: Positive = 4e5
     dark_s: Annotated[float, Field(gt=0, le=10)] = 5.0
     meter_channel: int = 1
-    flatness_sigma_per_thz: Annotated[float, Field(ge=0)] = 0.005
+    flatness_uncertainty_per_thz: Annotated[float, Field(ge=0)] = 0.005
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     power_dbm: float | None = None
     bias_ua: tuple[float, ...] | None = None
 
@@ -130,7 +130,7 @@ def measure(
 def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
     """Fit each channel, and all together: a level at each frequency, and a slope."""
     quantities, fits, remarks = [], [], []
-    flat = systematic("spectral flatness of meter and light path", 0.0, plan.flatness_sigma_per_thz)
+    flat = systematic("spectral flatness of meter and light path", 0.0, plan.flatness_uncertainty_per_thz)
     common = systematic("dead time", 0.0, 1.0)
     channels = range(1, data[SCAN]["counts"].shape[1] + 1)
     frequencies, reference_thz = plan.frequencies_thz(), on_grid_thz(plan.reference_thz)
@@ -163,7 +163,7 @@ def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
 
 
 def _dead_times_ns(plan: EfficiencySpectrumPlan) -> tuple[float, float]:
-    return plan.dead_time_ns, plan.dead_time_ns + plan.dead_time_sigma_ns
+    return plan.dead_time_ns, plan.dead_time_ns + plan.dead_time_uncertainty_ns
 
 
 def _nominal(fitted: Fitted, parameter: int) -> float:

@@ -40,9 +40,9 @@ class FilterScanPlan(Plan):
 
     Every other repetition goes down. ``working_thz``: None takes what the laser is set to. Each frequency is counted
     for ``period_s`` with attenuators that give ``rate_hz`` on all detectors together at the working frequency; a rate
-    above ``largest_rate_hz`` ends it. ``frequency_accuracy_ghz``: standard uncertainty of the laser's frequency scale,
-    the same for all frequencies. ``ripple_db``: how far a real filter may be from the model near its top (rectangular).
-    ``power_dbm``, ``bias_ua``: None keeps what is set.
+    above ``largest_rate_hz`` ends it. ``frequency_uncertainty_ghz``: standard uncertainty of the laser's frequency
+    scale, the same for all frequencies. ``ripple_db``: how far a real filter may be from the model near its top
+    (rectangular). ``power_dbm``, ``bias_ua``: None keeps what is set.
     """
 
     working_thz: Positive | None = None
@@ -52,10 +52,10 @@ class FilterScanPlan(Plan):
     period_s: Annotated[float, Field(gt=0, le=10)] = 1.0
     rate_hz: Positive = 1e5
     largest_rate_hz: Positive = 4e6
-    frequency_accuracy_ghz: Annotated[float, Field(ge=0)] = 1.5
+    frequency_uncertainty_ghz: Annotated[float, Field(ge=0)] = 1.5
     ripple_db: Annotated[float, Field(ge=0)] = 0.05
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     dark_s: Annotated[float, Field(gt=0, le=10)] = 5.0
     power_dbm: float | None = None
     bias_ua: tuple[float, ...] | None = None
@@ -126,13 +126,13 @@ def evaluate(data: Data, plan: FilterScanPlan) -> Evaluation:
     """Fit the filter, and tell where the laser works in it."""
     working_thz = float(data["working"]["frequency_thz"][0])
     fitted = _fit(data, plan.dead_time_ns)
-    longer = _fit(data, plan.dead_time_ns + plan.dead_time_sigma_ns)
+    longer = _fit(data, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
     common = systematic("dead time", 0.0, 1.0)
     offset, width, order, floor, *_ = (
         value + (other.nominal_value - value.nominal_value) * common
         for value, other in zip(fitted.values, longer.values, strict=True)
     )
-    scale = systematic("frequency scale of the laser", 0.0, plan.frequency_accuracy_ghz)
+    scale = systematic("frequency scale of the laser", 0.0, plan.frequency_uncertainty_ghz)
     loss_db = _loss_db(offset, width, order, floor) + uniform("ripple of the filter", 0.0, plan.ripple_db)
     quantities = [
         Quantity.of("filter_centre", "THz", working_thz + (offset + scale) * 1e-3),

@@ -34,18 +34,18 @@ _SKEW_S = 0.2
 class FourStatesPlan(PatternPlan):
     """How bright and how long each state of the pattern is looked at, and what is known of the paddles.
 
-    ``vpi_sigma``: relative standard uncertainty of the polarization modulator's Vpi. All detectors together count
+    ``vpi_uncertainty``: relative standard uncertainty of the polarization modulator's Vpi. All detectors together count
     ``rate_hz``, ``row_s`` at one setting of the paddles. ``retardances_pi``: nominal ones of the paddles in the order
-    of the light, known to ``retardance_tolerance`` (relative). ``twist_sigma``: how large the twist may be that paddles
-    leave in the fibre behind them. ``play_deg``: how exactly a paddle stops (standard deviation).
+    of the light, known to ``retardance_uncertainty`` (relative). ``twist_uncertainty``: how large the twist may be that
+    paddles leave in the fibre behind them. ``play_deg``: how exactly a paddle stops (standard deviation).
     """
 
-    vpi_sigma: Positive = 0.01
+    vpi_uncertainty: Positive = 0.01
     rate_hz: Positive = 1e6
     row_s: Annotated[float, Field(gt=0, le=10)] = 0.5
     retardances_pi: Annotated[tuple[Positive, ...], Field(min_length=2)] = (0.47, 0.94, 0.47)
-    retardance_tolerance: Positive = 0.1
-    twist_sigma: Positive = 0.05
+    retardance_uncertainty: Positive = 0.1
+    twist_uncertainty: Positive = 0.05
     play_deg: Positive = 0.25
 
     @property
@@ -60,7 +60,7 @@ def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record
     for record in records:
         if record.calibration == known.POLARIZATION:
             vpi = record.quantity("vpi", channel=POLARIZATION_CHANNEL)
-            found["vpi_sigma"] = vpi.uncertainty / vpi.value
+            found["vpi_uncertainty"] = vpi.uncertainty / vpi.value
     return found
 
 

@@ -45,7 +45,7 @@ class LinearityPlan(SteadyLightPlan):
 
     Each level is visited ``repetitions`` times, in an order that looks random so that a drift shows as scatter; there
     it counts as long as ``most_counts`` take, but from ``least_s`` to ``most_s``. Dark counts: ``dark_s``.
-    ``attenuator_accuracy_db``: standard uncertainty of each set point, without a record of
+    ``attenuator_uncertainty_db``: standard uncertainty of each set point, without a record of
     ``attenuator-curve``; ``repeatability_db`` of each move. ``share_stability``: relative standard deviation of each
     detector's share of the light, which drifts with the polarization. ``recovery_time_ns`` and its uncertainty: see
     ``dead-time``. ``compression_db``: where counts are told.
@@ -59,7 +59,7 @@ class LinearityPlan(SteadyLightPlan):
     least_s: Positive = 0.05
     most_s: Positive = 1.0
     dark_s: Positive = 4.0
-    attenuator_accuracy_db: Positive = 0.05
+    attenuator_uncertainty_db: Positive = 0.05
     repeatability_db: Positive = 0.02
     share_stability: Positive = 0.005
     recovery_time_ns: Annotated[float, Field(ge=0)] = 12.0
@@ -166,7 +166,7 @@ def evaluate(data: Data, plan: LinearityPlan) -> Evaluation:
 
 def _fit(data: Data, plan: LinearityPlan) -> LinearityFit:
     table, dark = data[COUNTS], data[DARK]
-    known = known_as(data, str(table["attenuator"][0]), plan.attenuator_accuracy_db, plan.repeatability_db)
+    known = known_as(data, str(table["attenuator"][0]), plan.attenuator_uncertainty_db, plan.repeatability_db)
     set_db, level = np.unique(table["set_db"], return_inverse=True)
     levels = Levels(
         table["counts"].astype(np.float64),

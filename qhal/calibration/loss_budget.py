@@ -46,10 +46,10 @@ class LossBudgetPlan(Plan):
     ``egress``: connected through the switch meanwhile, with the detectors' bias off; None: nothing is connected.
     ``power_dbm`` of the source None: as it is set.
 
-    ``path``: the other parts; where the node file has a path, those of it from source to meter. Standard
-    uncertainties: ``start_accuracy_db`` and ``end_accuracy_db`` of the monitors' scales, ``attenuator_accuracy_db``
-    of each set point without a record of ``attenuator-curve``, ``repeatability_db`` of a move. ``resolution_db``:
-    last digit of both.
+    ``path``: the other parts; where the node file has a path, those of it from source to meter. Standard uncertainties:
+    ``start_uncertainty_db`` and ``end_uncertainty_db`` of the monitors' scales, ``attenuator_uncertainty_db`` of each
+    set point without a record of ``attenuator-curve``, ``repeatability_db`` of a move. ``resolution_db``: last digit of
+    both.
     """
 
     start_channel: int | None = None
@@ -62,9 +62,9 @@ class LossBudgetPlan(Plan):
     egress: int | None = None
     power_dbm: float | None = None
     path: tuple[PathLoss, ...]
-    start_accuracy_db: _Decibel = 0.1
-    end_accuracy_db: _Decibel = 0.05
-    attenuator_accuracy_db: _Decibel = 0.1
+    start_uncertainty_db: _Decibel = 0.1
+    end_uncertainty_db: _Decibel = 0.05
+    attenuator_uncertainty_db: _Decibel = 0.1
     repeatability_db: _Decibel = 0.02
     resolution_db: _Decibel = 0.01
     traceability: str = ""
@@ -110,10 +110,12 @@ def evaluate(data: Data, plan: LossBudgetPlan) -> Evaluation:
     """Compare the loss at each level with that of the parts."""
     table = data[STEPS]
     moves = list(data[ATTENUATORS]["device"]) if plan.start_channel is None else []
-    known = [known_as(data, str(name), plan.attenuator_accuracy_db, plan.repeatability_db) for name in moves]
+    known = [
+        known_as(data, str(name), plan.attenuator_uncertainty_db, plan.repeatability_db) for name in moves
+    ]
     levels, fitted = _fit(table, plan, len(moves))
-    scales = systematic("start scale", 0.0, plan.start_accuracy_db) - systematic(
-        "end scale", 0.0, plan.end_accuracy_db
+    scales = systematic("start scale", 0.0, plan.start_uncertainty_db) - systematic(
+        "end scale", 0.0, plan.end_uncertainty_db
     )
     first_rows = [int(np.argmax(table["level_db"] == level)) for level in levels]
     parts = total_loss_db(plan.path)

@@ -124,7 +124,7 @@ def evaluate(data: Data, plan: ModulatorPlan) -> Evaluation:
     """Fit one curve to all staircases; each has a scale of its own for each detector."""
     measured = _Sorted(data, plan)
     fitted = _fit(measured, plan.dead_time_ns)
-    other = _fit(measured, plan.dead_time_ns + plan.dead_time_sigma_ns)
+    other = _fit(measured, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
     values: list[Any] = []
     for value, changed in zip(fitted.values[:3], other.values[:3], strict=True):
         moved = changed.nominal_value - value.nominal_value

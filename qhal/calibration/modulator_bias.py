@@ -44,16 +44,16 @@ _DB = 10 / np.log(10)
 class ModulatorBiasPlan(OneOutputPlan):
     """An intensity modulator, held at its extinction near ``start_v`` (at the generator's connector).
 
-    ``vpi_v`` with its standard uncertainty ``vpi_sigma_v``: as the calibration ``modulator`` finds it. The dither is
-    ``dither_v`` to either side, each level for ``dwell_s``. There are ``steps`` of ``row_s``, and ``interval_s``
+    ``vpi_v`` with its standard uncertainty ``vpi_uncertainty_v``: as the calibration ``modulator`` finds it. The dither
+    is ``dither_v`` to either side, each level for ``dwell_s``. There are ``steps`` of ``row_s``, and ``interval_s``
     between them; after each the voltage follows by ``gain`` times the error, if that is more than ``dead_band_v``. At
     ``rate_hz`` during the dither the detectors' dead time ``dead_time_ns`` (standard uncertainty
-    ``dead_time_sigma_ns``) matters little.
+    ``dead_time_uncertainty_ns``) matters little.
     """
 
     start_v: float = 2.0
     vpi_v: Positive = 2.0
-    vpi_sigma_v: Annotated[float, Field(ge=0)] = 0.01
+    vpi_uncertainty_v: Annotated[float, Field(ge=0)] = 0.01
     dither_v: Positive = 0.08
     dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
     steps: Annotated[int, Field(ge=3)] = 60
@@ -63,7 +63,7 @@ class ModulatorBiasPlan(OneOutputPlan):
     dead_band_v: Annotated[float, Field(ge=0)] = 0.003
     rate_hz: Positive = 5e4
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
 
     @model_validator(mode="after")
     def _fits(self) -> "ModulatorBiasPlan":
@@ -167,8 +167,8 @@ def evaluate(data: Data, plan: ModulatorBiasPlan) -> Evaluation:
     """Fit a null that moves linearly in time, and the floor, to the counts of all steps."""
     fitted = _fit(data, plan, plan.vpi_v, plan.dead_time_ns)
     shifted = {
-        "Vpi": _fit(data, plan, plan.vpi_v + plan.vpi_sigma_v, plan.dead_time_ns),
-        "dead time": _fit(data, plan, plan.vpi_v, plan.dead_time_ns + plan.dead_time_sigma_ns),
+        "Vpi": _fit(data, plan, plan.vpi_v + plan.vpi_uncertainty_v, plan.dead_time_ns),
+        "dead time": _fit(data, plan, plan.vpi_v, plan.dead_time_ns + plan.dead_time_uncertainty_ns),
     }
     values: list[Any] = list(fitted.values[:3])
     for name, other in shifted.items():
@@ -245,7 +245,7 @@ def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record])
     found = known.held(site, values, records, channel=4)
     if (own := known.own_modulator(values, records, 4)) is not None:
         vpi = own.quantity("vpi", channel=own.inputs["channel"])
-        found |= {"start_v": known.null_v(own), "vpi_v": vpi.value, "vpi_sigma_v": vpi.uncertainty}
+        found |= {"start_v": known.null_v(own), "vpi_v": vpi.value, "vpi_uncertainty_v": vpi.uncertainty}
     return found
 
 

@@ -8,7 +8,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Plan(BaseModel):
-    """Parameters of a measurement; every calibration has its own, with defaults for all of them."""
+    """Parameters of a measurement; every calibration has its own, with defaults for what need not be known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -198,8 +198,8 @@ def _fit(measured: _Measured, plan: PolarizationAlignmentPlan) -> Fitted:
     def model(p: Array) -> Array:
         turn, visibility, retardances, twist, vpi, off_deg, steps = np.split(p, sizes)
         fibre = [rotation_from_vector(turn) @ rough.rotation]
-        for step in steps.reshape(count - 1, 3)[::-1]:
-            fibre.append(rotation_from_vector(-step) @ fibre[-1])
+        for back in rotation_from_vector(-steps.reshape(count - 1, 3))[::-1]:
+            fibre.append(back @ fibre[-1])
         angles_deg = measured.angles_deg + off_deg.reshape(count, paddles)
         turns = controller_rotation(angles_deg, retardances * nominal, twist)
         stokes = (turns @ np.array(fibre[::-1]) @ states(float(vpi[0])).T).transpose(0, 2, 1)
@@ -210,8 +210,8 @@ def _fit(measured: _Measured, plan: PolarizationAlignmentPlan) -> Fitted:
     walk = np.repeat(np.sqrt(np.diff(measured.at_s) / plan.correlation_time_s), 3)
     known_sigma = np.concatenate(
         (
-            np.full(paddles, plan.retardance_tolerance),
-            [plan.twist_sigma, plan.vpi_sigma],
+            np.full(paddles, plan.retardance_uncertainty),
+            [plan.twist_uncertainty, plan.vpi_uncertainty],
             np.full(count * paddles, plan.play_deg),
             walk,
         )

@@ -43,11 +43,11 @@ class PolarizationDependencePlan(Plan):
     """``settings`` of the paddles, drawn from ``seed``, at each of which is counted for ``period_s``.
 
     The attenuators open until the brightest detector counts ``rate_hz``; ``dark_s`` is counted without light.
-    ``retardances_pi``: nominal ones of the paddles in the order of the light, known to ``retardance_tolerance``
-    (relative); ``twist_sigma``: how large the twist may be that paddles leave in the fibre behind them; ``play_deg``:
-    how exactly a paddle stops. ``light_sigma``: relative standard deviation of the light from setting to setting: of
-    the laser, and of what bent fibre in the paddles loses. ``dead_time_ns`` is the effective one (with recovery).
-    ``power_dbm``, ``bias_ua``: None keeps what is set.
+    ``retardances_pi``: nominal ones of the paddles in the order of the light, known to ``retardance_uncertainty``
+    (relative); ``twist_uncertainty``: how large the twist may be that paddles leave in the fibre behind them;
+    ``play_deg``: how exactly a paddle stops. ``light_uncertainty``: relative standard deviation of the light from
+    setting to setting: of the laser, and of what bent fibre in the paddles loses. ``dead_time_ns`` is the effective one
+    (with recovery). ``power_dbm``, ``bias_ua``: None keeps what is set.
     """
 
     settings: Annotated[int, Field(ge=8, le=200)] = 16
@@ -56,10 +56,10 @@ class PolarizationDependencePlan(Plan):
     rate_hz: Positive = 1e5
     dark_s: Positive = 10.0
     retardances_pi: Annotated[tuple[Positive, ...], Field(min_length=2)] = (0.47, 0.94, 0.47)
-    retardance_tolerance: Positive = 0.1
-    twist_sigma: Positive = 0.05
+    retardance_uncertainty: Positive = 0.1
+    twist_uncertainty: Positive = 0.05
     play_deg: Positive = 0.25
-    light_sigma: Positive = 0.002
+    light_uncertainty: Positive = 0.002
     dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
     dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 10.0
     power_dbm: float | None = None
@@ -210,10 +210,10 @@ def _fit(
     known = np.concatenate((np.ones(paddles), np.zeros(1 + settings * (paddles + 1))))
     known_sigma = np.concatenate(
         (
-            np.full(paddles, plan.retardance_tolerance),
-            [plan.twist_sigma],
+            np.full(paddles, plan.retardance_uncertainty),
+            [plan.twist_uncertainty],
             np.full(settings * paddles, plan.play_deg),
-            np.full(settings, plan.light_sigma),
+            np.full(settings, plan.light_uncertainty),
         )
     )
     if near is None:

@@ -126,8 +126,8 @@ def evaluate(data: Data, plan: PolarizationModulatorPlan) -> Evaluation:
     measured = _Sorted(data["staircase"], plan)
     fitted = _fit(measured, plan.dead_time_ns)
     values = [fitted.values[0], *_contrasts(fitted, measured)]
-    if plan.dead_time_sigma_ns:
-        changed = _fit(measured, plan.dead_time_ns + plan.dead_time_sigma_ns)
+    if plan.dead_time_uncertainty_ns:
+        changed = _fit(measured, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
         others = [changed.values[0], *_contrasts(changed, measured)]
         dead_time = systematic("dead time", 0.0, 1.0)
         pairs = zip(values, others, strict=True)

@@ -148,8 +148,8 @@ def fit_receiver(data: Data, plan: FourStatesPlan) -> ReceiverFit:
 
     known_sigma = np.concatenate(
         (
-            np.full(paddles, plan.retardance_tolerance),
-            [plan.twist_sigma, plan.vpi_sigma],
+            np.full(paddles, plan.retardance_uncertainty),
+            [plan.twist_uncertainty, plan.vpi_uncertainty],
             np.full(settings * paddles, plan.play_deg),
         )
     )

@@ -59,7 +59,7 @@ class StaircasePlan(OneOutputPlan):
     """Staircases from ``low_v`` to ``high_v`` at the generator's connector, of ``levels`` of ``dwell_s`` each.
 
     Each is recorded ``repetitions`` times for ``row_s``, at a rate where the detectors' ``dead_time_ns`` (standard
-    uncertainty ``dead_time_sigma_ns``) matters little.
+    uncertainty ``dead_time_uncertainty_ns``) matters little.
     """
 
     low_v: float = -2.25
@@ -69,7 +69,7 @@ class StaircasePlan(OneOutputPlan):
     repetitions: Annotated[int, Field(ge=2)] = 5
     row_s: Annotated[float, Field(gt=0, le=2)] = 2.0
     dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_sigma_ns: Annotated[float, Field(ge=0)] = 5.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
 
     @model_validator(mode="after")
     def _ascends(self) -> "StaircasePlan":

@@ -46,8 +46,8 @@ class SwitchLossPlan(Plan):
     ``readings`` times, ``settle_s`` after the switch. The light at the ingress is at least ``level_dbm``;
     ``power_dbm`` of the source None: as it is set.
 
-    Standard uncertainties: ``scale_sigma_db`` of each monitor against the others; ``nonlinearity_sigma_db_per_10db``
-    of a level difference. ``resolution_db``: last digit of a reading.
+    Standard uncertainties: ``scale_uncertainty_db`` of each monitor against the others;
+    ``nonlinearity_uncertainty_db_per_10db`` of a level difference. ``resolution_db``: last digit of a reading.
     """
 
     ingress: int = 1
@@ -57,8 +57,8 @@ class SwitchLossPlan(Plan):
     settle_s: _Decibel = 0.1
     level_dbm: float = 0.0
     power_dbm: float | None = None
-    scale_sigma_db: _Decibel = 0.1
-    nonlinearity_sigma_db_per_10db: _Decibel = 0.02
+    scale_uncertainty_db: _Decibel = 0.1
+    nonlinearity_uncertainty_db_per_10db: _Decibel = 0.02
     resolution_db: _Decibel = 0.01
 
 
@@ -149,8 +149,8 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
     scatter_db = max(float(np.sqrt((deviations_db**2).sum() / freedom)), plan.resolution_db)
     drift = _drift(table, deviations_db, freedom, plan)
     quantities, fits, remarks = [], [drift], []
-    entering = systematic(f"scale of the monitor at port {plan.ingress}", 0.0, plan.scale_sigma_db)
-    bent = systematic("non-linearity of the monitors", 0.0, plan.nonlinearity_sigma_db_per_10db)
+    entering = systematic(f"scale of the monitor at port {plan.ingress}", 0.0, plan.scale_uncertainty_db)
+    bent = systematic("non-linearity of the monitors", 0.0, plan.nonlinearity_uncertainty_db_per_10db)
     digit = uniform("resolution of the monitors", 0.0, plan.resolution_db / 2)
     for column, port in enumerate(ports):
         at = {"ingress": plan.ingress, "egress": port}
@@ -159,7 +159,7 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
         # While it drifts, more visits do not tell better what the next one will find.
         sigma_db = scatter_db if drift.poor else scatter_db / float(own.sum()) ** 0.5
         measured = statistical("connecting and reading", mean_db, sigma_db)
-        leaving = systematic(f"scale of the monitor at port {port}", 0.0, plan.scale_sigma_db)
+        leaving = systematic(f"scale of the monitor at port {port}", 0.0, plan.scale_uncertainty_db)
         loss_db: Any = measured + entering - leaving + bent * mean_db / 10 + digit
         quantities.append(Quantity.of("insertion_loss", "dB", loss_db, **at))
         threshold_dbm = _threshold_dbm(data, column)

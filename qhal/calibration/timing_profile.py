@@ -36,8 +36,8 @@ class TimingProfilePlan(PulseTrainPlan):
     """``recordings`` of ``recording_s``, folded into ``bins`` a period.
 
     ``span_ps``: about the pulse; what is further away is background. ``light_rms_ps``: standard deviation of the time
-    of a photon in the pulse of light, however it is shaped, with its standard uncertainty ``light_rms_sigma_ps``: from
-    a sampling oscilloscope, or this calibration with a detector that is much faster.
+    of a photon in the pulse of light, however it is shaped, with its standard uncertainty ``light_rms_uncertainty_ps``:
+    from a sampling oscilloscope, or this calibration with a detector that is much faster.
     """
 
     carve_samples: Annotated[int, Field(ge=1)] = 1
@@ -46,7 +46,7 @@ class TimingProfilePlan(PulseTrainPlan):
     bins: Annotated[int, Field(ge=100, le=20_000)] = 800
     span_ps: Annotated[float, Field(gt=0)] = 8000.0
     light_rms_ps: Annotated[float, Field(ge=0)] = 450.0
-    light_rms_sigma_ps: Annotated[float, Field(ge=0)] = 10.0
+    light_rms_uncertainty_ps: Annotated[float, Field(ge=0)] = 10.0
 
     @model_validator(mode="after")
     def _fits(self) -> "TimingProfilePlan":
@@ -78,7 +78,7 @@ def measure(
 def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
     """Find the widths of all recordings together; the recordings must agree, and the background must be flat."""
     table, quantities, fits, remarks = data["profile"], [], [], []
-    light = systematic("width of the light", plan.light_rms_ps, plan.light_rms_sigma_ps)
+    light = systematic("width of the light", plan.light_rms_ps, plan.light_rms_uncertainty_ps)
     # Sheppard: values rounded to steps have a variance that is greater by a twelfth of the step squared.
     folded_ps2 = (plan.period_ps / plan.bins) ** 2 / 12
     tagger_ps2 = float(table["resolution_ps"][0]) ** 2 / 12

@@ -94,15 +94,15 @@ def fit_fibre(
     settings: Sequence[Setting],
     nominal_retardances_rad: Sequence[float],
     *,
-    retardance_tolerance: float = 0.1,
-    twist_sigma: float = 0.05,
+    retardance_uncertainty: float = 0.1,
+    twist_uncertainty: float = 0.05,
     model_sigma: float = 0.01,
     receiver: ReceiverModel | None = None,
 ) -> FibreFit:
     """Fit J, retardances, twist and visibility to settings by least squares.
 
-    ``retardance_tolerance``: relative uncertainty of the nominal retardances, a Gaussian prior and the
-    spread of the starts. ``twist_sigma``: the same of the twist about 0. ``model_sigma``: what paddle
+    ``retardance_uncertainty``: relative uncertainty of the nominal retardances, a Gaussian prior and the
+    spread of the starts. ``twist_uncertainty``: the same of the twist about 0. ``model_sigma``: what paddle
     repeatability adds to each measured correlation. ``receiver``: ideal by default. For given retardances
     the best J follows from linear equations, so each start has the right J already. Raises
     NotEnoughCounts below three settings.
@@ -116,7 +116,7 @@ def fit_fibre(
     weights = 1 / np.sqrt(np.stack([setting.sigma for setting in settings]) ** 2 + model_sigma**2)
     nominal = np.array(nominal_retardances_rad)
     paddles = len(nominal)
-    factors = product((1 - retardance_tolerance, 1.0, 1 + retardance_tolerance), repeat=paddles)
+    factors = product((1 - retardance_uncertainty, 1.0, 1 + retardance_uncertainty), repeat=paddles)
     tried = nominal * np.array(list(factors))
     controllers = controller_rotation(angles, tried[:, None, :])
     rotations, visibilities = _linear_starts(analysers @ controllers, blocks)
@@ -134,8 +134,8 @@ def fit_fibre(
             seen = analysers @ controller @ fibre[..., None, :, :]
             model = x[..., -1, None, None, None] * seen[..., :2]
             misfit = ((model - blocks) * weights).reshape(*x.shape[:-1], -1)
-            prior = (x[..., 3:-2] / nominal - 1) / retardance_tolerance
-            return np.concatenate((misfit, prior, x[..., -2:-1] / twist_sigma), axis=-1)
+            prior = (x[..., 3:-2] / nominal - 1) / retardance_uncertainty
+            return np.concatenate((misfit, prior, x[..., -2:-1] / twist_uncertainty), axis=-1)
 
         def jacobian(x: NDArray[np.float64]) -> NDArray[np.float64]:
             steps = _STEP * np.eye(len(x))

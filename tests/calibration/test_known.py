@@ -61,7 +61,7 @@ def test_a_transmitter_is_known_by_its_modulators(name):
     assert (found.decoy.v0_v, found.polarization.vpi_v) == (-0.1, 2.0)
     assert plan(name, [CARVER], carver={"v0_v": 1.0}).carver.v0_v == 1.0
     if name == "receiver-matrix":
-        assert found.vpi_sigma == pytest.approx(0.005)
+        assert found.vpi_uncertainty == pytest.approx(0.005)
 
 
 def test_other_modulators_are_held_open_and_the_own_one_at_its_ends():
@@ -69,7 +69,7 @@ def test_other_modulators_are_held_open_and_the_own_one_at_its_ends():
     assert plan("polarization-modulator", [CARVER, DECOY]).held_v == {4: 0.2, 1: -0.1}
     hold = plan("modulator-bias", [CARVER, DECOY])
     assert hold.start_v == pytest.approx(-1.9)  # 0.2 V - 2.1 V is nearer to 0 V than their sum
-    assert (hold.vpi_v, hold.vpi_sigma_v, hold.held_v) == (2.1, pytest.approx(0.02), {1: -0.1})
+    assert (hold.vpi_v, hold.vpi_uncertainty_v, hold.held_v) == (2.1, pytest.approx(0.02), {1: -0.1})
     pulses = plan("photon-statistics", [CARVER, DECOY])
     assert (pulses.open_v, pulses.closed_v) == (0.2, pytest.approx(-1.9))
 

@@ -10,7 +10,7 @@ from qhal.calibration.staircase import BINS
 from qhal.errors import DeviceError
 from qhal.link.errors import NotEnoughCounts
 
-PLAN = PolarizationModulatorPlan(repetitions=3, dead_time_ns=0.0, dead_time_sigma_ns=0.0)
+PLAN = PolarizationModulatorPlan(repetitions=3, dead_time_ns=0.0, dead_time_uncertainty_ns=0.0)
 VPI_V = 1.9
 S1, S2, S3 = np.eye(3)
 

@@ -40,10 +40,10 @@ def test_what_is_there_is_found():
         assert abs(q.value - LOSS_DB[q.at["egress"]]) < 4 * q.statistical
         # Scatter of six visits; both monitors' scales.
         assert q.statistical == pytest.approx(0.05 / 6**0.5, rel=0.6)
-        assert q.systematic == pytest.approx(PLAN.scale_sigma_db * 2**0.5, rel=0.01)
+        assert q.systematic == pytest.approx(PLAN.scale_uncertainty_db * 2**0.5, rel=0.01)
     for q in by_name(found, "crosstalk"):
         assert abs(q.value - 40.0) < 4 * q.statistical
-        assert q.systematic == pytest.approx(4 * PLAN.nonlinearity_sigma_db_per_10db, rel=0.01)
+        assert q.systematic == pytest.approx(4 * PLAN.nonlinearity_uncertainty_db_per_10db, rel=0.01)
     (repeatability,) = by_name(found, "repeatability")
     assert repeatability.value == pytest.approx(0.05, abs=4 * repeatability.uncertainty)
     assert not any(fit.poor for fit in found.fits)

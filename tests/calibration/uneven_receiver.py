@@ -19,7 +19,7 @@ def efficiencies(rng):
     return rng.uniform(0.55, 0.9, 4).round(3).tolist()
 
 
-def known_modulators(rng, vpi_sigma):
+def known_modulators(rng, vpi_uncertainty):
     """A transmitter that is as the plan takes it for, but for the scale of its phases and their zero."""
     known = {"v0_v": 0.0, "vpi_v": 4.0, "amplifier_gain": 2.0}
     return {
@@ -28,7 +28,7 @@ def known_modulators(rng, vpi_sigma):
         "polarization": {
             "channel": 2,
             "v0_v": float(rng.normal(0, 0.1)),
-            "vpi_v": float(4 * rng.normal(1, vpi_sigma)),
+            "vpi_v": float(4 * rng.normal(1, vpi_uncertainty)),
             "amplifier_gain": 2.0,
         },
     }

@@ -9,7 +9,7 @@ PLAN = AttenuatorCurvePlan(
     repetitions=2,
     readings=3,
     settle_s=0.05,
-    reference_tolerance_db=0.15,
+    reference_uncertainty_db=0.15,
     meter_nonlinearity_db_per_10db=0.02,
 )
 NOISE_DB = 0.01
@@ -26,7 +26,7 @@ def draw(rng):
     return World(
         options={
             "voa": {
-                "offset_error_db": rng.normal(0, PLAN.reference_tolerance_db) - begins_off_db,
+                "offset_error_db": rng.normal(0, PLAN.reference_uncertainty_db) - begins_off_db,
                 "slope_error": slope,
                 "ripple_db": ripple_db,
                 "ripple_period_db": period_db,

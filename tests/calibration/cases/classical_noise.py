@@ -31,7 +31,7 @@ PLAN = ClassicalNoisePlan(
 def draw(rng):
     # Sum of the spread of the efficiencies 0: the plan knows the mean.
     spread = np.array([0.03, -0.02, 0.01, -0.02])
-    mean = rng.normal(PLAN.raman.efficiency, PLAN.raman.efficiency_sigma)
+    mean = rng.normal(PLAN.raman.efficiency, PLAN.raman.efficiency_uncertainty)
     return World(
         {
             "classical": {
@@ -40,16 +40,20 @@ def draw(rng):
             },
             "channel": {"ambient_hz": float(rng.uniform(0, 400))},
             "receiver": {
-                "receiver_loss_db": float(rng.normal(1.6, PLAN.raman.loss_sigma_db)),
-                "filter_bandwidth_ghz": float(rng.normal(20.0, PLAN.raman.bandwidth_sigma_ghz)),
+                "receiver_loss_db": float(rng.normal(1.6, PLAN.raman.loss_uncertainty_db)),
+                "filter_bandwidth_ghz": float(rng.normal(20.0, PLAN.raman.bandwidth_uncertainty_ghz)),
             },
             "detectors": {
                 "efficiency": np.clip(mean + spread, 0, 1).tolist(),
                 "dark_count_rate_hz": rng.uniform(40, 200, 4).tolist(),
-                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns)),
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns)),
             },
         },
-        {"classical-laser": {"power_error_db": float(np.clip(rng.normal(0, PLAN.power_accuracy_db), -1, 1))}},
+        {
+            "classical-laser": {
+                "power_error_db": float(np.clip(rng.normal(0, PLAN.power_uncertainty_db), -1, 1))
+            }
+        },
     )
 
 

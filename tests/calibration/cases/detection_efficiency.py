@@ -33,7 +33,7 @@ def draw(rng):
     def attenuator():
         # So short a ripple gives each set point an error of its own.
         return {
-            "ripple_db": PLAN.attenuator_accuracy_db * 2**0.5,
+            "ripple_db": PLAN.attenuator_uncertainty_db * 2**0.5,
             "ripple_period_db": rng.uniform(0.5, 0.8),
             "ripple_phase_rad": rng.uniform(0, 6.28),
             "repeatability_db": PLAN.repeatability_db,
@@ -45,7 +45,7 @@ def draw(rng):
             "channel": {key: losses[key] for _, key, *_ in LOSSES[:3]},
             "receiver": {key: losses[key] for _, key, *_ in LOSSES[3:]}
             | {
-                "basis_split": 0.5 * rng.normal(1, PLAN.share_tolerance),
+                "basis_split": 0.5 * rng.normal(1, PLAN.share_uncertainty),
                 "leaks": rng.uniform(0.001, 0.02, 4).round(4).tolist(),
             },
             "detectors": {
@@ -61,7 +61,7 @@ def draw(rng):
             "second-voa": attenuator(),
             "laser": {"power_error_db": rng.uniform(-0.5, 0.5), "frequency_error_ghz": rng.normal(0, 2.5)},
             "switch": {
-                "meter_scale_error_db": rng.normal(0, PLAN.meter_accuracy_db),
+                "meter_scale_error_db": rng.normal(0, PLAN.meter_uncertainty_db),
                 "meter_noise_db": 0.01,
                 "meter_seed": int(rng.integers(2**31)),
             },

@@ -28,7 +28,7 @@ def draw(rng):
                 "slope_per_ua": [2.0] * 4,
                 "dark_count_rate_hz": rng.uniform(40, 100, 4).tolist(),
                 "width_ua": rng.uniform(0.8, 2.5, 4).tolist(),
-                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns)),
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns)),
                 "recovery_time_ns": 0.0,
             },
         }

@@ -24,14 +24,14 @@ def draw(rng):
             "receiver": {"filter_bandwidth_ghz": 20_000.0},
             "detectors": {
                 "efficiency_per_thz": float(rng.uniform(-0.05, 0.05)),
-                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns)),
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns)),
                 "recovery_time_ns": 0.0,
             },
         },
         {
             "laser": {
                 "power_error_db_per_thz": float(
-                    rng.normal(0, PLAN.flatness_sigma_per_thz) * 10 / math.log(10)
+                    rng.normal(0, PLAN.flatness_uncertainty_per_thz) * 10 / math.log(10)
                 ),
                 "frequency_error_ghz": float(rng.normal(0, 1.5)),
             }

@@ -28,10 +28,10 @@ def draw(rng):
             },
             "detectors": {
                 "dark_count_rate_hz": rng.uniform(40, 200, 4).tolist(),
-                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns)),
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns)),
             },
         },
-        {"quantum-laser": {"frequency_error_ghz": float(rng.normal(0, PLAN.frequency_accuracy_ghz))}},
+        {"quantum-laser": {"frequency_error_ghz": float(rng.normal(0, PLAN.frequency_uncertainty_ghz))}},
     )
 
 

@@ -33,7 +33,7 @@ def draw(rng):
         {
             "voa": {
                 # So short a ripple gives each set point an error of its own.
-                "ripple_db": PLAN.attenuator_accuracy_db * 2**0.5,
+                "ripple_db": PLAN.attenuator_uncertainty_db * 2**0.5,
                 "ripple_period_db": rng.uniform(0.5, 0.8),
                 "ripple_phase_rad": rng.uniform(0, 6.28),
                 "repeatability_db": PLAN.repeatability_db,

@@ -15,7 +15,7 @@ LOWEST_DB = 1.2
 def draw(rng):
     def attenuator():
         return {
-            "ripple_db": PLAN.attenuator_accuracy_db * 2**0.5,
+            "ripple_db": PLAN.attenuator_uncertainty_db * 2**0.5,
             "ripple_period_db": rng.uniform(0.5, 0.8),
             "ripple_phase_rad": rng.uniform(0, 6.28),
             "repeatability_db": PLAN.repeatability_db,
@@ -28,9 +28,9 @@ def draw(rng):
         {
             "voa": attenuator(),
             "second-voa": attenuator(),
-            "laser": {"power_error_db": rng.normal(0, PLAN.start_accuracy_db)},
+            "laser": {"power_error_db": rng.normal(0, PLAN.start_uncertainty_db)},
             "switch": {
-                "meter_scale_error_db": rng.normal(0, PLAN.end_accuracy_db),
+                "meter_scale_error_db": rng.normal(0, PLAN.end_uncertainty_db),
                 "meter_noise_db": 0.01,
                 "meter_seed": int(rng.integers(2**31)),
             },

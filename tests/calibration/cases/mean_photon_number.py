@@ -28,7 +28,7 @@ def draw(rng):
         {"channel": {"switch_loss_db": switch, "connectors_before_db": pad}},
         {
             "voa": {
-                "ripple_db": PLAN.attenuator_accuracy_db * 2**0.5,
+                "ripple_db": PLAN.attenuator_uncertainty_db * 2**0.5,
                 "ripple_period_db": rng.uniform(0.5, 0.8),
                 "ripple_phase_rad": rng.uniform(0, 6.28),
                 "repeatability_db": PLAN.repeatability_db,
@@ -36,7 +36,7 @@ def draw(rng):
             },
             "laser": {"power_error_db": rng.uniform(-0.5, 0.5), "frequency_error_ghz": rng.normal(0, 2.5)},
             "switch": {
-                "meter_scale_error_db": rng.normal(0, PLAN.meter_accuracy_db),
+                "meter_scale_error_db": rng.normal(0, PLAN.meter_uncertainty_db),
                 "meter_noise_db": 0.01,
                 "meter_seed": int(rng.integers(2**31)),
             },

@@ -8,7 +8,7 @@ PLAN = ModulatorPlan(
     repetitions=2,
     row_s=0.4,
     rate_hz=6e4,
-    dead_time_sigma_ns=3.0,
+    dead_time_uncertainty_ns=3.0,
     dark_s=2.0,
     bias_ua=BIAS_UA,
 )
@@ -22,7 +22,9 @@ def draw(rng):
                 "decoy": modulator(rng, 1),
                 "polarization": phase_modulator(rng, 2),
             },
-            "detectors": {"dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns))},
+            "detectors": {
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns))
+            },
         }
     )
 

@@ -5,13 +5,14 @@ from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 
 PLAN = ModulatorBiasPlan(
-    start_v=-1.2, held_v={1: 0.0, 2: 0.3}, vpi_sigma_v=0.02, steps=6, row_s=0.15, interval_s=2.0, dead_band_v=0.002,
+    start_v=-1.2, held_v={1: 0.0, 2: 0.3}, vpi_uncertainty_v=0.02,
+    steps=6, row_s=0.15, interval_s=2.0, dead_band_v=0.002,
     rate_hz=4e4, dark_s=2.0, bias_ua=BIAS_UA,
 )  # fmt: skip
 
 
 def draw(rng):
-    vpi_v = 2 * rng.normal(PLAN.vpi_v, PLAN.vpi_sigma_v)
+    vpi_v = 2 * rng.normal(PLAN.vpi_v, PLAN.vpi_uncertainty_v)
     return World(
         {
             "transmitter": {
@@ -24,7 +25,9 @@ def draw(rng):
                     "v0_drift_v_per_hour": float(rng.uniform(-5, 5)),
                 }
             },
-            "detectors": {"dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns))},
+            "detectors": {
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns))
+            },
         }
     )
 

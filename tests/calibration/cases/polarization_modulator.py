@@ -6,7 +6,12 @@ from tests.calibration.source_bench import BIAS_UA, DEVICES, phase_modulator, pr
 from tests.calibration.uneven_receiver import efficiencies, receiver, shares
 
 PLAN = PolarizationModulatorPlan(
-    held_v={1: -0.1, 4: 0.2}, repetitions=2, row_s=0.4, rate_hz=6e4, dead_time_sigma_ns=3.0, bias_ua=BIAS_UA
+    held_v={1: -0.1, 4: 0.2},
+    repetitions=2,
+    row_s=0.4,
+    rate_hz=6e4,
+    dead_time_uncertainty_ns=3.0,
+    bias_ua=BIAS_UA,
 )
 
 
@@ -18,7 +23,7 @@ def draw(rng):
             "channel": {"polarization_correlation_time_s": 1e9},
             "receiver": receiver(rng),
             "detectors": {
-                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_sigma_ns)),
+                "dead_time_ns": float(rng.normal(PLAN.dead_time_ns, PLAN.dead_time_uncertainty_ns)),
                 "efficiency": efficiencies(rng),
             },
         }

@@ -17,7 +17,7 @@ def draw(rng):
             "channel": {"polarization_correlation_time_s": 1e9},
             "receiver": receiver(rng),
             "detectors": {"efficiency": efficiencies(rng)},
-            "transmitter": known_modulators(rng, PLAN.vpi_sigma),
+            "transmitter": known_modulators(rng, PLAN.vpi_uncertainty),
         },
         {"polarization": {"play_deg": PLAN.play_deg, "play_seed": int(rng.integers(2**31))}},
     )

@@ -19,8 +19,10 @@ def draw(rng):
         {
             "switch": {
                 "meter_scale_error_db": float(rng.normal(0, 0.3)),
-                "meter_scale_spread_db": PLAN.scale_sigma_db,
-                "meter_nonlinearity_db_per_10db": float(rng.normal(0, PLAN.nonlinearity_sigma_db_per_10db)),
+                "meter_scale_spread_db": PLAN.scale_uncertainty_db,
+                "meter_nonlinearity_db_per_10db": float(
+                    rng.normal(0, PLAN.nonlinearity_uncertainty_db_per_10db)
+                ),
                 "meter_noise_db": float(rng.uniform(0.01, 0.04)),
                 "meter_seed": int(rng.integers(1 << 30)),
             }

@@ -12,14 +12,14 @@ PLAN = TimingProfilePlan(
     recording_s=1.0,
     span_ps=7000.0,
     light_rms_ps=350.0,
-    light_rms_sigma_ps=7.0,
+    light_rms_uncertainty_ps=7.0,
     bias_ua=BIAS_UA,
 )
 TAGGER_PS = 100
 
 
 def draw(rng):
-    width_ps = rng.normal(PLAN.light_rms_ps, PLAN.light_rms_sigma_ps)
+    width_ps = rng.normal(PLAN.light_rms_ps, PLAN.light_rms_uncertainty_ps)
     bandwidth_hz = pulse_shape.bandwidth_for(PLAN, float(width_ps))
     return World(
         {

@@ -53,7 +53,7 @@ class PolatisOptions(Options):
 class Polatis(Instrument):
     """The switch: a pattern of ingress to egress, port states, an error queue."""
 
-    wires = {"main": Wire.TCP}  # noqa: RUF012
+    wires = {"main": Wire.TCP}
     port_type = SwitchPort
     options_model = PolatisOptions
     options: PolatisOptions

@@ -52,7 +52,7 @@ class Id900Options(Options):
 class Id900(Instrument):
     """Blocks with settings, counters per input, the recorder, and the service beside it."""
 
-    wires = {  # noqa: RUF012
+    wires = {
         "main": Wire.ZMQ_REP,
         "dlt": Wire.ZMQ_REP,
         **{f"stream{n}": Wire.ZMQ_PAIR for n in range(1, INPUTS + 1)},

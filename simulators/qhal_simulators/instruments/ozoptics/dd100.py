@@ -75,7 +75,7 @@ class Dd100Options(Options):
 class Dd100(Instrument):
     """The attenuator: a set point in hundredths of a decibel, and a motor that takes its time."""
 
-    wires = {"main": Wire.PTY}  # noqa: RUF012
+    wires = {"main": Wire.PTY}
     port_type = AttenuatorPort
     options_model = Dd100Options
     options: Dd100Options

@@ -70,7 +70,7 @@ class Ppcl550Options(Options):
 class Ppcl550(Instrument):
     """The module's registers and the laser behind them."""
 
-    wires = {"main": Wire.PTY}  # noqa: RUF012
+    wires = {"main": Wire.PTY}
     port_type = LaserPort
     options_model = Ppcl550Options
     options: Ppcl550Options

@@ -39,7 +39,7 @@ class WebSqOptions(Options):
 class WebSq(Instrument):
     """Labels with values, and a line of counts per measurement period."""
 
-    wires = {"main": Wire.TCP, "counts": Wire.TCP}  # noqa: RUF012
+    wires = {"main": Wire.TCP, "counts": Wire.TCP}
     port_type = DetectorPort
     options_model = WebSqOptions
     options: WebSqOptions

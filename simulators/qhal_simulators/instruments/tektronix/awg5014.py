@@ -36,7 +36,7 @@ class Awg5014Options(Options):
 class Awg5014(Instrument):
     """The generator's state: settings, waveforms, what is assigned, whether it runs."""
 
-    wires = {"main": Wire.TCP}  # noqa: RUF012
+    wires = {"main": Wire.TCP}
     port_type = WaveformPort
     options_model = Awg5014Options
     options: Awg5014Options

@@ -46,7 +46,7 @@ class Mpc320Options(Options):
 class Mpc320(Instrument):
     """The controller: positions in counts, an enable mask, one velocity for all paddles."""
 
-    wires = {"main": Wire.PTY}  # noqa: RUF012
+    wires = {"main": Wire.PTY}
     port_type = PaddlePort
     options_model = Mpc320Options
     options: Mpc320Options
