@@ -47,20 +47,22 @@ dark = calibrate("dark-counts", {"first_ua": 22.0, "step_ua": 0.2, "period_s": 1
 for channel in range(1, 5):
     print(channel, with_uncertainty(dark.quantity("bias_point", channel=channel)))
 bias_ua = [round(dark.quantity("bias_point", channel=channel).value, 1) for channel in range(1, 5)]
+node.detector("detectors").set_bias_ua(bias_ua)  # set, not yet on; what follows holds at this bias
 
 # %% [markdown]
 # ## Dead time and recovery
 # Steady light, and the time from one tag to the next: nothing within the dead time, then the efficiency comes back.
 
 # %%
-dead = calibrate("dead-time", {"bias_ua": bias_ua, "repetitions": 3, "period_s": 0.2})
+dead = calibrate("dead-time", {"repetitions": 3, "period_s": 0.2})
 for channel in range(1, 5):
     print(channel, with_uncertainty(dead.quantity("dead_time", channel=channel)))
 
 # %% [markdown]
 # ## Attenuator curves, then the efficiency
 # The efficiency is a count rate over a photon rate, and that is a power divided by eight decades of attenuation. So
-# both attenuators are calibrated first, each with the help of the other, and their records are handed on.
+# both attenuators are calibrated first, each with the help of the other, and their records are handed on with that of
+# the dead time.
 
 # %%
 curves = [
@@ -75,10 +77,10 @@ curves = [
 efficiency = calibrate_node(
     node,
     load_calibration("detection-efficiency"),
-    {"bias_ua": bias_ua, "levels": 2, "settings": 4, "repetitions": 1, "dark_repetitions": 2},
+    {"levels": 2, "settings": 4, "repetitions": 1, "dark_repetitions": 2},
     folder=FOLDER,
     operator="example",
-    records=curves,
+    records=[*curves, dead],
 )
 save_picture(efficiency, FOLDER / "detection-efficiency.png")
 for channel in range(1, 5):

@@ -12,8 +12,10 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
+from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import channels_of, data_and_residuals
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.intervals import (
@@ -98,8 +100,7 @@ def evaluate(data: Data, plan: AfterpulsePlan) -> Evaluation:
             Quantity.of("afterpulse_probability", "1", probability, channel=channel),
             Quantity.of("afterpulse_lifetime", "ns", lifetime, channel=channel),
         ]
-    inputs = tuple(f"input_{n}" for n in range(1, table["counts"].shape[1] + 1))
-    return Evaluation(quantities, fits, settings={"detectors": ("bias_ua", "trigger_mv"), "tagger": inputs})
+    return Evaluation(quantities, fits, settings={"detectors": SETTINGS})
 
 
 def _fit(intervals: Intervals, sigma_ns: float, recovery_ns: float) -> Fitted:
@@ -171,4 +172,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=(known_detectors.recovery,),
+    uses=(known_detectors.DEAD_TIME,),
 )

@@ -65,12 +65,16 @@ def measure_bright(
     meter: PowerMeter,
     detectors: Detector | None,
     switch: OpticalSwitch | None,
+    ingress: int | None = None,
 ) -> None:
-    """Read the power once, with detectors off and the switch disconnected; leave the attenuators closed."""
+    """Read the power once, with detectors off and the switch (its ``ingress``, or all of it) disconnected.
+
+    The attenuators are closed after it.
+    """
     for place in run.points(ATTENUATORS, [{"place": n} for n in range(len(attenuators))]):
         run.keep(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
     for point in run.points(POWER, [{"when": when}]):
-        shield(detectors, switch)
+        shield(detectors, switch, ingress)
         bring_up(source, plan.power_dbm, attenuators)
         for level in run.points(LEVEL, [{"channel": plan.meter_channel}]):
             floor_dbm = meter.meter_capabilities.min_power_dbm + _CLEARLY_DB

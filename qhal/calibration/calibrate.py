@@ -40,10 +40,10 @@ class Calibration(Generic[PlanType]):
 
     ``measure(run, plan, *, ROLE: KIND, ...)`` drives devices and keeps rows; ``evaluate(data, plan)`` makes quantities
     of them; ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
-    calibrations whose records can be used, by the evaluation or by ``from_node(site, values, records)``: what the node
-    file's path and records tell of the plan beside the values that are given. ``latches``: that a detector latches
-    belongs to it; elsewhere a row during which one latched is not kept. ``keeps``: roles whose settings are the
-    result, and stay as ``measure`` left them when it ended well.
+    calibrations whose records can be used, by the evaluation or by ``from_node``, functions of ``(site, values,
+    records)``: what the node file's path and records tell of the plan beside the values that are given. ``latches``:
+    that a detector latches belongs to it; elsewhere a row during which one latched is not kept. ``keeps``: roles whose
+    settings are the result, and stay as ``measure`` left them when it ended well.
     """
 
     name: str
@@ -56,14 +56,17 @@ class Calibration(Generic[PlanType]):
     uses: tuple[str, ...] = ()
     latches: bool = False
     keeps: tuple[str, ...] = ()
-    from_node: "Callable[[Site, Mapping[str, Any], Sequence[Record]], dict[str, Any]] | None" = None
+    from_node: "tuple[Callable[[Site, Mapping[str, Any], Sequence[Record]], dict[str, Any]], ...]" = ()
 
     def plan_at(self, site: "Site", values: Mapping[str, Any], records: Sequence[Record] = ()) -> PlanType:
         """Return the plan of these values and, for what they do not say, of the node file and the records.
 
         Raises ConfigurationError naming what is wrong or missing, and what there is; InvalidRecord.
         """
-        told = {} if self.from_node is None else self.from_node(site, values, records)
+        self.check_values(values)
+        told: dict[str, Any] = {}
+        for tell in self.from_node:
+            told |= tell(site, values, records)
         try:
             return self.plan(**{**told, **values})
         except ValidationError as error:

@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import bias
+from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import close, present
@@ -204,7 +205,7 @@ def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
     quantities.append(Quantity.of("total_classical_noise", "1/(s mW)", total))
     if plan.raman is not None:
         quantities.append(Quantity.of("raman_coefficient", "1/(km nm)", _raman(total, plan.raman)))
-    settings = {"detectors": ("bias_ua", "trigger_mv"), "classical": ("frequency_thz",)}
+    settings = {"detectors": SETTINGS, "classical": ("frequency_thz",)}
     remarks = ["1 mW is at the input of the multiplexer"]
     return Evaluation(quantities, fits, remarks, settings)
 
@@ -276,5 +277,9 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=lambda site, values, _: losses_to(site, values, "classical", "launch"),
+    from_node=(
+        lambda site, values, _: losses_to(site, values, "classical", "launch"),
+        known_detectors.dead_time,
+    ),
+    uses=(known_detectors.DEAD_TIME,),
 )

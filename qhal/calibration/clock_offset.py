@@ -14,10 +14,11 @@ from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import points, tidy
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.tags import record_tags
+from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -83,7 +84,8 @@ def evaluate(data: Data, plan: ClockOffsetPlan) -> Evaluation:
         f"skews are against the mean of the detectors, modulo {plan.period_ps:g} ps",
         f"the clocks walk by {clock.walk_ps:.2uS} ps in 1 s (Allan deviation of white frequency noise)",
     ]
-    return Evaluation(quantities, [clock.fit, fit], remarks, {"detectors": ("bias_ua", "trigger_mv")})
+    settings = {"detectors": SETTINGS, "tagger": input_settings(len(skews))}
+    return Evaluation(quantities, [clock.fit, fit], remarks, settings)
 
 
 def _phases(table: Table, plan: ClockOffsetPlan) -> list[Phases]:
@@ -189,6 +191,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=known.transmitter,
+    from_node=(known.transmitter,),
     uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -156,6 +156,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=known.transmitter,
+    from_node=(known.transmitter,),
     uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -20,7 +20,7 @@ from qhal.calibration.run import Run
 from qhal.devices.detector import Detector
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
-from qhal.records.uncertain import uniform
+from qhal.records.uncertain import statistical, uniform
 
 FORMULA = "rate = background + exp(slope (I - I0)) / s"
 _SETTLE_S = 0.1
@@ -79,6 +79,9 @@ def evaluate(data: Data, plan: DarkCountPlan) -> Evaluation:
         good = ~table["latched"][:, column]
         fitted, middle_ua = _fit(table, column, _linear(table, column, plan.largest_rate_hz))
         background, height, slope = fitted.values
+        # Without a single count of it, the background is still not known better than to one count.
+        one_hz = 1 / float(table["period_s"][_linear(table, column, plan.largest_rate_hz)].sum())
+        background = background + statistical("one count more", 0.0, one_hz)
         fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
         limit = None
         if not good.all() and good.any():
@@ -125,14 +128,15 @@ def _fit(table: Table, column: int, good: NDArray[np.bool_]) -> tuple[Fitted, fl
     middle_ua = float(np.average(bias, weights=counts + 1.0))
 
     def model(p: Array) -> Array:
-        expected: Array = period * (np.abs(p[0]) + np.exp(np.clip(p[1] + p[2] * (bias - middle_ua), -50, 50)))
+        expected: Array = period * (p[0] + np.exp(np.clip(p[1] + p[2] * (bias - middle_ua), -50, 50)))
         return expected
 
     rates = (counts + 0.5) / period
     low = float(np.median(np.sort(rates)[: max(3, len(rates) // 3)]))
     steep = np.polyfit(bias[-4:], np.log(rates[-4:]), 1)
     start = (low, float(np.polyval(steep, middle_ua)), max(float(steep[0]), 0.1))
-    return fit_counts("counts", FORMULA, model, counts, start), middle_ua
+    bounds = ([0.0, -np.inf, -np.inf], [np.inf] * 3)
+    return fit_counts("counts", FORMULA, model, counts, start, bounds), middle_ua
 
 
 def draw(figure: Any, record: Record) -> None:

@@ -14,6 +14,7 @@ from uncertainties import UFloat
 
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import channels_of, data_and_residuals
 from qhal.calibration.hazard_fit import FORMULA, HazardFit
 from qhal.calibration.intervals import (
@@ -33,7 +34,7 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.records.record import Quantity, Record, Table
+from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic, values_of
 
 
@@ -109,13 +110,7 @@ def evaluate(data: Data, plan: DeadTimePlan) -> Evaluation:
             remarks.append(
                 f"channel {channel}: about {after.nominal_value:.2%} of the clicks have an afterpulse"
             )
-    return Evaluation(
-        quantities, fits, remarks, {"detectors": ("bias_ua", "trigger_mv"), "tagger": _inputs(table)}
-    )
-
-
-def _inputs(table: Table) -> tuple[str, ...]:
-    return tuple(f"input_{n}" for n in range(1, table["counts"].shape[1] + 1))
+    return Evaluation(quantities, fits, remarks, {"detectors": SETTINGS})
 
 
 def draw(figure: Any, record: Record) -> None:

@@ -11,15 +11,17 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat, umath
 
+from qhal.calibration import known_detectors
 from qhal.calibration.agreement import agree
 from qhal.calibration.bright_power import BrightLight, BrightPlan, measure_bright
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
 from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.plan import Positive
+from qhal.calibration.power import connect, disconnect
 from qhal.calibration.run import Run
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
 from qhal.devices.attenuator import Attenuator
@@ -85,11 +87,11 @@ def measure(
     """Read the power, count in the dark and at all levels, and read the power once more."""
     attenuators = present(attenuator, second_attenuator)
     home_unknown(source, attenuators)
-    measure_bright(run, plan, "before", source, attenuators, meter, detectors, switch)
+    measure_bright(run, plan, "before", source, attenuators, meter, detectors, switch, plan.ingress)
     _count_dark(run, plan, source, attenuators, switch, detectors)
     _count_light(run, plan, source, attenuators, switch, polarization, detectors)
     close(attenuators)
-    measure_bright(run, plan, "after", source, attenuators, meter, detectors, switch)
+    measure_bright(run, plan, "after", source, attenuators, meter, detectors, switch, plan.ingress)
 
 
 def _count_dark(
@@ -103,7 +105,7 @@ def _count_dark(
     """Count without light: the switch keeps it away, or, without one, the source is off."""
     close(attenuators)
     if switch is not None:
-        switch.set_pattern({})
+        disconnect(switch, plan.ingress, plan.egress)
     elif run.count(DARK) < plan.dark_repetitions:
         source.disable()
     bias(detectors, plan.bias_ua)
@@ -124,7 +126,7 @@ def _count_light(
     """Count at all levels and settings; attenuators stand still in a visit of a level."""
     bring_up(source, plan.power_dbm, attenuators)
     if switch is not None:
-        switch.set_pattern({plan.ingress: plan.egress})
+        connect(switch, plan.ingress, plan.egress)
     clock = detectors.device.clock
 
     def brightest() -> tuple[float, float]:
@@ -192,7 +194,7 @@ def evaluate(data: Data, plan: EfficiencyPlan) -> Evaluation:
     return Evaluation(
         quantities,
         [found.fit, levels_fit, bright.fit],
-        settings={"detectors": ("bias_ua", "trigger_mv")},
+        settings={"detectors": SETTINGS},
         traceability=plan.traceability,
     )
 
@@ -238,6 +240,10 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    uses=("attenuator-curve",),
-    from_node=lambda site, *_: losses(parts_from(site, "meter")),
+    uses=("attenuator-curve", known_detectors.DEAD_TIME, known_detectors.AFTERPULSE),
+    from_node=(
+        lambda site, *_: losses(parts_from(site, "meter")),
+        known_detectors.dead_time,
+        known_detectors.afterpulses,
+    ),
 )

@@ -17,12 +17,13 @@ from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, line, tidy
 from qhal.calibration.played_light import darken
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.tags import record_tags
+from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -247,7 +248,8 @@ def evaluate(data: Data, plan: DetectionWindowPlan) -> Evaluation:
             " height; more would still be better"
         )
     fits = [fit.model_copy(update={"scaled": fit.poor}) for fit in measured.fits]
-    return Evaluation(quantities, fits, remarks, {"detectors": ("bias_ua", "trigger_mv")})
+    settings = {"detectors": SETTINGS, "tagger": input_settings(data["signal"]["counts"].shape[1])}
+    return Evaluation(quantities, fits, remarks, settings)
 
 
 def _best(measured: _Measured) -> tuple[Any, Any, bool]:
@@ -338,6 +340,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=known.transmitter,
+    from_node=(known.transmitter,),
     uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -8,6 +8,8 @@ from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.errors import DeviceError, OutOfRange
 
+SETTINGS = ("bias_ua", "trigger_mv")
+"""On them rests what is found out about detectors."""
 _SETTLE_S = 0.1
 _STEP_DB = 10.0
 _CLEARLY = 10.0

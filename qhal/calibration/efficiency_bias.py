@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from scipy import special
 from uncertainties import umath
 
+from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import approach_rate, bias
@@ -167,9 +168,11 @@ def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
             value + (other.nominal_value - value.nominal_value) * common
             for value, other in zip(fitted.values[:2], longer.values[:2], strict=True)
         )
-        saturation: Any = knee + width * beyond
-        ratio = 1 / (1 + umath.exp(-(operating_ua - knee) / width))
-        ratio = ratio + uniform("departure from the model", 0.0, plan.departure)
+        departure = uniform("departure from the model", 0.0, plan.departure)
+        # Where the curve is higher than the model by this, the share is reached earlier.
+        early_ua = departure * width.nominal_value / (plan.saturated * (1 - plan.saturated))
+        saturation: Any = knee + width * beyond - early_ua
+        ratio = 1 / (1 + umath.exp(-(operating_ua - knee) / width)) + departure
         quantities += [
             Quantity.of("saturation_bias", "uA", saturation, channel=channel, share=plan.saturated),
             Quantity.of("plateau_ratio", "1", ratio, channel=channel, bias_ua=operating_ua),
@@ -262,4 +265,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=(known_detectors.dead_time,),
+    uses=(known_detectors.DEAD_TIME,),
 )

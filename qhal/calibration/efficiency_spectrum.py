@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import bias
+from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
@@ -159,7 +160,7 @@ def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
                 f"{who}: the efficiency is no straight line over the frequency: use the relative ones"
             )
     remarks.append(f"relative to {reference_thz:g} THz")
-    return Evaluation(quantities, fits, remarks, {"detectors": ("bias_ua", "trigger_mv")})
+    return Evaluation(quantities, fits, remarks, {"detectors": SETTINGS})
 
 
 def _dead_times_ns(plan: EfficiencySpectrumPlan) -> tuple[float, float]:
@@ -279,4 +280,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=(known_detectors.dead_time,),
+    uses=(known_detectors.DEAD_TIME,),
 )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import UFloat
 
+from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import bias
@@ -119,6 +120,7 @@ def measure(
             at_s=detectors.device.clock.now_s(),
         )
     source.disable()
+    source.set_frequency_thz(working_thz)  # the record is about this one
     count_dark(run, detectors, 2, plan.dark_s)
 
 
@@ -266,4 +268,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=(known_detectors.dead_time,),
+    uses=(known_detectors.DEAD_TIME,),
 )

@@ -17,6 +17,7 @@ from uncertainties import umath
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import fit_clock
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, data_and_residuals, line, points
 from qhal.calibration.fit import Array, fit_values
 from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
@@ -26,7 +27,7 @@ from qhal.calibration.plan import Positive
 from qhal.calibration.profile import widened
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
-from qhal.calibration.tags import record_tags
+from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -157,8 +158,7 @@ def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
             "skews are against the mean of the channels, each within half a period of channel 1;"
             " cables and inputs are in them"
         )
-    inputs = tuple(f"input_{n}" for n in range(1, len(gates) + 1))
-    settings = {"detectors": ("bias_ua", "trigger_mv"), "tagger": inputs}
+    settings = {"detectors": SETTINGS, "tagger": input_settings(len(gates))}
     return Evaluation(quantities, fits, remarks, settings)
 
 

@@ -49,17 +49,23 @@ def intensities(records: Sequence[Record]) -> Values:
 
     Raises InvalidRecord for several records of it.
     """
-    found = [record for record in records if record.calibration == RATIO]
-    if len(found) > 1:
-        raise InvalidRecord(f"{' and '.join(record.id for record in found)} are both of {RATIO}: give one")
-    if not found:
+    record = only(RATIO, records)
+    if record is None:
         return {}
-    ratios = [found[0].quantity("intensity_ratio", intensity=n) for n in (1, 2)]
+    ratios = [record.quantity("intensity_ratio", intensity=n) for n in (1, 2)]
     return {
         "ratios": [1.0, *(ratio.value for ratio in ratios)],
         "ratio_uncertainties": [0.0, *(ratio.uncertainty for ratio in ratios)],
-        "probabilities": found[0].inputs["fractions"],
+        "probabilities": record.inputs["fractions"],
     }
+
+
+def only(calibration: str, records: Sequence[Record]) -> Record | None:
+    """Return the record of a calibration, if there is one. Raises InvalidRecord for several."""
+    found = [record for record in records if record.calibration == calibration]
+    if len(found) > 1:
+        raise InvalidRecord(f"{', '.join(record.id for record in found)} are all of {calibration}: give one")
+    return found[0] if found else None
 
 
 def _by_output(calibration: str, records: Sequence[Record]) -> dict[int, Record]:

@@ -13,14 +13,16 @@ from pydantic import Field
 from scipy.optimize import brentq
 from uncertainties import UFloat
 
+from qhal.calibration import known_detectors
 from qhal.calibration.attenuation import known_as
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points
-from qhal.calibration.light import bring_up, close, home_unknown, move, present
+from qhal.calibration.light import bring_up, close, move, present
 from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.plan import Positive
+from qhal.calibration.power import connect
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, even_out
 from qhal.devices.attenuator import Attenuator
@@ -88,9 +90,7 @@ def measure(
         reading = detectors.read_counts(_COUNT_S)
         return float(sum(reading.counts)) / len(reading.counts), reading.period_s
 
-    if run.count(DARK) == 0:
-        home_unknown(source, attenuators)
-        source.disable()
+    source.disable()
     close(attenuators)
     bias(detectors, plan.bias_ua)
     for point in run.points(DARK, [{"repetition": 1}]):
@@ -98,7 +98,7 @@ def measure(
         run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
     bring_up(source, None, attenuators)
     if switch is not None:
-        switch.set_pattern({plan.ingress: plan.egress})
+        connect(switch, plan.ingress, plan.egress)
     # Bright enough for a quick look, weak enough that dead times hardly matter.
     looked_hz = plan.brightest_hz * 10 ** (-plan.span_db / 20)
     for point in run.points(SEARCH, [{"rate_hz": looked_hz}]):
@@ -161,7 +161,7 @@ def evaluate(data: Data, plan: LinearityPlan) -> Evaluation:
             Quantity.of("effective_dead_time", "ns", effective, channel=n),
             Quantity.of("count_rate", "1/s", compressed, channel=n, compression_db=plan.compression_db),
         ]
-    return Evaluation(quantities, [fitted.fit], settings={"detectors": ("bias_ua", "trigger_mv")})
+    return Evaluation(quantities, [fitted.fit], settings={"detectors": SETTINGS})
 
 
 def _fit(data: Data, plan: LinearityPlan) -> LinearityFit:
@@ -251,5 +251,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    uses=("attenuator-curve",),
+    uses=("attenuator-curve", known_detectors.DEAD_TIME),
+    from_node=(known_detectors.recovery,),
 )

@@ -21,7 +21,7 @@ from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.light import bring_up, close, move, present, split_evenly
 from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.plan import Plan
-from qhal.calibration.power import noise_db, read_powers_dbm, shield
+from qhal.calibration.power import connect, noise_db, read_powers_dbm, shield
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -83,10 +83,10 @@ def measure(
 ) -> None:
     """Read both monitors at all levels."""
     attenuators = present(attenuator, second_attenuator)
-    shield(detectors, switch)
+    shield(detectors, switch, plan.ingress)
     bring_up(source, plan.power_dbm, attenuators)
     if switch is not None and plan.ingress is not None and plan.egress is not None:
-        switch.set_pattern({plan.ingress: plan.egress})
+        connect(switch, plan.ingress, plan.egress)
     for place in run.points(ATTENUATORS, [{"place": n} for n in range(len(attenuators))]):
         run.keep(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
     lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
@@ -207,5 +207,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve",),
-    from_node=_from_node,
+    from_node=(_from_node,),
 )

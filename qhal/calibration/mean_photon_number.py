@@ -144,5 +144,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     uses=("attenuator-curve", known.RATIO),
-    from_node=_from_node,
+    from_node=(_from_node,),
 )

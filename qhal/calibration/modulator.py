@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from qhal.calibration import known, staircase
+from qhal.calibration import known, known_detectors, staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points, spread
@@ -208,6 +208,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=partial(known.held, channel=4),
-    uses=(known.MODULATOR,),
+    from_node=(partial(known.held, channel=4), known_detectors.dead_time),
+    uses=(known.MODULATOR, known_detectors.DEAD_TIME),
 )

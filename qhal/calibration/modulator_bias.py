@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration import known, staircase
+from qhal.calibration import known, known_detectors, staircase
 from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points, spread
@@ -30,7 +30,6 @@ from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import DeviceError
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic, to_db
 
@@ -91,10 +90,7 @@ def measure(
     """Follow the extinction step by step. The attenuator is closed while the generator is loaded."""
     inputs = range(1, detectors.capabilities.channels + 1)
     clock = tagger.device.clock
-    if run.rows("hold") and run.rows("hold")[-1]["at_s"] > clock.now_s():
-        raise DeviceError(
-            f"{tagger.device.name}: the clock has begun anew since the run was interrupted; begin anew"
-        )
+    run.refuse_new_clock("hold", clock.now_s())
     darken(plan, inputs, source, attenuator, detectors, tagger)
     count_dark(run, plan, inputs, tagger)
     centre_v = _following_v(run, plan)
@@ -257,6 +253,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=_from_node,
-    uses=(known.MODULATOR,),
+    from_node=(_from_node, known_detectors.dead_time),
+    uses=(known.MODULATOR, known_detectors.DEAD_TIME),
 )

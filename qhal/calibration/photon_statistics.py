@@ -202,6 +202,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=_from_node,
+    from_node=(_from_node,),
     uses=(known.MODULATOR,),
 )

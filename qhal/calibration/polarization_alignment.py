@@ -101,6 +101,7 @@ def measure(
 ) -> None:
     """Align, then count at the angles that were found. Raises AlignmentNotReachable."""
     check_paddles(plan.retardances_pi, polarization)
+    run.refuse_new_clock("settings", tagger.device.clock.now_s())
     light_up(run, plan, source, generator, attenuator, detectors, tagger)
     visits = _Visits(run, plan, polarization, tagger)
     limits = polarization.capabilities
@@ -290,12 +291,9 @@ def draw(figure: Any, record: Record) -> None:
     points(lower, np.repeat(place, 4), residuals.ravel(), None, 0)
 
 
-def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    found = known_states(site, values, records)
-    for record in records:
-        if record.calibration == _RECEIVER:
-            found["receiver"] = KnownReceiver.of(record)
-    return found
+def _receiver(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+    record = known.only(_RECEIVER, records)
+    return {} if record is None else {"receiver": KnownReceiver.of(record)}
 
 
 CALIBRATION = Calibration(
@@ -306,7 +304,7 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=_from_node,
+    from_node=(known_states, _receiver),
     uses=(known.MODULATOR, known.POLARIZATION, _RECEIVER),
     keeps=("polarization",),
 )

@@ -14,9 +14,10 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
+from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.four_states import check_paddles
@@ -130,10 +131,19 @@ def evaluate(data: Data, plan: PolarizationDependencePlan) -> Evaluation:
             remarks.append(f"channel {channel}: below {_ratio_db(bound):.2f} dB, not told from none")
             continue
         shift = float(np.linalg.norm([c.nominal_value for c in moved])) - length.nominal_value
-        depends = _ratio_db(length - excess + systematic("dead time", 0.0, abs(shift)))
+        length = length - excess + systematic("dead time", 0.0, abs(shift))
+        if length.nominal_value + 2 * length.std_dev >= 1:
+            least = length.nominal_value - 2 * length.std_dev
+            remarks.append(
+                f"channel {channel}: above {_ratio_db(least):.1f} dB, not told from complete"
+                if least < 1
+                else ""
+            )
+            continue
+        depends = _ratio_db(length)
         quantities.append(Quantity.of("polarization_dependence", "dB", depends, channel=channel))
     remarks.append("most over least counts of all polarizations of the light")
-    return Evaluation(quantities, [fitted.fit], remarks)
+    return Evaluation(quantities, [fitted.fit], remarks, {"detectors": SETTINGS})
 
 
 def _ratio_db(length: Any) -> Any:
@@ -281,4 +291,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
+    from_node=(known_detectors.dead_time,),
+    uses=(known_detectors.DEAD_TIME,),
 )

@@ -15,12 +15,28 @@ from qhal.errors import DeviceError
 _STEP_DB = 10.0
 
 
-def shield(detectors: Detector | None, switch: OpticalSwitch | None) -> None:
-    """Take the bias off and disconnect the switch, before attenuators open."""
+def shield(detectors: Detector | None, switch: OpticalSwitch | None, ingress: int | None = None) -> None:
+    """Take the bias off and disconnect the ingress (where it is not known, all of the switch): attenuators open."""
     if detectors is not None:
         detectors.disable()
-    if switch is not None:
+    if switch is not None and ingress is None:
         switch.set_pattern({})
+    elif switch is not None and ingress is not None:
+        switch.disconnect(ingress)
+
+
+def connect(switch: OpticalSwitch, ingress: int, egress: int) -> None:
+    """Connect an ingress to an egress, wherever either was connected before; all other paths stay as they are."""
+    switch.set_pattern({**_others(switch, ingress, egress), ingress: egress})
+
+
+def disconnect(switch: OpticalSwitch, ingress: int, egress: int) -> None:
+    """Disconnect an ingress and an egress; all other paths stay as they are."""
+    switch.set_pattern(_others(switch, ingress, egress))
+
+
+def _others(switch: OpticalSwitch, ingress: int, egress: int) -> dict[int, int]:
+    return {port: end for port, end in switch.pattern().items() if port != ingress and end != egress}
 
 
 def read_powers_dbm(meter: PowerMeter, channel: int, readings: int, settle_s: float) -> list[float]:

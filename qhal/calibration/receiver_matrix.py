@@ -16,6 +16,7 @@ from uncertainties import umath
 from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
 from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, known_states, light_up
 from qhal.calibration.receiver_fit import fit_receiver
@@ -103,7 +104,7 @@ def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
         "the states of the matrix lie in the plane of both analysers, equally far from theirs",
         "basis_split is the share of basis 0 in what is detected; efficiency_balance is over the mean of its basis",
     ]
-    return Evaluation(quantities, [found.fitted.fit], remarks)
+    return Evaluation(quantities, [found.fitted.fit], remarks, {"detectors": SETTINGS})
 
 
 def _matrix(weights: Any, offsets: Any, contrasts: Any, skewed: Any) -> list[Quantity]:
@@ -177,6 +178,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=known_states,
+    from_node=(known_states,),
     uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -1,7 +1,7 @@
 """What a calibration finds set, and how it is put back.
 
-Settings come back in any case. Light and bias come back only after a calibration that ended well; after one that did
-not, sources and detectors stay off and attenuators closed.
+Settings come back in any case, and paths of switches, if it is dark. Light and bias come back only after a calibration
+that ended well; after one that did not, sources and detectors stay off and attenuators closed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +23,7 @@ Action = Callable[[], object]
 
 @dataclass(slots=True)
 class Remembered:
-    """How one device was set: ``settings`` restore what harms nothing, ``hazards`` what brings light or bias back."""
+    """How one device was set: ``settings`` restore what harms nothing, ``hazards`` what light may come through."""
 
     kind: Kind
     settings: list[Action] = field(default_factory=list)
@@ -43,7 +43,7 @@ def remember_all(devices: Mapping[str, Kind]) -> list[Remembered]:
 def put_back(remembered: Sequence[Remembered], *, ended_well: bool) -> list[QhalError]:
     """Restore what was remembered; return what failed, and go on with the others.
 
-    Dark first, then settings, then (only if it ended well) attenuators, bias and light, in this order.
+    Dark first, then settings and, if all is dark, paths of switches; attenuators, bias and light only if it ended well.
     """
     failures: list[QhalError] = []
 
@@ -60,8 +60,8 @@ def put_back(remembered: Sequence[Remembered], *, ended_well: bool) -> list[Qhal
     for each in remembered:
         for action in each.settings:
             attempt(action)
-    if ended_well and not failures:
-        for kind_type in (Attenuator, OpticalSwitch, Detector, Source):
+    if not failures:
+        for kind_type in (Attenuator, OpticalSwitch, Detector, Source) if ended_well else (OpticalSwitch,):
             for each in remembered:
                 if isinstance(each.kind, kind_type):
                     for action in each.hazards:

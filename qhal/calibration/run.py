@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qhal.calibration.journal import Journal, Row
+from qhal.errors import DataError
 from qhal.records.record import Table
 
 UNITS = {
@@ -75,6 +76,13 @@ class Run:
     def rows(self, table: str) -> list[Row]:
         """Return the rows of a table, those of an earlier session first; arrays are lists."""
         return [row for name, row in self._journal.rows if name == table]
+
+    def refuse_new_clock(self, table: str, now_s: float) -> None:
+        """Raise DataError when rows of a table have times (``at_s``) later than now: the clock has begun anew."""
+        if any(row["at_s"] > now_s for row in self.rows(table)):
+            raise DataError(
+                f"{self._journal.path}: the clock has begun anew since the run was interrupted; begin anew"
+            )
 
     def tell(self, stage: str, done: int, total: int | None = None) -> None:
         """Tell how far a stage is whose points are not known before."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.light import bring_up
 from qhal.calibration.plan import Plan
+from qhal.calibration.power import connect
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -58,7 +59,7 @@ def shine(
 
     bring_up(source, None, attenuators)
     if switch is not None:
-        switch.set_pattern({plan.ingress: plan.egress})
+        connect(switch, plan.ingress, plan.egress)
     bias(detectors, plan.bias_ua)
     total_db = approach_rate(attenuators, count, rate_hz * inputs)
     if polarization is not None:

@@ -75,6 +75,7 @@ def measure(
 ) -> None:
     """Read the monitors without light, then with each path connected. Other paths of the switch stay as they are."""
     attenuators = present(attenuator, second_attenuator)
+    run.refuse_new_clock(VISITS, meter.device.clock.now_s())
     source.disable()
     close(attenuators)
     if detectors is not None:

@@ -17,6 +17,12 @@ def prepare_inputs(tagger: TimeTagger, threshold_v: float, channels: Sequence[in
         tagger.set_enabled(channel, on)
 
 
+def input_settings(channels: int) -> tuple[str, ...]:
+    """Return the names of a tagger's settings on which the times of its tags rest."""
+    names = ("threshold_v", "edge", "coupling", "delay_ps")
+    return tuple(f"input_{channel}_{name}" for channel in range(1, channels + 1) for name in names)
+
+
 def batches(tagger: TimeTagger, duration_s: float) -> Iterator[TagBatch]:
     """Yield batches that cover a time of the tagger. Raises DeviceError when tags are missing in one."""
     with tagger.stream() as tags:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points
 from qhal.calibration.light import present
 from qhal.calibration.plan import Positive
@@ -128,7 +129,9 @@ def evaluate(data: Data, plan: ThresholdPlan) -> Evaluation:
                 f"channel {channel}: no threshold keeps noise and lost pulses below what is wanted"
             )
         quantities.append(Quantity.of("threshold", "V", (least_v + most_v) / 2, channel=channel))
-    return Evaluation(quantities, fits, remarks)
+    inputs = range(1, table["counts"].shape[1] + 1)
+    settings = {"detectors": SETTINGS, "tagger": tuple(f"input_{n}_coupling" for n in inputs)}
+    return Evaluation(quantities, fits, remarks, settings)
 
 
 def _steps(table: Table, column: int, plan: ThresholdPlan) -> Steps:

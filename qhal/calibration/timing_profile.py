@@ -14,11 +14,12 @@ from uncertainties import umath
 from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
+from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
-from qhal.calibration.tags import record_tags
+from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -106,7 +107,8 @@ def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
                 f"channel {channel}: the jitter does not show beside the light's own width;"
                 f" its FWHM is below {most:.3g} ps (95 %)"
             )
-    return Evaluation(quantities, fits, remarks, {"detectors": ("bias_ua", "trigger_mv")})
+    settings = {"detectors": SETTINGS, "tagger": input_settings(table["counts"].shape[1])}
+    return Evaluation(quantities, fits, remarks, settings)
 
 
 def _agreement(table: Table, column: int, plan: TimingProfilePlan) -> Fit:
@@ -158,6 +160,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=known.transmitter,
+    from_node=(known.transmitter,),
     uses=(known.MODULATOR, known.POLARIZATION),
 )

@@ -65,6 +65,10 @@ class InputSettings(BaseModel):
     coupling: Coupling
     delay_ps: int
 
+    def named(self, channel: int) -> dict[str, object]:
+        """Return each setting by a name that says of which input it is."""
+        return {f"input_{channel}_{name}": value for name, value in self}
+
 
 class InputCounts(Status):
     """Pulses on each input in one period that began after the request."""
@@ -197,7 +201,7 @@ class TimeTagger(Kind):
         with self.device.changing(f"set_{name}", (channel, value)):
             self._write_input(channel, name, value)
             achieved = self._read_input(channel)
-            self.device.note_settings(**{f"input_{channel}": achieved})
+            self.device.note_settings(**achieved.named(channel))
             found = getattr(achieved, name)
             step = self.capabilities.threshold_step_v
             if found != value and not (name == "threshold_v" and abs(found - float(str(value))) <= step):

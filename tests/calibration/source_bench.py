@@ -37,7 +37,7 @@ def phase_modulator(rng, channel):
 
 def prepare(hidden):
     """Let the light through, and have something in the generator that can be put back."""
-    hidden.node.optical_switch("switch").set_pattern({1: 17})
+    hidden.node.optical_switch("switch").set_pattern({1: 17, 2: 25})
     hidden.node.attenuator("voa").home()
     hidden.node.source("laser").set_frequency_thz(194.4)
     hidden.node.pattern_generator("awg").play({4: np.linspace(0, 0.1, 960)}, 1.2e9)

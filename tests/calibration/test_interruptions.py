@@ -14,6 +14,7 @@ from qhal.calibration.calibrate import NotPutBack
 from qhal.calibration.journal import SUFFIX, Journal
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
+from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
@@ -55,6 +56,8 @@ def settings_of(devices, exact=True):
             found[role] = {key: status[key] for key in ("bias_ua", "trigger_mv")}
         elif isinstance(kind, TimeTagger):
             found[role] = status["inputs"]
+        elif isinstance(kind, OpticalSwitch):
+            found[role] = status["pattern"]
         elif isinstance(kind, PolarizationController):
             found[role] = status["angles_deg"] if exact else pytest.approx(status["angles_deg"], abs=0.5)
     return found

@@ -7,13 +7,13 @@ import pytest
 from qhal.calibration.calibrate import Site
 from qhal.calibration.registry import calibrations, load_calibration
 from qhal.errors import ConfigurationError, InvalidRecord
-from qhal.records.record import Quantity, Record, Validity
+from qhal.records.record import Instrument, Quantity, Record, Validity
 from qhal.records.uncertain import statistical
 
 SITE = Site("here")
 
 
-def record(calibration, inputs, *found):
+def record(calibration, inputs, *found, instruments=()):
     now = datetime(2026, 11, 1, tzinfo=UTC)
     return Record(
         id=f"{calibration}-{inputs.get('channel', 0)}",
@@ -24,7 +24,7 @@ def record(calibration, inputs, *found):
         finished=now,
         operator="test",
         software="qhal",
-        instruments=(),
+        instruments=instruments,
         inputs=inputs,
         quantities=tuple(
             Quantity.of(name, "1", statistical("noise", value, sigma), **at)
@@ -74,6 +74,50 @@ def test_other_modulators_are_held_open_and_the_own_one_at_its_ends():
     assert (pulses.open_v, pulses.closed_v) == (0.2, pytest.approx(-1.9))
 
 
+BIAS_UA = (25.0, 27.0)
+
+
+def of_detectors(calibration, **quantities):
+    biased = Instrument(
+        role="detectors", device="detectors", driver_model="", settings={"bias_ua": str(BIAS_UA)}
+    )
+    found = [
+        (name, value, 1.0, {"channel": channel})
+        for name, values in quantities.items()
+        for channel, value in enumerate(values, 1)
+    ]
+    return record(calibration, {}, *found, instruments=(biased,))
+
+
+DEAD = of_detectors("dead-time", dead_time=(30.0, 36.0), recovery_time=(10.0, 12.0))
+AFTER = of_detectors("afterpulse", afterpulse_probability=(0.01, 0.01))
+
+
+def test_dead_time_recovery_and_afterpulses_come_from_the_detectors():
+    site = Site("here", names={"detectors": "detectors"})
+    efficiency = load_calibration("detection-efficiency")
+    found = efficiency.plan_at(site, {"path": []}, [DEAD, AFTER])
+    assert found.dead_time_ns == 44.0  # effective: with the recovery, on average over the channels
+    # Two channels of 40 and 48 ns, each known to 2^0.5 ns: what the plan's one value is off by for either.
+    assert found.dead_time_uncertainty_ns == pytest.approx((1.0 + 32.0) ** 0.5)
+    assert (found.afterpulse_probability, found.afterpulse_uncertainty) == (0.01, pytest.approx(0.5**0.5))
+    assert plan("linearity", [DEAD]).recovery_time_ns == 11.0
+    default = type(found)(path=[])
+    told = efficiency.plan_at(site, {"path": [], "dead_time_ns": 20.0}, [DEAD])
+    assert (told.dead_time_ns, told.dead_time_uncertainty_ns) == (20.0, default.dead_time_uncertainty_ns)
+    of_others = efficiency.plan_at(Site("here", names={"detectors": "others"}), {"path": []}, [DEAD])
+    assert of_others.dead_time_ns == default.dead_time_ns
+
+
+def test_detectors_at_another_bias_are_others():
+    values = {"path": [], "bias_ua": [25, 28]}
+    with pytest.raises(InvalidRecord, match=r"bias_ua is \(25, 28\), was \(25.0, 27.0\)"):
+        plan("detection-efficiency", [DEAD], **values)
+    assert plan("detection-efficiency", [DEAD], path=[], bias_ua=[25, 27]).dead_time_ns == 44.0
+    with pytest.raises(ConfigurationError, match="bias_ua"):
+        plan("detection-efficiency", [DEAD], path=[], bias_ua="x")
+
+
 def test_intensities_come_from_the_pattern_that_was_counted():
     found = plan("mean-photon-number", [RATIOS], path=[])
     assert found.ratios == (1.0, 0.25, 0.01)
@@ -84,7 +128,7 @@ def test_intensities_come_from_the_pattern_that_was_counted():
 def test_two_records_of_one_thing_are_refused():
     with pytest.raises(InvalidRecord, match="are both of output 4: give one"):
         plan("clock-offset", [CARVER, CARVER])
-    with pytest.raises(InvalidRecord, match="are both of intensity-ratio: give one"):
+    with pytest.raises(InvalidRecord, match="are all of intensity-ratio: give one"):
         plan("mean-photon-number", [RATIOS, RATIOS], path=[])
 
 

@@ -255,7 +255,7 @@ def test_a_stream_that_breaks_says_so_and_goes_on(stepped, fault):
         assert len(after) > 0
     assert tagger.health.reconnects >= 1
     if fault == "restart":
-        assert "input_1" in tagger.health.settings_changed
+        assert tagger.health.settings_changed["input_1_enabled"] == ("True", "False")
     assert threading.active_count() <= threads
 
 

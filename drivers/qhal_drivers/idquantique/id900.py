@@ -111,8 +111,9 @@ class Id900(Device, TimeTagger):
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {f"input_{n}": self._read_input(n) for n in range(1, _CHANNELS + 1)}
-        settings["clock_reference"] = self._read_clock_reference()
+        settings: dict[str, Any] = {"clock_reference": self._read_clock_reference()}
+        for channel in range(1, _CHANNELS + 1):
+            settings |= self._read_input(channel).named(channel)
         settings["resolution"] = self._ask("DEVI:RES?")
         return settings
 

@@ -1,0 +1,69 @@
+"""What records of the detectors say of a plan: dead time, recovery, afterpulses; one value for all channels."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from qhal.calibration.calibrate import Site
+from qhal.calibration.known import Values, only
+from qhal.errors import InvalidRecord
+from qhal.records.record import Reader, Record
+
+DEAD_TIME, AFTERPULSE = "dead-time", "afterpulse"
+
+
+def dead_time(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> Values:
+    """Return ``dead_time_ns``, with the recovery, and ``dead_time_uncertainty_ns``."""
+    fields = ("dead_time_ns", "dead_time_uncertainty_ns")
+    return _told(site, values, records, DEAD_TIME, ("dead_time", "recovery_time"), fields)
+
+
+def recovery(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> Values:
+    """Return ``recovery_time_ns`` and ``recovery_uncertainty_ns``."""
+    fields = ("recovery_time_ns", "recovery_uncertainty_ns")
+    return _told(site, values, records, DEAD_TIME, ("recovery_time",), fields)
+
+
+def afterpulses(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> Values:
+    """Return ``afterpulse_probability`` and ``afterpulse_uncertainty``."""
+    fields = ("afterpulse_probability", "afterpulse_uncertainty")
+    return _told(site, values, records, AFTERPULSE, ("afterpulse_probability",), fields)
+
+
+def _told(
+    site: Site,
+    values: Mapping[str, Any],
+    records: Sequence[Record],
+    calibration: str,
+    names: Sequence[str],
+    fields: tuple[str, str],
+) -> Values:
+    """Return the mean over the channels of a sum of quantities; its uncertainty covers how the channels differ.
+
+    Nothing without a record of these detectors, or when the values say it. Raises InvalidRecord for several records,
+    and for one at another bias than that of the values.
+    """
+    if fields[0] in values:
+        return {}
+    record = only(calibration, [record for record in records if _is_of(record, site)])
+    if record is None:
+        return {}
+    _check_bias(record, values)
+    reader = Reader(record)
+    channels = sorted(q.at["channel"] for q in record.quantities if q.name == names[0])
+    sums = [sum(reader.value(name, channel=channel) for name in names) for channel in channels]
+    mean = sum(sums) / len(sums)
+    spread = float(np.std([each.nominal_value for each in sums], ddof=1)) if len(sums) > 1 else 0.0
+    return {fields[0]: mean.nominal_value, fields[1]: float(np.hypot(mean.std_dev, spread))}
+
+
+def _is_of(record: Record, site: Site) -> bool:
+    own = site.names.get("detectors")
+    return any(each.role == "detectors" and own in (None, each.device) for each in record.instruments)
+
+
+def _check_bias(record: Record, values: Mapping[str, Any]) -> None:
+    bias_ua, was = values.get("bias_ua"), record.instrument("detectors").settings.get("bias_ua")
+    if bias_ua is not None and was != str(tuple(float(current) for current in bias_ua)):
+        raise InvalidRecord(f"record {record.id}: detectors: bias_ua is {tuple(bias_ua)}, was {was}")
