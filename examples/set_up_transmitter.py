@@ -19,7 +19,6 @@ from qhal.calibration.assign import calibrate_node
 from qhal.calibration.draw import save_picture, with_uncertainty
 from qhal.calibration.intensity_ratio import IntensityRatioPlan
 from qhal.calibration.registry import load_calibration
-from qhal.records.record import Reader
 
 FOLDER = Path(os.environ.get("QHAL_EXAMPLE_FOLDER") or tempfile.mkdtemp(prefix="qhal-example-"))
 BIAS_UA = [25.1, 27.1, 29.4, 28.8]
@@ -83,8 +82,7 @@ print(POLARIZATION, "vpi", with_uncertainty(turned.quantity("vpi", channel=POLAR
 figure = Figure(figsize=(6.4, 4.0), layout="constrained")
 axes = figure.subplots()
 for channel, record in modulators.items():
-    reader = Reader(record)
-    v0, vpi, ratio = (reader.value(name, channel=channel) for name in ("v0", "vpi", "extinction_ratio"))
+    v0, vpi, ratio = (record.value(name, channel=channel) for name in ("v0", "vpi", "extinction_ratio"))
     floor = 10 ** (-ratio / 10)
     volts = np.linspace(v0.nominal_value, v0.nominal_value + vpi.nominal_value, 200)
     passes = [floor + (1 - floor) * umath.cos(np.pi * (volt - v0) / (2 * vpi)) ** 2 for volt in volts]

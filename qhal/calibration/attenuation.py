@@ -36,7 +36,7 @@ KnownAttenuator: TypeAlias = AttenuatorCurve | DeclaredAttenuator
 
 def known_as(data: Data, name: str, accuracy_db: float, repeatability_db: float) -> KnownAttenuator:
     """Return the curve of an attenuator if its record was given, else what is declared of it."""
-    reader = data.reader("attenuator-curve", "attenuator", name)
-    if reader is None:
+    record = data.record("attenuator-curve", attenuator=name)
+    if record is None:
         return DeclaredAttenuator(name, accuracy_db, repeatability_db)
-    return AttenuatorCurve(reader, name)
+    return AttenuatorCurve(record)

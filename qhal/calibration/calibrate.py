@@ -25,6 +25,7 @@ from qhal.devices.detector import Detector
 from qhal.devices.kind import Kind
 from qhal.errors import ConfigurationError, DeviceError, InvalidRecord, QhalError
 from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
+from qhal.records.shared import correlation
 from qhal.records.store import RecordStore
 
 PlanType = TypeVar("PlanType", bound=Plan)
@@ -199,6 +200,7 @@ def make_record(
         path=site.path,
         path_name=site.path_name,
         quantities=tuple(found.quantities),
+        correlation=correlation([quantity.number for quantity in found.quantities]),
         fits=tuple(found.fits),
         remarks=tuple(found.remarks),
         validity=Validity(

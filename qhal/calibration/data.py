@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from qhal.errors import InvalidRecord
-from qhal.records.record import Fit, Quantity, Reader, Record, Table
+from qhal.records.record import Fit, Quantity, Record, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,21 +17,16 @@ class Data:
     def __getitem__(self, table: str) -> Table:
         return self.tables[table]
 
-    def reader(self, calibration: str, role: str, device: str) -> Reader | None:
-        """Return a reader of the record of a calibration in which a device had a role; None when none was given.
+    def record(self, calibration: str, **roles: str) -> Record | None:
+        """Return the record of a calibration in which devices had these roles; None when none was given.
 
         Raises InvalidRecord when several were.
         """
-        found = [
-            record
-            for record in self.records
-            if record.calibration == calibration and record.instrument(role).device == device
-        ]
+        found = [record for record in self.records if record.is_of(calibration, **roles)]
         if len(found) > 1:
-            raise InvalidRecord(
-                f"{', '.join(record.id for record in found)} are all of {calibration} for {device!r}: give one"
-            )
-        return Reader(found[0]) if found else None
+            names, devices = ", ".join(record.id for record in found), ", ".join(roles.values())
+            raise InvalidRecord(f"{names} are all of {calibration} for {devices}: give one")
+        return found[0] if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from qhal.calibration.calibrate import Site
 from qhal.calibration.known import Values, only
 from qhal.errors import InvalidRecord
-from qhal.records.record import Reader, Record
+from qhal.records.record import Record
 
 DEAD_TIME, AFTERPULSE = "dead-time", "afterpulse"
 
@@ -46,21 +46,16 @@ def _told(
     """
     if fields[0] in values:
         return {}
-    record = only(calibration, [record for record in records if _is_of(record, site)])
+    own = {role: name for role, name in site.names.items() if role == "detectors"}
+    record = only(calibration, [record for record in records if record.is_of(calibration, **own)])
     if record is None:
         return {}
     _check_bias(record, values)
-    reader = Reader(record)
     channels = sorted(q.at["channel"] for q in record.quantities if q.name == names[0])
-    sums = [sum(reader.value(name, channel=channel) for name in names) for channel in channels]
+    sums = [sum(record.value(name, channel=channel) for name in names) for channel in channels]
     mean = sum(sums) / len(sums)
     spread = float(np.std([each.nominal_value for each in sums], ddof=1)) if len(sums) > 1 else 0.0
     return {fields[0]: mean.nominal_value, fields[1]: float(np.hypot(mean.std_dev, spread))}
-
-
-def _is_of(record: Record, site: Site) -> bool:
-    own = site.names.get("detectors")
-    return any(each.role == "detectors" and own in (None, each.device) for each in record.instruments)
 
 
 def _check_bias(record: Record, values: Mapping[str, Any]) -> None:

@@ -175,15 +175,15 @@ class Node:
 
         return load_records(self.file)
 
-    def record(self, calibration: str, device: str) -> "Record":
-        """Return the record of a calibration of a device, to start or change something with it.
+    def record(self, calibration: str, **roles: str) -> "Record":
+        """Return the record of a calibration in which devices had these roles, to start or change something with it.
 
         Raises ConfigurationError when the node file names none or several, InvalidRecord when it does not hold,
         DataError when it is damaged.
         """
         from qhal.node.records import RecordCheck, one_of
 
-        record = one_of(self.records(), calibration, device)
+        record = one_of(self.records(), calibration, **roles)
         RecordCheck(self).require(record)
         return record
 
@@ -213,7 +213,7 @@ class Node:
         """Return an attenuator that is set to true attenuations by its record. Raises as :meth:`record` does."""
         from qhal.node.records import CalibratedAttenuator, RecordCheck
 
-        record = self.record("attenuator-curve", name)
+        record = self.record("attenuator-curve", attenuator=name)
         return CalibratedAttenuator(self.attenuator(name), record, RecordCheck(self))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.status import Quality, Status
-from qhal.errors import ConfigurationError, InvalidRecord
+from qhal.errors import ConfigurationError, InvalidRecord, OutOfRange
 from qhal.node.schema import NodeFile, PathTable
 from qhal.records.curve import AttenuatorCurve
 from qhal.records.hdf5 import read_record
@@ -26,6 +26,8 @@ def parts_of(path: PathTable) -> tuple[PathPart, ...]:
     return tuple(
         PathPart(
             name=element.device or element.name,
+            ingress=element.ingress,
+            egress=element.egress,
             loss_db=element.loss_db,
             tolerance_db=element.tolerance_db,
             length_km=element.length_km,
@@ -39,22 +41,24 @@ def load_records(file: NodeFile) -> list[Record]:
     return [read_record(table.file) for table in file.records]
 
 
-def one_of(records: Iterable[Record], calibration: str, device: str) -> Record:
-    """Return the record of a calibration of a device. Raises ConfigurationError when there is not just one."""
-    named = [r for r in records if r.calibration == calibration]
-    found = [r for r in named if any(i.device == device for i in r.instruments)]
-    if len(found) > 1:
-        found = [r for r in found if r.instruments[0].device == device]
+def one_of(records: Iterable[Record], calibration: str, **roles: str) -> Record:
+    """Return the record of a calibration in which devices had these roles.
+
+    Raises ConfigurationError when there is not just one.
+    """
+    named = [record for record in records if record.calibration == calibration]
+    found = [record for record in named if record.is_of(calibration, **roles)]
     if len(found) != 1:
+        wanted = "".join(f" with {name!r} as {role}" for role, name in roles.items())
         raise ConfigurationError(
-            f"{len(found)} records of {calibration} for {device!r} in the node file;"
-            f" it names {', '.join(r.id for r in named) or 'none of it'}"
+            f"{len(found)} records of {calibration}{wanted} in the node file;"
+            f" it names {', '.join(record.id for record in named) or 'none of it'}"
         )
     return found[0]
 
 
 class CalibratedAttenuatorStatus(Status):
-    """True attenuation by the record, and its standard uncertainty; None while the position is unknown."""
+    """True attenuation by the record, and its standard uncertainty; None while that is not known."""
 
     attenuation_db: float | None
     standard_uncertainty_db: float | None
@@ -70,7 +74,7 @@ class CalibratedAttenuator:
     def __init__(self, attenuator: Attenuator, record: Record, check: "RecordCheck") -> None:
         self.attenuator = attenuator
         self.record = record
-        self._curve = AttenuatorCurve.of(record)
+        self._curve = AttenuatorCurve(record)
         self._check = check
 
     def set_attenuation_db(self, attenuation_db: float) -> Uncertain:
@@ -94,20 +98,22 @@ class CalibratedAttenuator:
 
     def status(self) -> CalibratedAttenuatorStatus:
         """Return one snapshot; degraded when the record does not hold."""
-        plain = self.attenuator.status()
-        found = (
+        plain, value = self.attenuator.status(), None
+        found = [
             *plain.problems,
             *(f"record {self.record.id}: {p}" for p in self._check.problems(self.record)),
-        )
-        known = plain.attenuation_db is not None
-        value = self._curve.attenuation_db(plain.attenuation_db) if plain.attenuation_db is not None else 0.0
-        quality = Quality.DEGRADED if found and plain.quality is Quality.GOOD else plain.quality
+        ]
+        if plain.attenuation_db is not None:
+            try:
+                value = self._curve.attenuation_db(plain.attenuation_db)
+            except OutOfRange as error:
+                found.append(str(error))
         return CalibratedAttenuatorStatus(
             time=plain.time,
-            quality=quality,
-            problems=found,
-            attenuation_db=nominal(value) if known else None,
-            standard_uncertainty_db=standard_uncertainty(value) if known else None,
+            quality=Quality.DEGRADED if found and plain.quality is Quality.GOOD else plain.quality,
+            problems=tuple(found),
+            attenuation_db=None if value is None else nominal(value),
+            standard_uncertainty_db=None if value is None else standard_uncertainty(value),
             record=self.record.id,
         )
 

@@ -4,7 +4,7 @@ import numpy as np
 from uncertainties import UFloat
 
 from qhal.errors import InvalidRecord, OutOfRange
-from qhal.records.record import Reader, Record
+from qhal.records.record import Record
 from qhal.records.uncertain import statistical, systematic, values_of
 
 
@@ -14,20 +14,15 @@ class AttenuatorCurve:
     Values read from one curve share their systematic errors, so that these cancel in differences as far as they do.
     """
 
-    def __init__(self, reader: Reader, name: str) -> None:
-        self._name = name
-        self.repeatability_db = reader.value("repeatability").nominal_value
-        self._places, self._values = reader.curve("attenuation", "set_db")
+    def __init__(self, record: Record) -> None:
+        self._name = record.instrument("attenuator").device
+        self.repeatability_db = record.quantity("repeatability").value
+        self._places, self._values = record.curve("attenuation", "set_db")
         self._nominal = values_of(self._values)
         if len(self._places) < 2 or np.any(np.diff(self._nominal) <= 0):
-            raise InvalidRecord(f"{name}: its attenuation does not grow from set point to set point")
+            raise InvalidRecord(f"{self._name}: its attenuation does not grow from set point to set point")
         self._bend_db = self._bend()
         self._between: dict[float, UFloat] = {}
-
-    @classmethod
-    def of(cls, record: Record) -> "AttenuatorCurve":
-        """Return the curve of a record."""
-        return cls(Reader(record), record.instrument("attenuator").device)
 
     @property
     def range_db(self) -> tuple[float, float]:

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr
 from scipy import special
 from uncertainties import UFloat
 
 from qhal.errors import InvalidRecord
 from qhal.records import uncertain
+from qhal.records.shared import Triangle, statistical_errors, systematic_error
 
 SCHEMA_VERSION = 1
 POOR_FIT = 1e-3
@@ -45,6 +46,8 @@ class Quantity(_Part):
     value: Finite
     contributions: tuple[Contribution, ...] = ()
     at: Place = Field(default_factory=dict)
+    _number: uncertain.Uncertain = PrivateAttr(0.0)
+    """What it was made of; a record that is read knows its contributions only."""
 
     @classmethod
     def of(cls, name: str, unit: str, value: uncertain.Uncertain, **at: float) -> "Quantity":
@@ -53,7 +56,14 @@ class Quantity(_Part):
             Contribution(kind=kind, name=line, value=sigma)  # type: ignore[arg-type]
             for (kind, line), sigma in uncertain.budget(value).items()
         ]
-        return cls(name=name, unit=unit, value=uncertain.nominal(value), contributions=tuple(lines), at=at)
+        found = cls(name=name, unit=unit, value=uncertain.nominal(value), contributions=tuple(lines), at=at)
+        found._number = value
+        return found
+
+    @property
+    def number(self) -> uncertain.Uncertain:
+        """What it was made of, with all variables; 0 after it was read from a file."""
+        return self._number
 
     @property
     def statistical(self) -> float:
@@ -110,9 +120,11 @@ class Instrument(_Part):
 
 
 class PathPart(_Part):
-    """One element of the optical path that the record rests on."""
+    """One element of the optical path that the record rests on; of a switch with its ports."""
 
     name: str
+    ingress: int | None = None
+    egress: int | None = None
     loss_db: float | None = None
     tolerance_db: float = 0.0
     length_km: float | None = None
@@ -155,6 +167,7 @@ class Record(_Part):
 
     ``inputs``: the plan of the measurement. ``uses``: ids of records whose values entered. ``path``: elements of the
     node file's optical path, where the result rests on it. ``traceability``: the reference it goes back to.
+    ``correlation``: of the quantities' statistical errors, in their order; nothing when they are independent.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -176,6 +189,7 @@ class Record(_Part):
     path: tuple[PathPart, ...] = ()
     path_name: str = ""
     quantities: tuple[Quantity, ...]
+    correlation: Triangle = ()
     fits: tuple[Fit, ...] = ()
     remarks: tuple[str, ...] = ()
     validity: Validity
@@ -199,12 +213,47 @@ class Record(_Part):
         return found[0]
 
     def value(self, name: str, **at: float) -> UFloat:
-        """Return a quantity as a number that propagates.
+        """Return a quantity as a number that propagates. Raises InvalidRecord as :meth:`quantity` does.
 
-        Systematic contributions of one name are the same error in all quantities of one record that were read with
-        one :class:`Reader`; this reads a single one.
+        Errors that quantities have in common stay common: statistical ones of one record by its ``correlation``,
+        systematic ones of one name, and those of an instrument in all records of it (:mod:`qhal.records.shared`).
         """
-        return Reader(self).value(name, **at)
+        quantity = self.quantity(name, **at)
+        place = next(n for n, each in enumerate(self.quantities) if each is quantity)
+        sigmas = tuple(each.statistical for each in self.quantities)
+        total: UFloat = quantity.value + statistical_errors(self.id, sigmas, self.correlation)[place]
+        for line in quantity.contributions:
+            if line.kind == "systematic":
+                total = total + line.value * systematic_error(self._owned(line.name))
+        return total
+
+    def curve(self, name: str, over: str, **at: float) -> tuple[NDArray[np.float64], tuple[UFloat, ...]]:
+        """Return a quantity along one of its places, ascending: the places and the values. Raises InvalidRecord."""
+        places = sorted(
+            q.at[over]
+            for q in self.quantities
+            if q.name == name and over in q.at and all(q.at.get(k) == v for k, v in at.items())
+        )
+        if not places:
+            raise InvalidRecord(f"record {self.id}: no {name!r} over {over!r}")
+        return np.array(places), tuple(self.value(name, **{over: place}, **at) for place in places)
+
+    def _owned(self, line: str) -> str:
+        """Return a line's name with whose error it is: of the instrument whose role it begins with, or this record's.
+
+        One that came from another record says so already.
+        """
+        if line.endswith(")"):
+            return line
+        for instrument in self.instruments:
+            if line.startswith(f"{instrument.role} "):
+                return f"{line} ({instrument.model} {instrument.serial_number or instrument.device})"
+        return f"{line} ({self.id})"
+
+    def is_of(self, calibration: str, **roles: str) -> bool:
+        """Return whether it is a record of a calibration in which devices (by role) took part."""
+        found = {each.role: each.device for each in self.instruments}
+        return self.calibration == calibration and roles.items() <= found.items()
 
     def instrument(self, role: str) -> Instrument:
         """Return the instrument of a role. Raises InvalidRecord."""
@@ -212,38 +261,6 @@ class Record(_Part):
             if instrument.role == role:
                 return instrument
         raise InvalidRecord(f"record {self.id}: no instrument was its {role!r}")
-
-
-class Reader:
-    """Reads quantities of one record as numbers whose common systematic errors stay common."""
-
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._common: dict[str, UFloat] = {}
-
-    def value(self, name: str, **at: float) -> UFloat:
-        """Return a quantity as a number that propagates. Raises InvalidRecord."""
-        quantity = self._record.quantity(name, **at)
-        source = f"{self._record.calibration} {self._record.id}"
-        total: Any = uncertain.statistical(f"{name} ({source})", quantity.value, quantity.statistical)
-        for line in quantity.contributions:
-            if line.kind == "systematic":
-                common = self._common.setdefault(
-                    line.name, uncertain.systematic(f"{line.name} ({source})", 0.0, 1.0)
-                )
-                total = total + line.value * common
-        return total
-
-    def curve(self, name: str, over: str, **at: float) -> tuple[NDArray[np.float64], tuple[UFloat, ...]]:
-        """Return a quantity along one of its places, ascending: the places and the values. Raises InvalidRecord."""
-        places = sorted(
-            q.at[over]
-            for q in self._record.quantities
-            if q.name == name and over in q.at and all(q.at.get(k) == v for k, v in at.items())
-        )
-        if not places:
-            raise InvalidRecord(f"record {self._record.id}: no {name!r} over {over!r}")
-        return np.array(places), tuple(self.value(name, **{over: place}, **at) for place in places)
 
 
 def utc_text(moment: datetime) -> str:

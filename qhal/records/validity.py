@@ -84,4 +84,5 @@ def _text(part: PathPart | None) -> str:
         return "absent"
     loss = "" if part.loss_db is None else f" of {part.loss_db:g} dB"
     length = "" if part.length_km is None else f", {part.length_km:g} km"
-    return f"{part.name!r}{loss}{length}"
+    ports = "" if part.ingress is None else f" from {part.ingress} to {part.egress}"
+    return f"{part.name!r}{ports}{loss}{length}"

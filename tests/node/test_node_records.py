@@ -9,7 +9,7 @@ from qhal.calibration.assign import assign_roles, site_of
 from qhal.calibration.path_loss import losses, losses_to, parts_from
 from qhal.calibration.registry import load_calibration
 from qhal.devices.status import Quality
-from qhal.errors import ConfigurationError, DataError, InvalidRecord
+from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
 from qhal.node.node import Node, open_node
 from qhal.node.schema import parse_node
 from qhal.records.record import Instrument, Quantity, Record, Validity
@@ -20,11 +20,11 @@ from qhal_simulators.nodefile import node_file_text
 VOA = "ozoptics.dd100"
 
 
-def curve(node, days=30.0, settings=()):
+def curve(node, days=30.0, settings=(), role="attenuator", last_db=60.0):
     """A curve that is half a decibel off, of the node's attenuator as it is."""
     device, now = node.device(VOA), datetime.now(UTC)
     instrument = Instrument(
-        role="attenuator",
+        role=role,
         device=VOA,
         driver_model="DD-100",
         settings={name: str(value) for name, value in device.settings.items()},
@@ -45,10 +45,10 @@ def curve(node, days=30.0, settings=()):
             Quantity.of("repeatability", "dB", statistical("noise", 0.01, 0.001)),
             *(
                 Quantity.of("attenuation", "dB", statistical("noise", at + 0.5, 0.02), set_db=at)
-                for at in (2.0, 10.0, 30.0, 60.0)
+                for at in (2.0, 10.0, 30.0, last_db)
             ),
         ),
-        validity=Validity(until=now + timedelta(days=days), settings={"attenuator": tuple(settings)}),
+        validity=Validity(until=now + timedelta(days=days), settings={role: tuple(settings)}),
     )
 
 
@@ -90,13 +90,13 @@ def test_out_of_date_nothing_begins_with_it(bench):
     node, _ = bench(days=-1.0)
     for begin in (
         lambda: node.calibrated_attenuator(VOA),
-        lambda: node.record("attenuator-curve", VOA),
+        lambda: node.record("attenuator-curve", attenuator=VOA),
         lambda: node.usable_records(("attenuator-curve",)),
     ):
         with pytest.raises(InvalidRecord, match="attenuator-curve--1 may not be used: valid until"):
             begin()
-    with pytest.raises(ConfigurationError, match="0 records of dark-counts for"):
-        node.record("dark-counts", VOA)
+    with pytest.raises(ConfigurationError, match="0 records of dark-counts in"):
+        node.record("dark-counts")
     assert "valid until" in node.record_problems()["attenuator-curve--1"][0]
 
 
@@ -111,6 +111,23 @@ def test_what_runs_goes_on_degraded_but_changes_nothing(bench):
     assert status.quality is Quality.DEGRADED
     assert "attenuation_db is 40.0" in status.problems[0]
     assert status.attenuation_db == pytest.approx(40.5)
+
+
+def test_a_curve_of_another_attenuator_is_not_taken(bench):
+    node, _ = bench(role="auxiliary")
+    with pytest.raises(ConfigurationError, match=f"0 records of attenuator-curve with '{VOA}' as attenuator"):
+        node.calibrated_attenuator(VOA)
+
+
+def test_beyond_its_curve_it_runs_degraded(bench):
+    node, _ = bench(last_db=40.0)
+    voa = node.calibrated_attenuator(VOA)
+    node.attenuator(VOA).make_safe()
+    status = voa.status()
+    assert (status.quality, status.attenuation_db) == (Quality.DEGRADED, None)
+    assert "its curve is known from 2 to 40 dB" in status.problems[0]
+    with pytest.raises(OutOfRange, match="its curve is known"):
+        voa.attenuation_db()
 
 
 def test_damaged_record_is_told(bench):

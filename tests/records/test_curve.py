@@ -27,7 +27,7 @@ def curve_of(places, values, repeatability_db=0.03):
         operator="", software="", instruments=(Instrument(role="attenuator", device="voa", driver_model=""),),
         inputs={}, quantities=tuple(quantities), validity=Validity(until=NOW),
     )  # fmt: skip
-    return AttenuatorCurve.of(record)
+    return AttenuatorCurve(record)
 
 
 def test_what_is_common_cancels_in_a_difference():

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from qhal.errors import ConfigurationError, DataError, InvalidRecord
 from qhal.records import hdf5
 from qhal.records.hdf5 import read_record, write_record
-from qhal.records.record import Fit, Instrument, PathPart, Quantity, Reader, Record, Table, Validity
+from qhal.records.record import Fit, Instrument, PathPart, Quantity, Record, Table, Validity
 from qhal.records.store import RecordStore
 from qhal.records.uncertain import (
     from_db,
@@ -230,6 +230,11 @@ EVENTS = {
         {"path": (PATH[0], PathPart(name="fibre", loss_db=5.1, length_km=25.0))},
         "element 2 is 'fibre' of 5.1 dB, 25 km, was 'fibre' of 4 dB, 20 km",
     ),
+    "switched": (
+        {},
+        {"path": (PATH[0], PATH[1].model_copy(update={"ingress": 2, "egress": 18}))},
+        "element 2 is 'fibre' from 2 to 18",
+    ),
     "shorter": ({}, {"path": PATH[:1]}, "element 2 is absent"),
 }
 
@@ -266,13 +271,13 @@ def test_budget_keeps_kinds_names_and_correlations_apart():
         {("systematic", "meter"): 0.06, ("systematic", "loss"): 0.3 / 3**0.5, ("statistical", "counts"): 0.1}
     )
     assert first.uncertainty == pytest.approx(np.hypot(first.statistical, first.systematic))
-    reader = Reader(record())
-    difference = reader.value("attenuation", set_db=20.0) - reader.value("attenuation", set_db=10.0)
+    made = record()
+    difference = made.value("attenuation", set_db=20.0) - made.value("attenuation", set_db=10.0)
     assert standard_uncertainty(difference) == pytest.approx(
         0.02 * 2**0.5
     )  # the meter's error is the same in both
     assert standard_uncertainty(to_db(from_db(statistical("x", -3.0, 0.01)))) == pytest.approx(0.01)
     with pytest.raises(InvalidRecord, match="0 quantities 'gain'"):
-        reader.value("gain")
+        made.value("gain")
     with pytest.raises(ValidationError):
         Quantity(name="a", unit="1", value=float("nan"))

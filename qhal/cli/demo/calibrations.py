@@ -13,7 +13,7 @@ from qhal.errors import DeviceError
 from qhal.link.modulation import CARVER_CHANNEL, DECOY_CHANNEL, IntensityModulator
 from qhal.node.node import Node, open_node
 from qhal.records.curve import AttenuatorCurve
-from qhal.records.record import Reader, Record
+from qhal.records.record import Record
 from qhal.records.uncertain import nominal
 
 BENCH = "detector-bench"
@@ -33,13 +33,12 @@ class BenchRecords:
     @cached_property
     def attenuator(self) -> AttenuatorCurve:
         """The curve of the attenuator."""
-        return AttenuatorCurve.of(self.curve)
+        return AttenuatorCurve(self.curve)
 
     @cached_property
     def mean_efficiency(self) -> Any:
         """Detection efficiency, the mean of all channels, with its budget."""
-        reader = Reader(self.efficiency)
-        return sum(reader.value("detection_efficiency", channel=n) for n in CHANNELS) / len(CHANNELS)
+        return sum(self.efficiency.value("detection_efficiency", channel=n) for n in CHANNELS) / len(CHANNELS)
 
 
 def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecords:
