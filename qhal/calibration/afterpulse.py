@@ -62,8 +62,8 @@ class AfterpulsePlan(SteadyLightPlan):
     repetitions: Annotated[int, Field(ge=1)] = 20
     period_s: Positive = 4.0
     range_ns: Positive = 500.0
-    recovery_time_ns: Positive = 12.0
-    recovery_uncertainty_ns: Annotated[float, Field(ge=0)] = 2.0
+    recovery_time_ns: Positive
+    recovery_uncertainty_ns: Annotated[float, Field(ge=0)]
 
 
 def measure(

@@ -19,7 +19,7 @@ from qhal.calibration.draw import channels_of, data_and_residuals, line, points,
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import close, present
 from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import CountingPlan, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator
@@ -75,7 +75,7 @@ class RamanPath(BaseModel):
         return _LIGHT_M_PER_S / (self.frequency_thz * 1e12) ** 2 * 1e18
 
 
-class ClassicalNoisePlan(Plan):
+class ClassicalNoisePlan(CountingPlan):
     """Powers of the classical laser, each and none at all counted for ``period_s``, ``repetitions`` times over.
 
     Every other repetition goes down instead of up. ``power_uncertainty_db``: standard uncertainty of the power that the
@@ -94,8 +94,6 @@ class ClassicalNoisePlan(Plan):
     frequency_thz: Positive | None = None
     bias_ua: tuple[float, ...] | None = None
     largest_rate_hz: Positive = 1e6
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     threshold_v: float = 0.2
     raman: RamanPath | None = None
 

@@ -54,7 +54,7 @@ class DeadTimePlan(SteadyLightPlan):
     jitter_fwhm_ps: Positive = 60.0
     jitter_uncertainty_ps: Annotated[float, Field(ge=0)] = 20.0
     afterpulse_lifetime_ns: Positive = 40.0
-    afterpulse_lifetime_uncertainty_ns: Annotated[float, Field(ge=0)] = 4.0
+    afterpulse_lifetime_uncertainty_ns: Annotated[float, Field(ge=0)] = 30.0
     share: Annotated[float, Field(gt=0, lt=1)] = 0.9
 
 

@@ -20,7 +20,7 @@ from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
 from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CountingPlan, Positive
 from qhal.calibration.power import connect, disconnect
 from qhal.calibration.run import Run
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
@@ -39,7 +39,7 @@ LEVELS_FORMULA = "counted light over attenuated power, the same at all levels"
 _SEARCH_S = 0.1
 
 
-class EfficiencyPlan(BrightPlan):
+class EfficiencyPlan(BrightPlan, CountingPlan):
     """Power at a meter, ``levels`` of attenuation ``level_step_db`` apart, ``settings`` of the polarization at each.
 
     The first level is where the brightest detector counts about ``rate_hz``; ``repetitions`` times through all levels,
@@ -48,8 +48,7 @@ class EfficiencyPlan(BrightPlan):
 
     ``path``: the parts from the meter to the detectors; where the node file has a path, those of it. ``shares``: of
     the light by channel, with the relative standard uncertainty ``share_uncertainty``; with a polarization controller
-    the sum of channels 1 and 2, of 3 and 4 counts. ``dead_time_ns`` is the effective one (with recovery).
-    ``afterpulse_probability``: that a click makes another one.
+    the sum of channels 1 and 2, of 3 and 4 counts. ``afterpulse_probability``: that a click makes another one.
     """
 
     rate_hz: Positive = 2e5
@@ -66,8 +65,6 @@ class EfficiencyPlan(BrightPlan):
     path: tuple[PathLoss, ...]
     shares: tuple[Positive, ...] = (0.25, 0.25, 0.25, 0.25)
     share_uncertainty: Annotated[float, Field(ge=0)] = 0.01
-    dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 10.0
     afterpulse_probability: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
     afterpulse_uncertainty: Annotated[float, Field(ge=0)] = 0.002
 

@@ -21,7 +21,7 @@ from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import CountingPlan, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import even_out
 from qhal.devices.attenuator import Attenuator
@@ -39,7 +39,7 @@ _FEW = 20
 _LEAST_EXPECTED = 1e-9
 
 
-class EfficiencyBiasPlan(Plan):
+class EfficiencyBiasPlan(CountingPlan):
     """Bias currents from ``first_share`` to ``last_share`` of the operating ones in ``step_share``, for all together.
 
     ``operating_ua``: None takes the currents that are set. In each of ``repetitions`` all currents are counted for
@@ -58,8 +58,6 @@ class EfficiencyBiasPlan(Plan):
     rate_hz: Positive = 1e5
     saturated: Annotated[float, Field(gt=0.5, lt=1)] = 0.99
     departure: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     power_dbm: float | None = None
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import CountingPlan, Positive
 from qhal.calibration.power import read_powers_dbm
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import even_out
@@ -38,7 +38,7 @@ _SETTLE_S = 0.05
 _LEAST_EXPECTED = 1e-9
 
 
-class EfficiencySpectrumPlan(Plan):
+class EfficiencySpectrumPlan(CountingPlan):
     """Frequencies from ``first_thz`` to ``last_thz`` in ``step_thz``, and the reference; ``repetitions`` times over.
 
     Each repetition has an order at random of its own, so that what changes with time does not look like a spectrum.
@@ -58,8 +58,6 @@ class EfficiencySpectrumPlan(Plan):
     dark_s: Annotated[float, Field(gt=0, le=10)] = 5.0
     meter_channel: int = 1
     flatness_uncertainty_per_thz: Annotated[float, Field(ge=0)] = 0.005
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     power_dbm: float | None = None
     bias_ua: tuple[float, ...] | None = None
 

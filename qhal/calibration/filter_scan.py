@@ -19,7 +19,7 @@ from qhal.calibration.detectors import bias
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import CountingPlan, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
@@ -36,7 +36,7 @@ _LEAST_EXPECTED = 1e-9
 _LARGEST_ORDER = 20.0
 
 
-class FilterScanPlan(Plan):
+class FilterScanPlan(CountingPlan):
     """Frequencies within ``span_ghz`` of the working one (to either side) in ``step_ghz``, ``repetitions`` times over.
 
     Every other repetition goes down. ``working_thz``: None takes what the laser is set to. Each frequency is counted
@@ -55,8 +55,6 @@ class FilterScanPlan(Plan):
     largest_rate_hz: Positive = 4e6
     frequency_uncertainty_ghz: Annotated[float, Field(ge=0)] = 1.5
     ripple_db: Annotated[float, Field(ge=0)] = 0.05
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
     dark_s: Annotated[float, Field(gt=0, le=10)] = 5.0
     power_dbm: float | None = None
     bias_ua: tuple[float, ...] | None = None

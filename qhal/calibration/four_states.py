@@ -40,7 +40,7 @@ class FourStatesPlan(PatternPlan):
     paddles leave in the fibre behind them. ``play_deg``: how exactly a paddle stops (standard deviation).
     """
 
-    vpi_uncertainty: Positive = 0.01
+    vpi_uncertainty: Positive = 0.1
     rate_hz: Positive = 1e6
     row_s: Annotated[float, Field(gt=0, le=10)] = 0.5
     retardances_pi: Annotated[tuple[Positive, ...], Field(min_length=2)] = (0.47, 0.94, 0.47)

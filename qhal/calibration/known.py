@@ -45,7 +45,7 @@ def null_v(record: Record) -> float:
 
 
 def intensities(records: Sequence[Record]) -> Values:
-    """Return ``ratios``, ``ratio_uncertainties`` and ``probabilities`` of the pattern that was played.
+    """Return ``ratios``, ``ratio_uncertainties``, ``probabilities`` and ``pulse_rate_hz`` of the pattern played then.
 
     Raises InvalidRecord for several records of it.
     """
@@ -57,6 +57,7 @@ def intensities(records: Sequence[Record]) -> Values:
         "ratios": [1.0, *(ratio.value for ratio in ratios)],
         "ratio_uncertainties": [0.0, *(ratio.uncertainty for ratio in ratios)],
         "probabilities": record.inputs["fractions"],
+        "pulse_rate_hz": 1e12 / record.inputs["period_ps"],
     }
 
 

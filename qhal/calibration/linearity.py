@@ -64,8 +64,8 @@ class LinearityPlan(SteadyLightPlan):
     attenuator_uncertainty_db: Positive = 0.05
     repeatability_db: Positive = 0.02
     share_stability: Positive = 0.005
-    recovery_time_ns: Annotated[float, Field(ge=0)] = 12.0
-    recovery_uncertainty_ns: Annotated[float, Field(ge=0)] = 4.0
+    recovery_time_ns: Annotated[float, Field(ge=0)]
+    recovery_uncertainty_ns: Annotated[float, Field(ge=0)]
     compression_db: Positive = 1.0
     settle_s: Positive = 0.05
 

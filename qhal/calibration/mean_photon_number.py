@@ -40,14 +40,15 @@ class MeanPhotonNumberPlan(BrightPlan):
 
     ``set_db``: set points of the attenuators in operation, in the order of the light; for these the result holds.
     ``path``: the parts from the meter to the transmitter's output; where the node file has a path, those of it up to
-    ``output``, the name of the last one. ``pulse_rate_hz``: pulses per second, those of every intensity.
+    ``output``, the name of the last one. ``pulse_rate_hz``: pulses per second, those of every intensity; a record of
+    ``intensity-ratio`` knows them.
 
     ``ratios``: intensities relative to the brightest, with their standard ``ratio_uncertainties`` (results of
     ``intensity-ratio``); ``probabilities``: how often the pattern has them. Empty: the mean alone.
     """
 
-    set_db: tuple[Positive, ...] = (55.0,)
-    pulse_rate_hz: Positive = 50e6
+    set_db: tuple[Positive, ...]
+    pulse_rate_hz: Positive
     repetitions: Annotated[int, Field(ge=2)] = 5
     pause_s: Annotated[float, Field(ge=0)] = 10.0
     path: tuple[PathLoss, ...]

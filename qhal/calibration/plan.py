@@ -14,3 +14,14 @@ class Plan(BaseModel):
 
     valid_days: Positive = 30.0
     """How long the record may be used if nothing happens before."""
+
+
+class CountingPlan(Plan):
+    """Counts of detectors that are dead after a click, at rates where that matters little.
+
+    ``dead_time_ns``: the effective one, with the recovery, and its standard uncertainty; from a record of
+    ``dead-time``, or the wide guess that stands here.
+    """
+
+    dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
+    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 30.0

@@ -22,7 +22,7 @@ from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.four_states import check_paddles
 from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import CountingPlan, Positive
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -40,15 +40,15 @@ _CLEAR = 3.0
 _DIRECTIONS = 400
 
 
-class PolarizationDependencePlan(Plan):
+class PolarizationDependencePlan(CountingPlan):
     """``settings`` of the paddles, drawn from ``seed``, at each of which is counted for ``period_s``.
 
     The attenuators open until the brightest detector counts ``rate_hz``; ``dark_s`` is counted without light.
     ``retardances_pi``: nominal ones of the paddles in the order of the light, known to ``retardance_uncertainty``
     (relative); ``twist_uncertainty``: how large the twist may be that paddles leave in the fibre behind them;
     ``play_deg``: how exactly a paddle stops. ``light_uncertainty``: relative standard deviation of the light from
-    setting to setting: of the laser, and of what bent fibre in the paddles loses. ``dead_time_ns`` is the effective one
-    (with recovery). ``power_dbm``, ``bias_ua``: None keeps what is set.
+    setting to setting: of the laser, and of what bent fibre in the paddles loses. ``power_dbm``, ``bias_ua``: None
+    keeps what is set.
     """
 
     settings: Annotated[int, Field(ge=8, le=200)] = 16
@@ -61,8 +61,6 @@ class PolarizationDependencePlan(Plan):
     twist_uncertainty: Positive = 0.05
     play_deg: Positive = 0.25
     light_uncertainty: Positive = 0.002
-    dead_time_ns: Annotated[float, Field(ge=0)] = 45.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 10.0
     power_dbm: float | None = None
     bias_ua: tuple[float, ...] | None = None
 

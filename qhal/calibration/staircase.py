@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from qhal.calibration.plan import CountingPlan
 from qhal.calibration.played_light import OneOutputPlan
 from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
@@ -55,11 +56,10 @@ class Staircase:
         generator.play(volts | {channel: waveform}, rate_hz)
 
 
-class StaircasePlan(OneOutputPlan):
+class StaircasePlan(OneOutputPlan, CountingPlan):
     """Staircases from ``low_v`` to ``high_v`` at the generator's connector, of ``levels`` of ``dwell_s`` each.
 
-    Each is recorded ``repetitions`` times for ``row_s``, at a rate where the detectors' ``dead_time_ns`` (standard
-    uncertainty ``dead_time_uncertainty_ns``) matters little.
+    Each is recorded ``repetitions`` times for ``row_s``.
     """
 
     low_v: float = -2.25
@@ -68,8 +68,6 @@ class StaircasePlan(OneOutputPlan):
     dwell_s: Annotated[float, Field(ge=5e-6, le=1e-3)] = 40e-6
     repetitions: Annotated[int, Field(ge=2)] = 5
     row_s: Annotated[float, Field(gt=0, le=2)] = 2.0
-    dead_time_ns: Annotated[float, Field(ge=0)] = 35.0
-    dead_time_uncertainty_ns: Annotated[float, Field(ge=0)] = 5.0
 
     @model_validator(mode="after")
     def _ascends(self) -> "StaircasePlan":

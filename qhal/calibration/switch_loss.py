@@ -27,12 +27,12 @@ from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.errors import ConfigurationError, DeviceError
 from qhal.records.record import Fit, Quantity, Record, Table
-from qhal.records.uncertain import statistical, systematic, uniform
+from qhal.records.uncertain import from_db, statistical, systematic, to_db, uniform
 
 DARK, VISITS = "dark", "visits"
 NO_DRIFT = "the losses do not drift over the visits"
 SAME_CROSSTALK = "crosstalk does not depend on where the ingress is connected"
-_ABOVE_RANGE_DB = 1.0
+_ABOVE_RANGE_DB = 3.0
 _ABOVE_DARK_DB = 10.0
 _SIGNIFICANT = 3.0
 _LEAST_PROBABILITY = 1e-300
@@ -173,6 +173,7 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
         more_db, sigma_db, fit = _crosstalk_db(lost_db[~own, :, column] - mean_db, plan)
         fits.append(fit.model_copy(update={"model": f"{SAME_CROSSTALK}, egress {port}"}))
         found = statistical("reading", more_db, sigma_db) - (measured - mean_db) + bent * more_db / 10 + digit
+        found += _stray_db(data, column, float(table["leaving_dbm"][~own, :, column].mean()))
         quantities.append(Quantity.of("crosstalk", "dB", found, **at))
     repeatability, limit_db = _repeatability_db(connected_db, deviations_db, freedom)
     if repeatability is None:
@@ -207,6 +208,17 @@ def _threshold_dbm(data: Data, column: int) -> float:
     if dark_dbm <= lowest_dbm:
         return float(lowest_dbm) + _ABOVE_RANGE_DB
     return float(dark_dbm) + _ABOVE_DARK_DB
+
+
+def _stray_db(data: Data, column: int, leaving_dbm: float) -> Any:
+    """Return by how much less light leaves an egress than its monitor reads, because of light from elsewhere.
+
+    Of a monitor that shows the end of its range without light, all that is known is that there is no more than that.
+    """
+    dark_dbm, lowest_dbm = data[DARK]["power_dbm"][0][column], data[DARK]["lowest_dbm"][0]
+    share = from_db(max(dark_dbm, lowest_dbm) - leaving_dbm)
+    known = share if dark_dbm > lowest_dbm else uniform("light from elsewhere", share / 2, share / 2)
+    return -to_db(1 - known)
 
 
 def _crosstalk_db(more_db: Array, plan: SwitchLossPlan) -> tuple[float, float, Fit]:

@@ -38,7 +38,8 @@ class TimingProfilePlan(PulseTrainPlan):
 
     ``span_ps``: about the pulse; what is further away is background. ``light_rms_ps``: standard deviation of the time
     of a photon in the pulse of light, however it is shaped, with its standard uncertainty ``light_rms_uncertainty_ps``:
-    from a sampling oscilloscope, or this calibration with a detector that is much faster.
+    from a sampling oscilloscope, or this calibration with a detector that is much faster. Without it (None) the jitter
+    of the detectors alone is not told.
     """
 
     carve_samples: Annotated[int, Field(ge=1)] = 1
@@ -46,7 +47,7 @@ class TimingProfilePlan(PulseTrainPlan):
     recording_s: Annotated[float, Field(ge=0.1, le=10)] = 2.0
     bins: Annotated[int, Field(ge=100, le=20_000)] = 800
     span_ps: Annotated[float, Field(gt=0)] = 8000.0
-    light_rms_ps: Annotated[float, Field(ge=0)] = 450.0
+    light_rms_ps: Annotated[float, Field(ge=0)] | None = None
     light_rms_uncertainty_ps: Annotated[float, Field(ge=0)] = 10.0
 
     @model_validator(mode="after")
@@ -79,7 +80,11 @@ def measure(
 def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
     """Find the widths of all recordings together; the recordings must agree, and the background must be flat."""
     table, quantities, fits, remarks = data["profile"], [], [], []
-    light = systematic("width of the light", plan.light_rms_ps, plan.light_rms_uncertainty_ps)
+    light: Any = None
+    if plan.light_rms_ps is None:
+        remarks.append("light_rms_ps is not told, so the jitter is not separated from the light's own width")
+    else:
+        light = systematic("width of the light", plan.light_rms_ps, plan.light_rms_uncertainty_ps)
     # Sheppard: values rounded to steps have a variance that is greater by a twelfth of the step squared.
     folded_ps2 = (plan.period_ps / plan.bins) ** 2 / 12
     tagger_ps2 = float(table["resolution_ps"][0]) ** 2 / 12
@@ -90,14 +95,14 @@ def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
         fits.append(fit.model_copy(update={"scaled": fit.poor}))
         profile = Profile.of(table["counts"][:, column].sum(axis=0), plan.period_ps, plan.span_ps)
         whole = widened(profile.variance_ps2(), wider) - folded_ps2
-        left = whole - light**2 - tagger_ps2
         for name, share in (("timing_fwhm", 0.5), ("timing_fw100m", 0.01)):
             width = widened(profile.full_width_ps(share), wider)
             quantities.append(Quantity.of(name, "ps", width, channel=channel))
-        quantities += [
-            Quantity.of("timing_rms", "ps", umath.sqrt(whole), channel=channel),
-            Quantity.of("detector_jitter_variance", "ps^2", left, channel=channel),
-        ]
+        quantities.append(Quantity.of("timing_rms", "ps", umath.sqrt(whole), channel=channel))
+        if light is None:
+            continue
+        left = whole - light**2 - tagger_ps2
+        quantities.append(Quantity.of("detector_jitter_variance", "ps^2", left, channel=channel))
         if left.nominal_value > _CLEAR * left.std_dev:
             fwhm = _FWHM_PER_SIGMA * umath.sqrt(left)
             quantities.append(Quantity.of("detector_jitter_fwhm", "ps", fwhm, channel=channel))

@@ -44,7 +44,7 @@ TURNED = record("polarization-modulator", {"channel": 2}, ("vpi", 2.0, 0.01, {"c
 CARVER, DECOY = modulator(4, 0.2, 2.1), modulator(1, -0.1, 1.9)
 RATIOS = record(
     "intensity-ratio",
-    {"fractions": [0.5, 0.3, 0.2]},
+    {"fractions": [0.5, 0.3, 0.2], "period_ps": 20_000.0},
     ("intensity_ratio", 0.25, 0.001, {"intensity": 1}),
     ("intensity_ratio", 0.01, 0.002, {"intensity": 2}),
 )
@@ -119,9 +119,10 @@ def test_detectors_at_another_bias_are_others():
 
 
 def test_intensities_come_from_the_pattern_that_was_counted():
-    found = plan("mean-photon-number", [RATIOS], path=[])
+    found = plan("mean-photon-number", [RATIOS], path=[], set_db=[55.0])
     assert found.ratios == (1.0, 0.25, 0.01)
     assert found.ratio_uncertainties == (0.0, 0.001, 0.002)
+    assert found.pulse_rate_hz == 50e6
     assert found.probabilities == (0.5, 0.3, 0.2)
 
 

@@ -3,7 +3,15 @@ from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
-PLAN = AfterpulsePlan(rate_hz=2e5, repetitions=2, period_s=0.4, range_ns=400.0, bias_ua=BIAS_UA)
+PLAN = AfterpulsePlan(
+    rate_hz=2e5,
+    repetitions=2,
+    period_s=0.4,
+    range_ns=400.0,
+    recovery_time_ns=12.0,
+    recovery_uncertainty_ns=2.0,
+    bias_ua=BIAS_UA,
+)
 
 
 def draw(rng):

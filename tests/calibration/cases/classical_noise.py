@@ -9,6 +9,8 @@ from tests.calibration.source_bench import BIAS_UA
 CLASSICAL_THZ, QUANTUM_THZ = 193.4, 194.4
 PAD = PathLoss(name="pad", loss_db=26.0, tolerance_db=0.1)
 PLAN = ClassicalNoisePlan(
+    dead_time_ns=35.0,
+    dead_time_uncertainty_ns=5.0,
     path=(PAD,),
     powers_dbm=(6.0, 10.0, 13.0),
     repetitions=4,

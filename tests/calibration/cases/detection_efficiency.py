@@ -12,6 +12,8 @@ LOSSES = (
     ("receiver", "receiver_loss_db", 0.5, 0.1),
 )
 PLAN = EfficiencyPlan(
+    dead_time_ns=45.0,
+    dead_time_uncertainty_ns=10.0,
     bias_ua=BIAS_UA,
     rate_hz=1e5,
     levels=2,

@@ -7,6 +7,8 @@ from tests.calibration.source_bench import BIAS_UA
 
 OPERATING_UA = BIAS_UA
 PLAN = EfficiencyBiasPlan(
+    dead_time_ns=35.0,
+    dead_time_uncertainty_ns=5.0,
     operating_ua=OPERATING_UA,
     first_share=0.4,
     step_share=0.06,

@@ -6,6 +6,8 @@ from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
 PLAN = EfficiencySpectrumPlan(
+    dead_time_ns=35.0,
+    dead_time_uncertainty_ns=5.0,
     first_thz=192.0,
     last_thz=195.0,
     step_thz=0.6,

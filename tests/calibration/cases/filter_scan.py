@@ -6,6 +6,8 @@ from tests.calibration.source_bench import BIAS_UA
 
 QUANTUM_THZ = 194.4
 PLAN = FilterScanPlan(
+    dead_time_ns=35.0,
+    dead_time_uncertainty_ns=5.0,
     span_ghz=28.0,
     step_ghz=4.0,
     repetitions=2,

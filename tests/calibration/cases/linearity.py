@@ -16,6 +16,8 @@ PLAN = LinearityPlan(
     least_s=0.01,
     most_s=0.1,
     dark_s=2.0,
+    recovery_time_ns=12.0,
+    recovery_uncertainty_ns=4.0,
     bias_ua=BIAS_UA,
 )
 

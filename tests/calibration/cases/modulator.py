@@ -3,6 +3,7 @@ from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, modulator, phase_modulator, prepare
 
 PLAN = ModulatorPlan(
+    dead_time_ns=35.0,
     channel=4,
     held_v={1: 0.0, 2: 0.3},
     repetitions=2,

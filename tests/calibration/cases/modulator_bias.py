@@ -5,7 +5,7 @@ from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 
 PLAN = ModulatorBiasPlan(
-    start_v=-1.2, held_v={1: 0.0, 2: 0.3}, vpi_uncertainty_v=0.02,
+    dead_time_ns=35.0, dead_time_uncertainty_ns=5.0, start_v=-1.2, held_v={1: 0.0, 2: 0.3}, vpi_uncertainty_v=0.02,
     steps=6, row_s=0.15, interval_s=2.0, dead_band_v=0.002,
     rate_hz=4e4, dark_s=2.0, bias_ua=BIAS_UA,
 )  # fmt: skip

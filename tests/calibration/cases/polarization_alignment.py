@@ -9,6 +9,7 @@ from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 from tests.calibration.uneven_receiver import efficiencies, known_modulators
 
 PLAN = PolarizationAlignmentPlan(
+    vpi_uncertainty=0.01,
     symbols=4096,
     row_s=0.2,
     rate_hz=1e6,

@@ -6,7 +6,15 @@ from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
 PLAN = PolarizationDependencePlan(
-    settings=12, period_s=0.8, rate_hz=1e5, dark_s=3.0, bias_ua=BIAS_UA, play_deg=0.3, light_uncertainty=1e-4
+    dead_time_ns=45.0,
+    dead_time_uncertainty_ns=10.0,
+    settings=12,
+    period_s=0.8,
+    rate_hz=1e5,
+    dark_s=3.0,
+    bias_ua=BIAS_UA,
+    play_deg=0.3,
+    light_uncertainty=1e-4,
 )
 
 

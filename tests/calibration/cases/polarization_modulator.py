@@ -6,6 +6,7 @@ from tests.calibration.source_bench import BIAS_UA, DEVICES, phase_modulator, pr
 from tests.calibration.uneven_receiver import efficiencies, receiver, shares
 
 PLAN = PolarizationModulatorPlan(
+    dead_time_ns=35.0,
     held_v={1: -0.1, 4: 0.2},
     repetitions=2,
     row_s=0.4,

@@ -6,7 +6,14 @@ from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 from tests.calibration.uneven_receiver import efficiencies, known_modulators, receiver, seen
 
 PLAN = ReceiverMatrixPlan(
-    symbols=4096, settings=10, row_s=0.25, rate_hz=1e6, dark_s=2.0, bias_ua=BIAS_UA, play_deg=0.2
+    vpi_uncertainty=0.01,
+    symbols=4096,
+    settings=10,
+    row_s=0.25,
+    rate_hz=1e6,
+    dark_s=2.0,
+    bias_ua=BIAS_UA,
+    play_deg=0.2,
 )
 
 

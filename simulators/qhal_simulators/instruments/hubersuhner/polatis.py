@@ -4,7 +4,6 @@ After several public controllers, some of which quote the vendor's manual. Set c
 end CR LF; errors wait in a queue whose text follows a blank after the comma.
 """
 
-import math
 import re
 from functools import partial
 from typing import Literal
@@ -15,6 +14,7 @@ from pydantic import Field
 from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.physics.ports import SwitchPort
+from qhal_simulators.physics.units import dbm, watts
 from qhal_simulators.scpi import TEXTS, CommandTable, ErrorQueue, Handler, MessageSplitter, ScpiError
 
 _METER_FLOOR_DBM = -50.0
@@ -27,7 +27,8 @@ class PolatisOptions(Options):
 
     ``monitors``: which ports have power monitors. ``add_in_use``: what ADD does to a port in use (a vendor
     library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at power-up.
-    A power monitor reads what is there plus ``meter_scale_error_db``, plus an error of its port's own of
+    A power monitor reads what is there, with stray light of ``meter_stray_dbm`` (None: no such), plus
+    ``meter_scale_error_db``, plus an error of its port's own of
     ``meter_scale_spread_db`` (1 sigma), plus ``meter_nonlinearity_db_per_10db`` for each 10 dB above 0 dBm (less it
     below), plus noise of ``meter_noise_db`` (1 sigma). Both are a matter of ``meter_seed``, noise also of how many
     readings were made before. Never less than ``meter_floor_dbm``.
@@ -43,6 +44,7 @@ class PolatisOptions(Options):
     boot_mode: Literal["DARK", "REST", "AUT"] = "DARK"
     switching_time_s: float = Field(default=0.025, ge=0)
     meter_floor_dbm: float = _METER_FLOOR_DBM
+    meter_stray_dbm: float | None = None
     meter_scale_error_db: float = Field(default=0.0, ge=-10, le=10)
     meter_scale_spread_db: float = Field(default=0.0, ge=0, le=3)
     meter_nonlinearity_db_per_10db: float = Field(default=0.0, ge=-2, le=2)
@@ -107,8 +109,11 @@ class Polatis(Instrument):
         """Return a new reading of a port's power monitor."""
         options, power_dbm = self.options, self.port.read_power_dbm(port)
         number, self.meter_readings = self.meter_readings, self.meter_readings + 1
-        if power_dbm is None or power_dbm == -math.inf:
+        power_w = 0.0 if power_dbm is None else watts(power_dbm)
+        power_w += 0.0 if options.meter_stray_dbm is None else watts(options.meter_stray_dbm)
+        if power_w == 0:
             return options.meter_floor_dbm
+        power_dbm = dbm(power_w)
         power_dbm += options.meter_scale_error_db + options.meter_nonlinearity_db_per_10db * power_dbm / 10
         if options.meter_scale_spread_db:
             own = np.random.default_rng((options.meter_seed, _SCALES, port)).standard_normal()
