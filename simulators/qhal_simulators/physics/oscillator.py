@@ -1,6 +1,7 @@
 """Clocks that drift: a constant frequency offset and white frequency noise, on a fixed grid of world time."""
 
 import math
+from array import array
 
 import numpy as np
 
@@ -18,7 +19,7 @@ class Oscillator:
     ) -> None:
         self._seed, self._offset, self._cell_s, self._drift = seed, offset, cell_s, drift_per_s
         self._noise = allan_1s / math.sqrt(cell_s)
-        self._readings_s = [0.0]
+        self._readings_s = array("d", [0.0])  # 100 more each second, for weeks
         self._rate = (-1, 1.0)
 
     def rate(self, cell: int) -> float:

@@ -39,8 +39,12 @@ class Truth:
     noise_hz: NDArray[np.float64]
 
 
+_KEPT = 200_000
+"""Entries that are kept at least: half an hour of a fibre that moves. A simulator may run for weeks."""
+
+
 class TruthLog:
-    """Truths in order of time."""
+    """The latest truths in order of time."""
 
     def __init__(self) -> None:
         self._entries: list[Truth] = []
@@ -49,9 +53,11 @@ class TruthLog:
         """Append what held last; it begins where the one before ended."""
         if truth.stop_s > truth.start_s:
             self._entries.append(truth)
+            if len(self._entries) > 2 * _KEPT:
+                del self._entries[:_KEPT]
 
     def interval(self, start_s: float, stop_s: float) -> list[tuple[float, Truth]]:
-        """Return what held in an interval, each with its duration in it. Raises ValueError when not logged."""
+        """Return what held in an interval, each with its duration in it. Raises ValueError when not logged (any more)."""
         if (
             not self._entries
             or start_s < self._entries[0].start_s
