@@ -57,7 +57,7 @@ class TruthLog:
                 del self._entries[:_KEPT]
 
     def interval(self, start_s: float, stop_s: float) -> list[tuple[float, Truth]]:
-        """Return what held in an interval, each with its duration in it. Raises ValueError when not logged (any more)."""
+        """Return what held in an interval, each with its duration in it. Raises ValueError when it is not there."""
         if (
             not self._entries
             or start_s < self._entries[0].start_s
