@@ -1,5 +1,6 @@
 """A folder of records."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +25,18 @@ class RecordStore:
         self.folder = Path(folder)
 
     def save(self, record: Record) -> Path:
-        """Write a record and return its file. Raises ConfigurationError when there is one of that id."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write a record and return its file.
+
+        Raises ConfigurationError when there is one of that id, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.folder}: no folder, and it cannot be made: {error.strerror}"
+            ) from error
         path = self.folder / f"{record.id}{SUFFIX}"
-        if path.exists():
+        if os.path.exists(path):  # pathlib's raises for some paths that cannot be
             raise ConfigurationError(f"{path}: is there already; records are never overwritten")
         write_record(record, path)
         return path
