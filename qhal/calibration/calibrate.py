@@ -274,6 +274,10 @@ def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Kind]) -> 
     for role, kind in devices.items():
         if not isinstance(kind, roles[role][0]):
             raise ConfigurationError(f"{calibration.name}: {role} is no {roles[role][0].__name__}")
+        if twice := [other for other, also in devices.items() if also is kind and other != role]:
+            raise ConfigurationError(
+                f"{calibration.name}: {kind.device.name} cannot be {role} and {twice[0]} at once"
+            )
 
 
 def _instrument(role: str, kind: Kind, site: Site) -> Instrument:

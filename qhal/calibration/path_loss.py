@@ -14,7 +14,7 @@ from qhal.records.uncertain import systematic
 class PathLoss(BaseModel):
     """A part of an optical path: its loss, and the loss's standard uncertainty (k = 1), as in a node file's path."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: str
     loss_db: Annotated[float, Field(ge=0)]

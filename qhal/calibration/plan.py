@@ -10,9 +10,9 @@ Positive = Annotated[float, Field(gt=0)]
 class Plan(BaseModel):
     """Parameters of a measurement; every calibration has its own, with defaults for what need not be known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    valid_days: Positive = 30.0
+    valid_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
     """How long the record may be used if nothing happens before."""
 
 

@@ -6,6 +6,7 @@ Exit codes: 0 good, 1 something failed or is out of bounds, 2 the request itself
 import sys
 
 import typer
+from rich.markup import escape
 
 from qhal.cli import calibrate, check, drivers, records, simulate, status, suites, tags, udev
 from qhal.cli.demo import demo
@@ -36,10 +37,10 @@ def run() -> None:
     try:
         app()
     except ConfigurationError as error:
-        ERRORS.print(f"[red]error:[/] {error}", highlight=False, soft_wrap=True)
+        ERRORS.print(f"[red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
     except QhalError as error:
-        ERRORS.print(f"[red]{type(error).__name__}:[/] {error}", highlight=False, soft_wrap=True)
+        ERRORS.print(f"[red]{type(error).__name__}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         for note in getattr(error, "__notes__", ()):
-            ERRORS.print(f"  {note}", highlight=False, soft_wrap=True)
+            ERRORS.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(1)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from qhal.cli.output import ERRORS, print_json, print_table
 from qhal.errors import OpenFailed
@@ -46,5 +47,5 @@ def check(
     if failures:
         if not json:
             for name, reason in failures.items():
-                ERRORS.print(f"[red]{name}[/]: {reason}", highlight=False, soft_wrap=True)
+                ERRORS.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from qhal.cli.output import CONSOLE, flat, print_json, print_table
 from qhal.errors import ConfigurationError
@@ -20,6 +21,7 @@ Name = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _MARKED_SIGMAS = 3.0
+_PICTURES = (".png", ".pdf", ".svg")
 
 
 @app.command("list")
@@ -78,10 +80,12 @@ def plot(
     from qhal.calibration.draw import save_picture
     from qhal.records.store import RecordStore
 
+    if output is not None and output.suffix.lower() not in _PICTURES:
+        raise ConfigurationError(f"{str(output)!r}: PICTURE must end in .png, .pdf or .svg")
     found = RecordStore(folder).load(record)
     target = output or Path(f"{found.id}.png")
     save_picture(found, target)
-    CONSOLE.print(f"{target}", highlight=False, soft_wrap=True)
+    CONSOLE.print(f"{target}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("compare")
@@ -89,6 +93,7 @@ def compare(first: Name, second: Name, folder: Folder = Path("records"), json: A
     """Compare two records of one calibration, quantity by quantity. Exit code 1 when one differs by over 3 sigma.
 
     Systematic contributions of one name are taken for the same error in both, so they do not count in the difference.
+    In JSON, sigmas of a difference without uncertainty are null.
     """
     from qhal.records.store import RecordStore
 
@@ -99,16 +104,18 @@ def compare(first: Name, second: Name, folder: Folder = Path("records"), json: A
     rows, differs = [], False
     for before, after in _common(old, new):
         sigma = _sigma_of_difference(before, after)
+        difference = after.value - before.value
         deviation = (
-            (after.value - before.value) / sigma if sigma else math.inf * (after.value != before.value)
+            difference / sigma if sigma else math.copysign(math.inf, difference) if difference else 0.0
         )
         differs |= abs(deviation) > _MARKED_SIGMAS
-        rows.append((_label(after), before.value, after.value, after.value - before.value, sigma, deviation))
+        rows.append((_label(after), before.value, after.value, difference, sigma, deviation))
     if not rows:
         raise ConfigurationError(f"{old.id} and {new.id} have no quantity in common")
     if json:
         columns = ("quantity", "before", "after", "difference", "uncertainty", "sigmas")
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        finite = [(*row, n if math.isfinite(n) else None) for *row, n in rows]
+        print_json([dict(zip(columns, row, strict=True)) for row in finite])
     else:
         print_table(
             f"{old.id} and {new.id}",
@@ -144,14 +151,14 @@ def print_record(record: "Record", *, budgets: bool = False) -> None:
         scaled = ", uncertainties enlarged" if fit.scaled else ""
         CONSOLE.print(
             f"fit {verdict}: chi2 {fit.chi2:.1f} of {fit.degrees_of_freedom}, p = {fit.p_value:.2g}{scaled}"
-            f" ({fit.model})",
+            f" ({escape(fit.model)})",
             highlight=False,
         )
     for remark in record.remarks:
-        CONSOLE.print(f"note: {remark}", highlight=False)
+        CONSOLE.print(f"note: {remark}", markup=False, highlight=False)
     if budgets:
         for label, text in _provenance(record):
-            CONSOLE.print(f"[dim]{label}:[/] {text}", highlight=False)
+            CONSOLE.print(f"[dim]{label}:[/] {escape(text)}", highlight=False)
 
 
 def _provenance(record: "Record") -> list[tuple[str, str]]:

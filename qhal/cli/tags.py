@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 
 from qhal.cli.output import CONSOLE, ERRORS, print_json, print_table
@@ -81,12 +82,12 @@ def convert(
         TagWriter(target, to, _settings(to_option), drop_gaps=drop_gaps) as writer,
         Progress(console=ERRORS, transient=True, disable=not ERRORS.is_terminal) as progress,
     ):
-        task = progress.add_task(file.name, total=file.stat().st_size)
+        task = progress.add_task(escape(file.name), total=file.stat().st_size)
         for batch in tags:
             if epoch is None or batch.epoch == epoch:
                 writer.write(batch)
             progress.update(task, completed=tags.position)
-    CONSOLE.print(f"{writer.written} tags in {target}", highlight=False, soft_wrap=True)
+    CONSOLE.print(f"{writer.written} tags in {target}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -105,13 +106,13 @@ def plot(
     with open_tags(file, format, _settings(option), channel) as tags:
         found = _Summary(tags)
         if (damage := found.read()) is not None:
-            ERRORS.print(f"[yellow]damaged:[/] {damage}; drawn is what comes before", highlight=False)
+            ERRORS.print(f"[yellow]damaged:[/] {escape(damage)}; drawn is what comes before", highlight=False)
     if not found.meter.counts:
         raise DataError(f"{file}: no tags to draw")
     bin_s = max(math.ceil(found.longest_s * 1e12 / _MOST_BINS), 1000) * 1e-12
     with open_tags(file, format, _settings(option), channel) as tags:
         draw(tags, bin_s, sorted(found.meter.counts), target)
-    CONSOLE.print(f"{target}", highlight=False, soft_wrap=True)
+    CONSOLE.print(f"{target}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _Summary:
@@ -171,7 +172,7 @@ def _print(content: dict[str, Any]) -> None:
         "tags": f"{content['tags']}, missed {content['missed']}; gaps: {gaps}",
     }
     for name, text in lines.items():
-        CONSOLE.print(f"{name:8}{text}", highlight=False, soft_wrap=True)
+        CONSOLE.print(f"{name:8}{text}", markup=False, highlight=False, soft_wrap=True)
     print_table(
         content["file"],
         ("channel", "name", "tags", "rate /s"),
@@ -181,7 +182,7 @@ def _print(content: dict[str, Any]) -> None:
         ],
     )
     if content["damage"]:
-        ERRORS.print(f"[red]damaged:[/] {content['damage']}", highlight=False, soft_wrap=True)
+        ERRORS.print(f"[red]damaged:[/] {escape(content['damage'])}", highlight=False, soft_wrap=True)
 
 
 def _settings(option: list[str] | None) -> dict[str, str]:

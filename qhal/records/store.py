@@ -1,5 +1,6 @@
 """A folder of records."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,18 +25,29 @@ class RecordStore:
         self.folder = Path(folder)
 
     def save(self, record: Record) -> Path:
-        """Write a record and return its file. Raises ConfigurationError when there is one of that id."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write a record and return its file.
+
+        Raises ConfigurationError when there is one of that id, or it cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.folder}: no folder, and it cannot be made: {error.strerror}"
+            ) from error
         path = self.folder / f"{record.id}{SUFFIX}"
-        if path.exists():
+        if os.path.exists(path):  # pathlib's raises for some paths that cannot be
             raise ConfigurationError(f"{path}: is there already; records are never overwritten")
         write_record(record, path)
         return path
 
     def list(self) -> list[Found]:
-        """Return all files, oldest record first; a file that is no good record is told with the reason."""
+        """Return all files, oldest record first; a file that is no good record is told with the reason.
+
+        Raises ConfigurationError when there is no such folder.
+        """
         found = []
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        for path in self._files():
             try:
                 found.append(Found(path, read_record(path)))
             except DataError as error:
@@ -48,10 +60,15 @@ class RecordStore:
 
         Raises ConfigurationError when there is none or several, DataError when it cannot be read.
         """
+        if not str(name):
+            raise ConfigurationError("no record '': give an id, the name of a calibration or a file")
         path = Path(name)
-        if path.suffix == SUFFIX and path.exists():
+        if path.suffix == SUFFIX and os.path.exists(path):
             return read_record(path)
-        names = [file.stem for file in sorted(self.folder.glob(f"*{SUFFIX}"))]
+        try:
+            names = [file.stem for file in self._files()]
+        except ConfigurationError as error:
+            raise ConfigurationError(f"no record {str(name)!r}: {error}") from error
         fits = [each for each in names if each == str(name)] or [
             each for each in names if each.startswith(str(name))
         ]
@@ -63,3 +80,9 @@ class RecordStore:
         if len(fits) > 1 and not latest:
             raise ConfigurationError(f"{self.folder}: {str(name)!r} may be {', '.join(fits)}")
         return read_record(self.folder / f"{(latest or fits)[-1]}{SUFFIX}")
+
+    def _files(self) -> tuple[Path, ...]:
+        try:
+            return tuple(sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX))
+        except OSError as error:
+            raise ConfigurationError(f"{self.folder}: records cannot be listed: {error.strerror}") from error

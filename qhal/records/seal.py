@@ -1,0 +1,59 @@
+"""What tells a file that was changed from one that was not: a checksum before the content, compared before it is read.
+
+libhdf5 may crash or hang on a damaged file, so it must not see one. HDF5 leaves the first bytes of a file (the user
+block) to whoever writes it; a text stands there, the rest is zeros::
+
+    qhal calibration record
+    sha256 HEX of all from byte 512 on
+
+Anybody can seal a file: this is no signature.
+"""
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from qhal.errors import ConfigurationError, DataError
+
+FORMAT = "qhal calibration record"
+BLOCK_BYTES = 512
+
+
+def seal(content: bytes) -> bytes:
+    """Return the block that belongs before a content."""
+    text = f"{FORMAT}\nsha256 {hashlib.sha256(content).hexdigest()} of all from byte {BLOCK_BYTES} on\n"
+    return text.encode().ljust(BLOCK_BYTES, b"\0")
+
+
+def write_sealed(content: bytes, path: Path) -> None:
+    """Write a content behind its seal; the file is there whole or not at all. Raises ConfigurationError."""
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        file = part.open("xb")  # not tempfile, whose files are the user's alone: the umask decides
+        try:
+            with file:
+                file.write(seal(content) + content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink()
+            raise
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def read_sealed(path: Path) -> bytes:
+    """Return a whole file, block and content. Raises DataError when one byte is not as it was written."""
+    try:
+        whole = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if not whole.startswith(FORMAT.encode()):
+        raise DataError(f"{path}: no {FORMAT}")
+    if whole[:BLOCK_BYTES] != seal(whole[BLOCK_BYTES:]):
+        raise DataError(f"{path}: altered, cut or damaged: its content does not have the checksum before it")
+    return whole
