@@ -130,7 +130,8 @@ def calibrate(
     the record is for.
 
     Raises ConfigurationError for wrong roles, plans and journals (then nothing was sent), what devices raise, what the
-    evaluation raises, and NotPutBack when it ended well but not everything could be restored (the record is kept).
+    evaluation raises, and NotPutBack when it ended well but not everything could be restored (the record is kept). A
+    Ctrl-C while that is done is raised at the end (the record is kept).
     """
     if isinstance(calibration, ModuleType):
         calibration = calibration.CALIBRATION
@@ -144,9 +145,10 @@ def calibrate(
     guard = partial(_refuse_latched, [] if calibration.latches else list(devices.values()))
     run = Run(journal, tell, guard)
     not_put_back: NotPutBack | None = None
+    late: list[int] = []
     try:
         try:
-            with restoring(devices, calibration.keeps):
+            with restoring(devices, calibration.keeps, late):
                 try:
                     calibration.measure(run, plan, **devices)
                     # What the result rests on is how they were set then, not before or after.
@@ -166,6 +168,12 @@ def calibrate(
     if not_put_back is not None:
         not_put_back.add_note(f"record {record.id} is kept")
         raise not_put_back
+    if late:
+        interrupt = KeyboardInterrupt()
+        interrupt.add_note(
+            f"it had ended, and the devices are as they were before; record {record.id} is kept"
+        )
+        raise interrupt
     return record
 
 
@@ -213,43 +221,52 @@ def make_record(
 
 
 @contextmanager
-def restoring(devices: Mapping[str, Kind], keeps: Sequence[str] = ()) -> Iterator[None]:
-    """Put the devices back at the end as they are now; make them safe, too, when the block fails.
+def restoring(devices: Mapping[str, Kind], keeps: Sequence[str], late: list[int]) -> Iterator[None]:
+    """Put the devices back at the end as they are now; when the block fails, make them safe, and note whether they are.
 
-    Devices of the roles ``keeps`` are put back only when it fails. A second Ctrl-C meanwhile waits until that is done.
+    Devices of the roles ``keeps`` are put back only when it fails. Signals that would interrupt it wait until that is
+    done: their numbers are in ``late``.
     """
     remembered = remember_all(devices)
     try:
         yield
     except BaseException as error:
-        with _uninterrupted():
-            for failure in put_back(remembered, ended_well=False):
-                error.add_note(f"not safe, or not as it was: {failure}")
+        with _uninterrupted(late):
+            found = put_back(remembered, ended_well=False)
+        for failure in found:
+            error.add_note(f"not safe, or not as it was: {failure}")
+        if not found:
+            error.add_note("the devices are safe")
         raise
     kept = [devices[role] for role in keeps if role in devices]
-    with _uninterrupted():
+    with _uninterrupted(late):
         failures = put_back([each for each in remembered if each.kind not in kept], ended_well=True)
     if failures:
         raise NotPutBack("not everything could be put back", failures)
 
 
+_INTERRUPTING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def _uninterrupted(late: list[int]) -> Iterator[None]:
+    """Put those signals off that raise something; their numbers go to ``late``."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        came.append(number)
+        late.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.getsignal(number) for number in _INTERRUPTING}
+    held = {number: handler for number, handler in before.items() if callable(handler)}
+    for number in held:
+        signal.signal(number, note)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if came:
-        raise KeyboardInterrupt
+        for number, handler in held.items():
+            signal.signal(number, handler)
 
 
 def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> None:

@@ -1,9 +1,11 @@
 """``qhal calibrate``: carry out a calibration on a node's devices and keep its record."""
 
+import signal
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -48,7 +50,7 @@ def calibrate(
 ) -> None:
     """Calibrate, restore the devices' settings, and keep the record.
 
-    Exit code 1 when it fails or its model does not describe the data, 130 when interrupted.
+    Exit code 1 when it fails or its model does not describe the data, 130 after Ctrl-C (128 and the signal).
     """
     from qhal.calibration.registry import load_calibration
     from qhal.cli.records import print_record
@@ -110,21 +112,38 @@ def _calibrate(
             highlight=False,
         )
         try:
-            with _progress() as tell:
+            with _ended_like_by_ctrl_c() as ended_by, _progress() as tell:
                 return calibrate_node(
                     node, calibration, values, assigned, path=path, folder=folder, operator=operator, records=records,
                     tell=tell, resume=resume,
                 )  # fmt: skip
         except KeyboardInterrupt as interrupt:
-            ERRORS.print("[red]interrupted[/]; the devices are safe", highlight=False)
+            ERRORS.print("[red]interrupted[/]", highlight=False)
             for note in getattr(interrupt, "__notes__", ()):
-                ERRORS.print(f"  {note}", highlight=False, soft_wrap=True)
-            raise typer.Exit(130) from interrupt
+                ERRORS.print(f"  {note}", highlight=False, soft_wrap=True, markup=False)
+            raise typer.Exit(128 + (ended_by[0] if ended_by else signal.SIGINT)) from interrupt
         except NotPutBack as group:
             ERRORS.print(f"[red]{group.message}[/]", highlight=False)
             for line in (*map(str, group.exceptions), *getattr(group, "__notes__", ())):
                 ERRORS.print(f"  {line}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from group
+
+
+@contextmanager
+def _ended_like_by_ctrl_c() -> Iterator[list[int]]:
+    """Let SIGTERM and SIGHUP (a session that is closed) interrupt as Ctrl-C does: nothing else would put light off."""
+    came: list[int] = []
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        came.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -46,7 +46,8 @@ def test_from_calibration_to_picture_and_use(bench, tmp_path):
     assert tomllib.loads(bench.read_text())["records"]
 
 
-def test_interrupted_by_ctrl_c_and_resumed(bench, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_and_resumed(number, bench, tmp_path):
     folder = tmp_path / "records"
     command = [sys.executable, "-m", "qhal", "calibrate", "dark-counts", bench, *DARK, "--folder", folder]
     process = subprocess.Popen(
@@ -54,10 +55,10 @@ def test_interrupted_by_ctrl_c_and_resumed(bench, tmp_path):
     )
     for line in process.stdout:
         if "dark" in line and "points" in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(number)
             break
     _, errors = process.communicate(timeout=50)
-    assert process.returncode == 130, errors
+    assert process.returncode == 128 + number, errors
     assert "the devices are safe" in errors
     (journal,) = folder.glob("*.partial.jsonl")
     assert str(journal.name) in errors.replace("\n", "")
