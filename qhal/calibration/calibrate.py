@@ -23,7 +23,7 @@ from qhal.calibration.restore import put_back, remember_all
 from qhal.calibration.run import Run, Tell, silent
 from qhal.devices.detector import Detector
 from qhal.devices.kind import Kind
-from qhal.errors import ConfigurationError, DeviceError, InvalidRecord, QhalError
+from qhal.errors import ConfigurationError, DataError, DeviceError, InvalidRecord, QhalError
 from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
 from qhal.records.shared import correlation
 from qhal.records.store import RecordStore
@@ -327,9 +327,21 @@ def _journal(
         path = folder / f"{calibration.name}-{utc_text(started)}{SUFFIX}"
         return Journal.create(path, {**header, "started": started.isoformat()}), started
     journal, found = Journal.resume(Path(resume))
-    began = datetime.fromisoformat(found.pop("started"))
+    try:
+        began = datetime.fromisoformat(found.pop("started"))
+    except (KeyError, TypeError, ValueError) as error:
+        journal.close()
+        raise DataError(f"{resume}: it does not say when it was started") from error
     for key, value in header.items():
         if found.get(key) != value:
             journal.close()
-            raise InvalidRecord(f"{resume}: another {key}: {found.get(key)} there, {value} now")
+            raise InvalidRecord(f"{resume}: another {key}: {_difference(found.get(key), value)}")
     return journal, began
+
+
+def _difference(there: Any, now: Any) -> str:
+    """Return what is there and what now; of a plan only what differs."""
+    if isinstance(there, dict) and isinstance(now, dict):
+        names = [name for name in {**there, **now} if there.get(name) != now.get(name)]
+        return "; ".join(f"{name} {there.get(name)} there, {now.get(name)} now" for name in names)
+    return f"{there} there, {now} now"

@@ -1,14 +1,15 @@
 """What was measured so far, in a file that survives the process: one JSON line a row, written at once."""
 
+import errno
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from qhal.errors import DataError
+from qhal.errors import ConfigurationError, DataError
 
 FORMAT = "qhal calibration journal"
 SUFFIX = ".partial.jsonl"
@@ -18,17 +19,24 @@ Row = dict[str, Any]
 class Journal:
     """Rows by table, and a header that says what they belong to."""
 
-    def __init__(self, path: Path, file: TextIO, rows: list[tuple[str, Row]]) -> None:
+    def __init__(self, path: Path, file: BinaryIO, rows: list[tuple[str, Row]]) -> None:
         self.path = path
         self.rows = rows
         self._file = file
 
     @classmethod
     def create(cls, path: Path, header: Mapping[str, Any]) -> "Journal":
-        """Begin a journal. Raises FileExistsError when there is one."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        journal = cls(path, path.open("x", encoding="utf-8"), [])
-        journal._write({"format": FORMAT, **header})
+        """Begin a journal. Raises ConfigurationError when it cannot be written, or is there already."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            journal = cls(path, path.open("xb", buffering=0), [])
+        except OSError as error:
+            raise ConfigurationError(f"{path}: {error.strerror}") from error
+        try:
+            journal._write({"format": FORMAT, **header})
+        except DataError as error:
+            journal.remove()
+            raise ConfigurationError(str(error)) from error
         return journal
 
     @classmethod
@@ -43,6 +51,8 @@ class Journal:
             raise DataError(f"{path}: {error.strerror}") from error
         whole = content.rfind(b"\n") + 1
         lines = content[:whole].split(b"\n")[:-1]
+        if not lines:
+            raise DataError(f"{path}: no {FORMAT}: it has no line")
         try:
             header, *entries = [json.loads(line) for line in lines]
             if header.pop("format") != FORMAT:
@@ -50,13 +60,13 @@ class Journal:
             rows = [(entry["table"], entry["row"]) for entry in entries]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path}: no {FORMAT}, or damaged: {error}") from error
-        file = path.open("r+", encoding="utf-8")
+        file = path.open("r+b", buffering=0)
         file.truncate(whole)
         file.seek(0, os.SEEK_END)
         return cls(path, file, rows), header
 
     def append(self, table: str, row: Row) -> None:
-        """Keep a row; it is on the disk when this returns."""
+        """Keep a row; it is on the disk when this returns. Raises DataError when it cannot be."""
         plain = {
             name: value.tolist() if isinstance(value, np.ndarray | np.generic) else value
             for name, value in row.items()
@@ -74,6 +84,10 @@ class Journal:
         self.path.unlink()
 
     def _write(self, content: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(content) + "\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        line = json.dumps(content).encode() + b"\n"
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise DataError(f"{self.path}: {error.strerror}") from error

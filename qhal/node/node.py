@@ -189,7 +189,10 @@ class Node:
 
     def usable_records(self, calibrations: Iterable[str]) -> "list[Record]":
         """Return the records of these calibrations that the node file names. Raises InvalidRecord, DataError."""
-        return self.checked(record for record in self.records() if record.calibration in calibrations)
+        wanted = set(calibrations)
+        if not wanted:
+            return []
+        return self.checked(record for record in self.records() if record.calibration in wanted)
 
     def checked(self, records: "Iterable[Record]") -> "list[Record]":
         """Return records, all of which hold for this node as it is. Raises InvalidRecord."""
