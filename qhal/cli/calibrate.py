@@ -79,6 +79,7 @@ def calibrate(
         CONSOLE.print(
             f"kept as {folder / found.id}.h5; picture: qhal records plot {found.id}",
             highlight=False,
+            markup=False,
             soft_wrap=True,
         )
     if found.quality != "good":
@@ -110,6 +111,7 @@ def _calibrate(
             f"{calibration.title}: " + ", ".join(f"{role} {name}" for role, name in assigned.items()),
             style="dim",
             highlight=False,
+            markup=False,
         )
         try:
             with _ended_like_by_ctrl_c() as ended_by, _progress() as tell:
@@ -125,7 +127,7 @@ def _calibrate(
         except NotPutBack as group:
             ERRORS.print(f"[red]{group.message}[/]", highlight=False)
             for line in (*map(str, group.exceptions), *getattr(group, "__notes__", ())):
-                ERRORS.print(f"  {line}", highlight=False, soft_wrap=True)
+                ERRORS.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
             raise typer.Exit(1) from group
 
 
