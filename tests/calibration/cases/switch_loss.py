@@ -25,8 +25,8 @@ def draw(rng):
                 "meter_nonlinearity_db_per_10db": float(
                     rng.normal(0, PLAN.nonlinearity_uncertainty_db_per_10db)
                 ),
-                # Whatever the monitors cannot show: -50 dBm at most.
-                "meter_stray_dbm": -50 + 10 * float(np.log10(rng.uniform(1e-3, 1))),
+                # Whatever the monitors of this bench cannot show: -47 dBm at most.
+                "meter_stray_dbm": -47 + 10 * float(np.log10(rng.uniform(1e-3, 1))),
                 "meter_noise_db": float(rng.uniform(0.01, 0.04)),
                 "meter_seed": int(rng.integers(1 << 30)),
             }
