@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench stress faults interruptions pulls interop udev clean
+.PHONY: demo test lint bench stress attacks faults interruptions pulls interop udev clean
 
 demo: .venv/ready
 	$(BIN)/qhal demo
@@ -24,6 +24,9 @@ bench: .venv/ready .venv-sequence/ready .venv-tags/ready
 
 stress: .venv/ready
 	$(BIN)/python -m pytest tests/transport/test_nobody_gets_anothers_answer.py --queries 10000 --timeout 3600
+
+attacks: .venv/ready
+	$(BIN)/python -m pytest tests/attacks --attacks 1
 
 faults: .venv/ready
 	$(BIN)/python -m pytest tests/tags/test_faulty_stream.py --tags 1000000000 --timeout 3600

@@ -33,12 +33,24 @@ def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[A
         yield start
 
 
+@pytest.fixture
+def attacks(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """Scale a number of attacks: ``attacks(100_000)`` is all of them in ``make attacks``, a fraction in CI."""
+    fraction = float(request.config.getoption("--attacks"))
+    return lambda full: max(1, round(full * fraction))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give those time that are asked to do more than in CI."""
-    if config.getoption("--interruptions") != 1:
-        for item in items:
-            if item.path.name == "test_interruptions.py":
-                item.add_marker(pytest.mark.timeout(7200), append=False)
+    for item in items:
+        long_run = (
+            config.getoption("--interruptions") != 1
+            and item.path.name == "test_interruptions.py"
+            or config.getoption("--attacks") >= 1
+            and item.path.parent.name == "attacks"
+        )
+        if long_run:
+            item.add_marker(pytest.mark.timeout(7200), append=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,6 +60,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tags", type=int, default=2_000_000, help="tags through the faulty stream")
     parser.addoption("--seeds", type=int, default=3, help="seeds of the demonstration")
     parser.addoption("--pull-seeds", type=int, default=1, help="worlds in which each calibration is tried")
+    parser.addoption(
+        "--attacks", type=float, default=0.01, help="fraction of the attacks of `make attacks` that is tried"
+    )
     parser.addoption(
         "--interruptions", type=int, default=1, help="steps at which calibrations are interrupted, 0: all"
     )

@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar, overload
 
 from qhal.errors import Disconnected, ProtocolError, QhalError, ReplyTimeout
 from qhal.transport.frames import Frame
 from qhal.transport.link import Link
+
+Parsed = TypeVar("Parsed")
 
 MAX_UNSOLICITED = 10_000
 """So many frames that answer nothing may come within one exchange before it is given up."""
@@ -70,6 +73,7 @@ class Port:
         self.recover: Callable[[], None] = self._cannot_recover
         self._late_until = 0.0
 
+    @overload
     def exchange(
         self,
         request: bytes,
@@ -77,11 +81,33 @@ class Port:
         *,
         timeout_s: float | None = None,
         accept: Callable[[bytes], bool] | None = None,
-    ) -> bytes:
-        """Send a request and return its reply.
+    ) -> bytes: ...
 
-        ``frame`` reads one frame from the link; ``accept`` tells whether it answers this request.
-        Raises ReplyTimeout, Disconnected, ProtocolError, and what recovery raises.
+    @overload
+    def exchange(
+        self,
+        request: bytes,
+        frame: Frame,
+        *,
+        timeout_s: float | None = None,
+        accept: Callable[[bytes], bool] | None = None,
+        parse: Callable[[bytes], Parsed],
+    ) -> Parsed: ...
+
+    def exchange(
+        self,
+        request: bytes,
+        frame: Frame,
+        *,
+        timeout_s: float | None = None,
+        accept: Callable[[bytes], bool] | None = None,
+        parse: Callable[[bytes], Parsed] | None = None,
+    ) -> bytes | Parsed:
+        """Send a request and return its reply, parsed if ``parse`` is given.
+
+        ``frame`` reads one frame from the link; ``accept`` tells whether it answers this request; whatever
+        ``frame``, ``accept`` or ``parse`` raises taints the port.
+        Raises ReplyTimeout, Disconnected, ProtocolError, and what recovery and ``parse`` raise.
         """
         with self.lock:
             if self.state is not PortState.READY and self.state is not PortState.PROVING:
@@ -105,7 +131,7 @@ class Port:
                         reply = frame(link, deadline)
                     else:
                         raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
-                return reply
+                return reply if parse is None else parse(reply)
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
                 raise self._failed(error, request, started) from error.__cause__
 
