@@ -44,11 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Give those time that are asked to do more than in CI."""
     for item in items:
         long_run = (
-            config.getoption("--interruptions") != 1
-            and item.path.name == "test_interruptions.py"
-            or config.getoption("--attacks") >= 1
-            and item.path.parent.name == "attacks"
-        )
+            config.getoption("--interruptions") != 1 and item.path.name == "test_interruptions.py"
+        ) or (config.getoption("--attacks") >= 1 and item.path.parent.name == "attacks")
         if long_run:
             item.add_marker(pytest.mark.timeout(7200), append=False)
 
