@@ -11,6 +11,7 @@
     |-- ProtocolError        (RuntimeError)         bytes came that the protocol does not allow
     |-- WrongDevice          (ConnectionError)      another device answers at this address
     |-- DeviceError          (RuntimeError)         the device refused or reported a fault
+    |   `-- NoValue          (ValueError)           the device answers that it has no value
     |-- DataError            (ValueError)           a file or stream of tags is damaged or of another kind
     |-- InvalidRecord        (RuntimeError)         a calibration record does not hold here, or not any more
     |-- Busy                 (RuntimeError)         something else holds what is needed now
@@ -57,6 +58,17 @@ class WrongDevice(QhalError, ConnectionError):
 
 class DeviceError(QhalError, RuntimeError):
     """The device understood and refused, or reported a fault of its own."""
+
+
+class NoValue(DeviceError, ValueError):
+    """The device answered, and the answer is that it has no value: beyond its range, or not measured.
+
+    ``below_range``: the quantity is too small for it (no light on a power meter).
+    """
+
+    def __init__(self, message: str, *, below_range: bool = False) -> None:
+        self.below_range = below_range
+        super().__init__(message)
 
 
 class DataError(QhalError, ValueError):

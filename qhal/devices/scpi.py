@@ -1,56 +1,100 @@
 """The asking side of SCPI, over any link: texts, numbers and the error queue."""
 
-import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-from qhal.errors import DeviceError, ProtocolError
-from qhal.transport.frames import line
+from qhal.errors import DeviceError
+from qhal.transport import replies
+from qhal.transport.frames import Frame, line
 from qhal.transport.port import Port
 
 _LINE = line(b"\n")
 _MOST_ERRORS = 100
+_NO_UNITS: Mapping[str, float] = {}
+
+Parsed = TypeVar("Parsed")
 
 
 class Scpi:
-    """Queries and commands of one instrument, ended by LF."""
+    """Queries and commands of one instrument.
 
-    def __init__(self, port: Port) -> None:
+    ``end`` ends a request and ``frame`` reads a reply: a line each, or a message. The ``ask_`` methods raise
+    ProtocolError for a reply that is not of the kind asked for, NoValue for SCPI's 9.9E37 and its like
+    (:mod:`qhal.transport.replies`), and what the port raises.
+    """
+
+    def __init__(self, port: Port, *, end: bytes = b"\n", frame: Frame = _LINE) -> None:
         self._port = port
+        self._end = end
+        self._frame = frame
 
     def ask(self, query: str, *, timeout_s: float | None = None) -> str:
-        """Return the reply to a query, without its line end."""
-        reply = self._port.exchange(query.encode("ascii") + b"\n", _LINE, timeout_s=timeout_s)
-        return reply.decode("latin-1").strip("\r\n ")
+        """Return the reply to a query, without white space and NUL around it."""
+        return self.ask_parsed(query, str, timeout_s=timeout_s)
 
-    def ask_float(self, query: str) -> float:
-        """Return a number. Raises ProtocolError when the reply is none."""
-        return float(self._matched(query, r"[+-]?\d*\.?\d+(?:[eE][+-]?\d+)?"))
+    def ask_parsed(
+        self, query: str, parse: Callable[[str], Parsed], *, timeout_s: float | None = None
+    ) -> Parsed:
+        """Return what ``parse`` makes of the reply's text."""
+        return self._port.exchange(
+            query.encode("ascii") + self._end,
+            self._frame,
+            timeout_s=timeout_s,
+            parse=lambda reply: parse(self._text(reply)),
+        )
 
-    def ask_int(self, query: str) -> int:
-        """Return a whole number. Raises ProtocolError when the reply is none."""
-        return int(self._matched(query, r"[+-]?\d+"))
+    def ask_float(
+        self,
+        query: str,
+        units: Mapping[str, float] = _NO_UNITS,
+        *,
+        low: float = -replies.MOST,
+        high: float = replies.MOST,
+    ) -> float:
+        """Return a finite number within the limits, scaled by the unit behind it."""
+        return self.ask_parsed(query, lambda reply: replies.number(reply, units, low=low, high=high))
+
+    def ask_int(
+        self,
+        query: str,
+        units: Mapping[str, float] = _NO_UNITS,
+        *,
+        low: int = -(2**63),
+        high: int = 2**63 - 1,
+    ) -> int:
+        """Return a whole number within the limits, scaled by the unit behind it."""
+        return self.ask_parsed(query, lambda reply: replies.whole_number(reply, units, low=low, high=high))
+
+    def ask_flag(self, query: str) -> bool:
+        """Return whether the reply is 1 or ON; it may be 0 or OFF."""
+        return self.ask_parsed(query, replies.flag)
+
+    def ask_word(self, query: str, *allowed: str) -> str:
+        """Return the one of the allowed words that the reply is, in whatever case it comes."""
+        return self.ask_parsed(query, lambda reply: replies.word(reply, *allowed))
+
+    def ask_label(self, query: str, *, timeout_s: float | None = None) -> str:
+        """Return a text that is meant for people: printable and not long."""
+        return self.ask_parsed(query, replies.label, timeout_s=timeout_s)
 
     def send(self, command: str) -> None:
         """Send a command that has no reply."""
-        self._port.send(command.encode("ascii") + b"\n")
+        self._port.send(command.encode("ascii") + self._end)
 
     def send_block(self, command: str, data: bytes, *, timeout_s: float) -> None:
         """Send a command that ends with an IEEE 488.2 definite block."""
         count = str(len(data)).encode()
         head = command.encode("ascii") + b",#" + str(len(count)).encode() + count
-        self._port.send(head + data + b"\n", timeout_s=timeout_s)
+        self._port.send(head + data + self._end, timeout_s=timeout_s)
 
     def errors(self) -> list[str]:
         """Empty the error queue and return what was in it, oldest first."""
         found: list[str] = []
         for _ in range(_MOST_ERRORS):
-            reply = self.ask(":SYST:ERR?")
-            parts = re.fullmatch(r"([+-]?\d+), ?\"(.*)\"", reply)
-            if parts is None:
-                self._port.taint()
-                raise ProtocolError(f"{self._port.name}: SYST:ERR? answers {reply!r}")
-            if int(parts[1]) == 0:
+            code, text = self.ask_parsed(":SYST:ERR?", replies.error_entry)
+            if code == 0:
                 return found
-            found.append(f"{parts[1]} {parts[2]}")
+            found.append(f"{code} {text}")
         raise DeviceError(f"{self._port.name}: the error queue does not end: {found[-1]}")
 
     def refuse_errors(self, doing: str) -> None:
@@ -58,9 +102,6 @@ class Scpi:
         if found := self.errors():
             raise DeviceError(f"{self._port.name}: {doing}: {'; '.join(found)}")
 
-    def _matched(self, query: str, pattern: str) -> str:
-        reply = self.ask(query)
-        if re.fullmatch(pattern, reply) is None:
-            self._port.taint()
-            raise ProtocolError(f"{self._port.name}: {query} answers {reply!r}, a number is expected")
-        return reply
+    def _text(self, reply: bytes) -> str:
+        """Return the text of a reply; a dialect may raise DeviceError here for one that is an error."""
+        return replies.text(reply)

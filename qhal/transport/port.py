@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeVar, overload
+from typing import NoReturn, TypeVar, overload
 
-from qhal.errors import Disconnected, ProtocolError, QhalError, ReplyTimeout
+from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, ReplyTimeout
 from qhal.transport.frames import Frame
 from qhal.transport.link import Link
 
@@ -22,6 +22,10 @@ Parsed = TypeVar("Parsed")
 
 MAX_UNSOLICITED = 10_000
 """So many frames that answer nothing may come within one exchange before it is given up."""
+
+
+_BAD_INPUT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What code that reads bytes raises when they are not as it thought."""
 
 
 class PortState(Enum):
@@ -105,9 +109,10 @@ class Port:
     ) -> bytes | Parsed:
         """Send a request and return its reply, parsed if ``parse`` is given.
 
-        ``frame`` reads one frame from the link; ``accept`` tells whether it answers this request; whatever
-        ``frame``, ``accept`` or ``parse`` raises taints the port.
-        Raises ReplyTimeout, Disconnected, ProtocolError, and what recovery and ``parse`` raise.
+        ``frame`` reads one frame from the link; ``accept`` tells whether it answers this request. Whatever these
+        and ``parse`` raise taints the port, but for a DeviceError of ``parse``: that is an answer.
+        Raises ReplyTimeout, Disconnected, ProtocolError (also in the place of an error of another library, which
+        is its cause), and what recovery and ``parse`` raise.
         """
         with self.lock:
             if self.state is not PortState.READY and self.state is not PortState.PROVING:
@@ -131,9 +136,15 @@ class Port:
                         reply = frame(link, deadline)
                     else:
                         raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
-                return reply if parse is None else parse(reply)
+                if parse is None:
+                    return reply
+                try:
+                    return parse(reply)
+                except DeviceError as error:
+                    answer = error
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                raise self._failed(error, request, started) from error.__cause__
+                self._fail(error, request, started)
+            raise self._in_context(answer, request, started)
 
     def send(self, request: bytes, *, frame: Frame | None = None, timeout_s: float | None = None) -> None:
         """Send a request that has no reply; ``frame`` reads unsolicited frames that came before it."""
@@ -149,7 +160,7 @@ class Port:
                     started = time.monotonic()
                 self.link.write(request, started + limit_s)
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                raise self._failed(error, request, started) from error.__cause__
+                self._fail(error, request, started)
 
     def receive(self, frame: Frame, *, timeout_s: float | None = None) -> bytes:
         """Return the next frame of a stream that needs no request.
@@ -165,7 +176,7 @@ class Port:
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                raise self._failed(error, b"", started) from error.__cause__
+                self._fail(error, b"", started)
 
     def drain_unsolicited(self, frame: Frame) -> None:
         """Hand over all unsolicited frames that have arrived."""
@@ -175,7 +186,7 @@ class Port:
                 if self.link.pending():
                     self._surplus(frame, started + self.timeout_s)
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                raise self._failed(error, b"", started) from error.__cause__
+                self._fail(error, b"", started)
 
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
@@ -218,9 +229,12 @@ class Port:
             raise ProtocolError(f"{frame!r} does not answer the request")
         self.on_unsolicited(frame)
 
-    def _failed(self, error: BaseException, request: bytes, started: float) -> BaseException:
-        """Note what the failure means for the port and return the error with its context."""
+    def _fail(self, error: BaseException, request: bytes, started: float) -> NoReturn:
+        """Note what the failure means for the port and raise the error with its context."""
         self._late_until = started + self.late_s
+        if isinstance(error, _BAD_INPUT) and not isinstance(error, QhalError):
+            cause, error = error, ProtocolError(f"{type(error).__name__}: {str(error)[:200]}")
+            error.__cause__ = cause
         if isinstance(error, Disconnected):
             self.state = PortState.LOST
             self.counters.losses += 1
@@ -229,12 +243,17 @@ class Port:
                 self.state = PortState.TAINTED
             self.counters.timeouts += isinstance(error, ReplyTimeout)
             self.counters.protocol_errors += isinstance(error, ProtocolError)
-        if not isinstance(error, QhalError):
-            return error
+        if isinstance(error, QhalError):
+            error = self._in_context(error, request, started)
+        raise error from error.__cause__
+
+    def _in_context(self, error: QhalError, request: bytes, started: float) -> QhalError:
+        """Return the error, with what was asked of whom and how long that took in its message."""
         asked = f" to {request[:60]!r}" if request else ""
         where = "" if self.link.address in str(error) else f" ({self.link.address})"
         waited = f" after {time.monotonic() - started:.3g} s" if isinstance(error, ReplyTimeout) else ""
-        return type(error)(f"{self.name}{where}{asked}: {error}{waited}")
+        error.args = (f"{self.name}{where}{asked}: {error}{waited}",)
+        return error
 
     def _cannot_recover(self) -> None:
         raise Disconnected(f"{self.name}: {self.link.address} is not open ({self.state.value})")
