@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+_TIDY = 1000
+
 
 class Advances(Protocol):
     """A world that can be brought to a time."""
@@ -48,7 +50,11 @@ class SimulationClock:
         self._now_s = 0.0
         self._moving = False
         self._due: list[tuple[float, int, Timer]] = []
+        self._tidy_at = _TIDY
         self._order = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._due)
 
     def now_s(self) -> float:
         """Return the world time; while something is carried out that was due earlier, the time when it was due."""
@@ -60,6 +66,10 @@ class SimulationClock:
         """Carry out an action at a world time (at once when it is past)."""
         timer = Timer(due_s, action)
         heapq.heappush(self._due, (due_s, next(self._order), timer))
+        if len(self._due) > self._tidy_at:  # what was cancelled would wait for its time
+            self._due = [entry for entry in self._due if entry[2].action is not None]
+            heapq.heapify(self._due)
+            self._tidy_at = _TIDY + 2 * len(self._due)
         self.wake()
         return timer
 

@@ -9,10 +9,17 @@ import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
+from qhal_simulators.messages import split
+from qhal_simulators.values import NotANumber, NumberOutOfRange, decimal, whole
+
 Handler = Callable[[tuple[int, ...], list[bytes]], str | bytes | None]
 """Takes numeric suffixes and arguments; returns the reply of a query."""
 
 QUEUE_LENGTH = 32
+LARGEST = 9.9e37
+"""What SCPI writes for infinity; no argument is larger."""
+_LONGEST_LIST = 1024
+_REMEMBERED_HEADERS = 1024
 TEXTS = {
     0: "No error",
     -102: "Syntax error",
@@ -25,9 +32,12 @@ TEXTS = {
     -221: "Settings conflict",
     -222: "Data out of range",
     -223: "Too much data",
+    -225: "Out of memory",
     -224: "Illegal parameter value",
     -256: "File name not found",
+    -300: "Device-specific error",
     -350: "Queue overflow",
+    -363: "Input buffer overrun",
     -800: "Operation complete",
 }
 
@@ -66,16 +76,25 @@ class ErrorQueue:
 
 
 class CommandTable:
-    """Patterns compiled to regular expressions, tried in order."""
+    """Patterns compiled to regular expressions, tried in order.
 
-    def __init__(self, commands: Mapping[str, Handler]) -> None:
-        self._commands = [(_compile(pattern), handler) for pattern, handler in commands.items()]
+    ``abbreviations``: a unit takes any beginning of a long form that is not shorter than the short form, not only
+    these two.
+    """
+
+    def __init__(self, commands: Mapping[str, Handler], *, abbreviations: bool = False) -> None:
+        self.patterns = tuple(commands)
+        self._commands = [
+            (_compile(pattern, abbreviations), handler) for pattern, handler in commands.items()
+        ]
         self._found: dict[str, tuple[Handler, tuple[int, ...]] | None] = {}
 
     def find(self, header: str) -> tuple[Handler, tuple[int, ...]] | None:
         """Return handler and suffixes for a header from the root."""
         header = header.upper()
         if header not in self._found:
+            if len(self._found) >= _REMEMBERED_HEADERS:
+                self._found.clear()
             self._found[header] = None
             for pattern, handler in self._commands:
                 if match := pattern.fullmatch(header):
@@ -120,111 +139,77 @@ class CommandTable:
         return None, path
 
 
-class MessageSplitter:
-    """Cuts a stream into messages at LF, with quoted texts and definite blocks taken whole.
-
-    A block may end a message without any terminator; then the message ends with the block's last byte unless
-    ``;``, ``,``, CR or LF follows.
-    """
-
-    _special = re.compile(rb'[\n"#]')
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._place = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the messages that are complete now, without their ends."""
-        self._buffer += data
-        messages: list[bytes] = []
-        while (end := self._next_end()) is not None:
-            messages.append(bytes(self._buffer[:end]))
-            del self._buffer[: end + (self._buffer[end : end + 1] == b"\n")]
-            self._place = 0
-        return [message for message in messages if message.strip()]
-
-    def clear(self) -> None:
-        """Forget an unfinished message."""
-        self._buffer.clear()
-        self._place = 0
-
-    def _next_end(self) -> int | None:
-        buffer = self._buffer
-        while found := self._special.search(buffer, self._place):
-            place, byte = found.start(), found[0]
-            if byte == b"\n":
-                return place
-            if byte == b'"':
-                close = buffer.find(b'"', place + 1)
-                if close < 0:
-                    return None
-                self._place = close + 1
-                continue
-            digits = buffer[place + 1 : place + 2]
-            if not digits:
-                return None
-            if digits not in b"123456789":
-                self._place = place + 1
-                continue
-            count = buffer[place + 2 : place + 2 + int(digits)]
-            if len(count) < int(digits):
-                return None
-            if not count.isdigit():
-                self._place = place + 1
-                continue
-            end = place + 2 + int(digits) + int(count)
-            if len(buffer) < end:
-                return None
-            self._place = end
-            if bytes(buffer[end : end + 1]) not in (b";", b",", b"\r", b"\n"):
-                return end
-        self._place = max(self._place, len(buffer))
-        return None
-
-
-def split(data: bytes, separator: bytes) -> list[bytes]:
-    """Split at a separator that is not in quotes or in a block."""
-    if b'"' not in data and b"#" not in data:
-        return data.split(separator)
-    parts, start, place = [], 0, 0
-    special = re.compile(rb'["#' + re.escape(separator) + rb"]")
-    while found := special.search(data, place):
-        place = found.start() + 1
-        if found[0] == b'"':
-            close = data.find(b'"', place)
-            place = len(data) if close < 0 else close + 1
-        elif found[0] == b"#":
-            if block_header := re.match(rb"#([1-9])", data[place - 1 :]):
-                digits = int(block_header[1])
-                count = data[place + 1 : place + 1 + digits]
-                if count.isdigit():
-                    place += 1 + digits + int(count)
-        else:
-            parts.append(data[start : place - 1])
-            start = place
-    return [*parts, data[start:]]
-
-
 def _trimmed(argument: bytes) -> bytes:
     """Take white space off, but not off the bytes of a block."""
     argument = argument.lstrip()
     return argument if argument.startswith(b"#") else argument.rstrip()
 
 
-def number(argument: bytes) -> float:
-    """Return a decimal number with an optional unit; raises ScpiError."""
-    found = re.fullmatch(rb"([+-]?[\d.]+(?:[eE][+-]?\d+)?)\s*([A-Za-z%]*)", argument.strip())
-    if argument.strip().upper() in (b"INF", b"INFINITY"):
-        return 9.9e37
-    if found is None:
-        raise ScpiError(-104)
-    scale = {b"G": 1e9, b"MHZ": 1e6, b"M": 1e-3, b"K": 1e3, b"U": 1e-6, b"N": 1e-9, b"P": 1e-12}
-    unit = found[2].upper()
-    factor = scale.get(unit, scale.get(unit[:1], 1.0) if len(unit) > 1 else 1.0)
-    try:
-        return float(found[1]) * factor
-    except ValueError as error:
-        raise ScpiError(-104) from error
+def number(argument: bytes, low: float = -LARGEST, high: float = LARGEST) -> float:
+    """Return a decimal number with an optional unit, from ``low`` to ``high``; raises ScpiError."""
+    word = argument.strip().upper()
+    if word in (b"INF", b"INFINITY"):
+        value = LARGEST
+    else:
+        found = re.fullmatch(rb"([+-]?[\d.]+(?:E[+-]?\d+)?)\s*([A-Z%]*)", word[:80])
+        if found is None:
+            raise ScpiError(-104)
+        try:
+            value = float(decimal(found[1].decode(), -LARGEST, LARGEST)) * _scale(found[2])
+        except NumberOutOfRange as error:
+            raise ScpiError(-222) from error
+        except NotANumber as error:
+            raise ScpiError(-104) from error
+    if not low <= value <= high:
+        raise ScpiError(-222)
+    return value
+
+
+def integer(argument: bytes, low: int, high: int) -> int:
+    """Return a number from ``low`` to ``high``, rounded; raises ScpiError."""
+    return round(number(argument, low, high))
+
+
+def _scale(unit: bytes) -> float:
+    scales = {b"G": 1e9, b"MHZ": 1e6, b"M": 1e-3, b"K": 1e3, b"U": 1e-6, b"N": 1e-9, b"P": 1e-12}
+    return scales.get(unit, scales.get(unit[:1], 1.0) if len(unit) > 1 else 1.0)
+
+
+def channel_lists(arguments: Sequence[bytes], last: int) -> list[list[int]]:
+    """Return channel lists ``(@1,2:4),(@5)`` of numbers from 1 to ``last``; raises ScpiError.
+
+    A list may be empty; one with an empty place, a second opening or text around it is a syntax error.
+    """
+    lists: list[list[int]] = []
+    rest = b",".join(arguments).decode("ascii", "replace").strip()
+    while rest:
+        if not rest.startswith("(@"):
+            raise ScpiError(-102)
+        content, closed, rest = rest[2:].partition(")")
+        rest = rest.strip()
+        if not closed or (rest and not rest.startswith(",")) or rest == ",":
+            raise ScpiError(-102)
+        rest = rest[1:].lstrip()
+        lists.append(_channels(content, last) if content.strip() else [])
+    return lists
+
+
+def _channels(content: str, last: int) -> list[int]:
+    channels: list[int] = []
+    for part in content.split(","):
+        bounds = [bound.strip() for bound in part.split(":")]
+        if not all(bounds) or len(bounds) > 2:
+            raise ScpiError(-102)
+        try:
+            numbers = [whole(bound, 1, last) for bound in bounds]
+        except NumberOutOfRange as error:
+            raise ScpiError(-222) from error
+        except NotANumber as error:
+            raise ScpiError(-104) from error
+        if numbers[0] > numbers[-1] or len(channels) > _LONGEST_LIST:
+            raise ScpiError(-222)
+        channels += range(numbers[0], numbers[-1] + 1)
+    return channels
 
 
 def text(argument: bytes) -> str:
@@ -263,26 +248,39 @@ def choice(argument: bytes, allowed: Sequence[str]) -> str:
     """Return the short form of one of the allowed words (``CONTinuous`` allows CONT); raises ScpiError."""
     word = argument.strip().decode("ascii", "replace").upper()
     for each in allowed:
-        short = "".join(letter for letter in each if not letter.islower())
+        short = short_form(each)
         if word in (short, each.upper()):
             return short
     raise ScpiError(-224)
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
+def _compile(pattern: str, abbreviations: bool) -> re.Pattern[str]:
     query = pattern.endswith("?")
     expression = ""
     for token in re.findall(r"\[[^\]]*\]|:?[^:\[\]]+", pattern.removesuffix("?")):
         optional = token.startswith("[")
-        nodes = "".join(_node(node) for node in token.strip("[]").split(":") if node)
+        nodes = "".join(_node(node, abbreviations) for node in token.strip("[]").split(":") if node)
         expression += f"(?:{nodes})?" if optional else nodes
     return re.compile(expression + (r"\?" if query else ""))
 
 
-def _node(node: str) -> str:
-    suffix = r"(\d*)" if node.endswith("#") else ""
+def _node(node: str, abbreviations: bool) -> str:
+    suffix = r"([0-9]{0,4})" if node.endswith("#") else ""
     name = node.removesuffix("#")
-    short = re.escape("".join(letter for letter in name if not letter.islower()))
-    if name.upper() == short or name.startswith("*"):
-        return f":{re.escape(name)}{suffix}"
-    return f":(?:{re.escape(name.upper())}|{short}){suffix}"
+    if name.startswith("*"):
+        return f":{re.escape(name)}"
+    return f":(?:{_words(name, abbreviations)}){suffix}"
+
+
+def _words(name: str, abbreviations: bool) -> str:
+    """Return an expression for the forms of a word."""
+    short, whole_word = short_form(name), name.upper()
+    if not abbreviations or not whole_word.startswith(short):
+        return "|".join(map(re.escape, {short: None, whole_word: None}))
+    rest = whole_word[len(short) :]
+    return re.escape(short) + "".join(f"(?:{letter}" for letter in rest) + ")?" * len(rest)
+
+
+def short_form(name: str) -> str:
+    """Return the short form of a word: its capitals."""
+    return "".join(letter for letter in name if not letter.islower())

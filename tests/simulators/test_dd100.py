@@ -112,3 +112,28 @@ def test_each_move_ends_a_little_off():
 def test_errors_that_would_amplify_are_refused():
     with pytest.raises(ValueError, match=r"true loss at 1.2 dB could be -0.80 dB.*offset_error_db"):
         Dd100Options(offset_error_db=-2.0)
+
+
+def test_an_insertion_loss_shifts_the_scale_and_moves_nothing():
+    replies = talk(
+        b"A20.00\r",
+        b"L2.00\r",
+        b"A?\r",
+        b"A1.99\r",
+        b"A60.80\r",
+        b"S?\r",
+        b"CD\r",
+        b"L99\r",
+        b"RST\r",
+        b"CD\r",
+    )
+    assert replies[1:6] == [
+        b"Done\r\n\r\n",
+        b"Atten:20.80(dB)\r\nDone\r\n\r\n",
+        b"Error-6\r\nDone\r\n\r\n",
+        b"Pos:5880\r\nDone\r\n\r\n",
+        b"Pos:5880\r\nDone\r\n\r\n",
+    ]
+    assert b"IL: 2.00\r\nMAX ATTEN: 60.80\r\n" in replies[6]
+    assert replies[7] == b"Error-6\r\nDone\r\n\r\n"
+    assert b"IL: 1.20\r\nMAX ATTEN: 60.00\r\n" in replies[9], "forgotten by a restart"

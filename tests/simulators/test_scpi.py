@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qhal_simulators.scpi import CommandTable, MessageSplitter, ScpiError, block, number, split
+from qhal_simulators.messages import MessageSplitter, split
+from qhal_simulators.scpi import CommandTable, ScpiError, block, number
 
 TABLE = CommandTable(
     {
@@ -52,7 +53,7 @@ blocks = st.binary(max_size=60).map(lambda data: b"#" + b"%d%d" % (len(str(len(d
 )
 def test_messages_do_not_depend_on_the_pieces(content, size, end):
     stream = b"".join(b'DATA "x",' + each + end for each in content)
-    splitter, messages = MessageSplitter(), []
+    splitter, messages = MessageSplitter(longest_block=1000), []
     for start in range(0, len(stream), size):
         messages += splitter.feed(stream[start : start + size])
     found = [part for message in messages for part in split(message, b";") if b"DATA" in part]
@@ -60,7 +61,7 @@ def test_messages_do_not_depend_on_the_pieces(content, size, end):
 
 
 def test_a_block_without_terminator_ends_its_message():
-    assert MessageSplitter().feed(b'D "a",#13a;\nNEXT?\n') == [b'D "a",#13a;\n', b"NEXT?"]
+    assert MessageSplitter(longest_block=9).feed(b'D "a",#13a;\nNEXT?\n') == [b'D "a",#13a;\n', b"NEXT?"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ After several public controllers, some of which quote the vendor's manual. Set c
 end CR LF; errors wait in a queue whose text follows a blank after the comma.
 """
 
-import re
 from functools import partial
 from typing import Literal
 
@@ -13,19 +12,31 @@ from pydantic import Field
 
 from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
+from qhal_simulators.messages import MessageSplitter
 from qhal_simulators.physics.ports import SwitchPort
 from qhal_simulators.physics.units import dbm, watts
-from qhal_simulators.scpi import TEXTS, CommandTable, ErrorQueue, Handler, MessageSplitter, ScpiError
+from qhal_simulators.scpi import (
+    TEXTS,
+    CommandTable,
+    ErrorQueue,
+    Handler,
+    ScpiError,
+    channel_lists,
+    choice,
+    integer,
+)
 
 _METER_FLOOR_DBM = -50.0
 _LONGEST_METER_LIST = 256
 _SCALES = 1
+_SUFFIXES = {"none": "LU1-DMHNS", "outputs": "LA1-DMHNV", "all": "LA1-DMHNV-801"}
 
 
 class PolatisOptions(Options):
     """What the sources leave open.
 
-    ``monitors``: which ports have power monitors. ``add_in_use``: what ADD does to a port in use (a vendor
+    ``monitors``: which ports have power monitors. ``model_suffix``: end of the model name in ``*IDN?`` (None: by
+    ``monitors``; a client with a 24x24 unit saw ``LA1-DMHNS``). ``add_in_use``: what ADD does to a port in use (a vendor
     library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at power-up.
     A power monitor reads what is there, with stray light of ``meter_stray_dbm`` (None: no such), plus
     ``meter_scale_error_db``, plus an error of its port's own of
@@ -39,6 +50,7 @@ class PolatisOptions(Options):
     serial_number: str = "002414"
     firmware: str = "6.5.2.18"
     monitors: Literal["none", "outputs", "all"] = "all"
+    model_suffix: str | None = Field(default=None, pattern=r"^[A-Z0-9-]{1,20}$")
     add_in_use: Literal["move", "error"] = "move"
     reply_end: Literal["crlf", "lf"] = "crlf"
     boot_mode: Literal["DARK", "REST", "AUT"] = "DARK"
@@ -133,13 +145,13 @@ class _Client:
     def __init__(self, unit: Polatis, send: Send) -> None:
         self._unit = unit
         self._send = send
-        self._splitter = MessageSplitter()
-        self._table = CommandTable(self._commands())
+        self._splitter = MessageSplitter(unit.errors.add)
+        self.table = CommandTable(self._commands())
         self._end = b"\r\n" if unit.options.reply_end == "crlf" else b"\n"
 
     def receive(self, data: bytes) -> None:
         for message in self._splitter.feed(data):
-            replies = self._table.run(message, self._unit.errors.add)
+            replies = self.table.run(message, self._unit.errors.add)
             if replies:
                 self._send(b";".join(replies) + self._end)
 
@@ -148,7 +160,7 @@ class _Client:
 
     def _commands(self) -> dict[str, Handler]:
         unit, options = self._unit, self._unit.options
-        suffix = {"none": "LU1-DMHNS", "outputs": "LA1-DMHNV", "all": "LA1-DMHNV-801"}[options.monitors]
+        suffix = options.model_suffix or _SUFFIXES[options.monitors]
         product = (
             f"{'I' if options.monitors == 'none' else 'N'}-OST-{options.inputs}x{options.outputs}-{suffix}"
         )
@@ -181,12 +193,11 @@ class _Client:
 
     def _pairs(self, arguments: list[bytes]) -> list[tuple[int, int]]:
         """Return the pairs of two lists; the smaller number of a pair counts as ingress."""
-        lists = _lists(arguments)
+        lists = channel_lists(arguments, self._unit.ports)
         if len(lists) != 2 or len(lists[0]) != len(lists[1]):
             raise ScpiError(-109)
         pairs = [(min(pair), max(pair)) for pair in zip(*lists, strict=True)]
-        inputs, ports = self._unit.options.inputs, self._unit.ports
-        if any(not 1 <= i <= inputs < o <= ports for i, o in pairs):
+        if any(not i <= self._unit.options.inputs < o for i, o in pairs):
             raise ScpiError(-222)
         if len({i for i, _ in pairs}) != len(pairs) or len({o for _, o in pairs}) != len(pairs):
             raise ScpiError(-200)
@@ -205,10 +216,10 @@ class _Client:
         self._unit.replace(dict(self._pairs(arguments)))
 
     def _subtract(self, arguments: list[bytes]) -> None:
-        lists = _lists(arguments)
-        ports = set(lists[0]) if lists else set()
-        if not ports or any(not 1 <= port <= self._unit.ports for port in ports):
-            raise ScpiError(-222)
+        lists = channel_lists(arguments, self._unit.ports)
+        if len(lists) != 2 or not lists[0] or len(lists[1]) not in (0, len(lists[0])):
+            raise ScpiError(-109)
+        ports = set(lists[0])
         self._unit.replace({i: o for i, o in self._unit.pairs.items() if not {i, o} & ports})
 
     def _state(self) -> str:
@@ -217,9 +228,9 @@ class _Client:
         return ",".join(f"(@{side})" for side in sides)
 
     def _partner(self, arguments: list[bytes]) -> str:
-        if not arguments or not arguments[0].isdigit() or not 1 <= int(arguments[0]) <= self._unit.ports:
-            raise ScpiError(-222)
-        port = int(arguments[0])
+        if len(arguments) != 1:
+            raise ScpiError(-109)
+        port = integer(arguments[0], 1, self._unit.ports)
         both = self._unit.pairs | {o: i for i, o in self._unit.pairs.items()}
         return f'"{both.get(port, "")}"'
 
@@ -233,11 +244,10 @@ class _Client:
         return "(" + ",".join("D" if port in self._unit.disabled else "E" for port in ports) + ")"
 
     def _boot_mode(self, arguments: list[bytes]) -> None:
-        modes = {"DARK": "DARK", "REST": "REST", "RESTORE": "REST", "AUT": "AUT", "AUTOSAVE": "AUT"}
-        word = (arguments or [b""])[0].decode("ascii", "replace").upper()
-        if word not in modes:
-            raise ScpiError(-224)
-        self._unit.boot_mode = modes[word]  # type: ignore[assignment]
+        if not arguments:
+            raise ScpiError(-109)
+        mode = choice(arguments[0], ("DARK", "RESTore", "AUTosave"))
+        self._unit.boot_mode = mode  # type: ignore[assignment]
 
     def _power(self, arguments: list[bytes]) -> str:
         ports = self._checked(arguments)
@@ -247,9 +257,9 @@ class _Client:
         return "(" + ",".join(f"{self._unit.meter_dbm(port):.2f}" for port in ports) + ")"
 
     def _checked(self, arguments: list[bytes]) -> list[int]:
-        lists = _lists(arguments)
-        if len(lists) != 1 or any(not 1 <= port <= self._unit.ports for port in lists[0]):
-            raise ScpiError(-222)
+        lists = channel_lists(arguments, self._unit.ports)
+        if len(lists) != 1 or not lists[0]:
+            raise ScpiError(-109)
         return lists[0]
 
     def _error(self) -> str:
@@ -261,21 +271,3 @@ class _Client:
         while len(self._unit.errors):
             found.append(self._error())
         return ",".join(found)
-
-
-def _lists(arguments: list[bytes]) -> list[list[int]]:
-    """Return channel lists ``(@1,2:4)``; commas inside them have been split already."""
-    joined = b",".join(arguments).decode("ascii", "replace")
-    found = re.findall(r"\(@([^)]*)\)", joined)
-    if re.sub(r"\(@[^)]*\)|[,\s]", "", joined):
-        raise ScpiError(-102)
-    lists = []
-    for content in found:
-        ports: list[int] = []
-        for part in filter(None, (part.strip() for part in content.split(","))):
-            match = re.fullmatch(r"(\d+)(?::(\d+))?", part)
-            if match is None:
-                raise ScpiError(-104)
-            ports += range(int(match[1]), int(match[2] or match[1]) + 1)
-        lists.append(ports)
-    return lists

@@ -16,10 +16,15 @@ from pydantic import Field, model_validator
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.physics.ports import AttenuatorPort
+from qhal_simulators.values import NumberOutOfRange, decimal
 
 _END = b"\r\n"
 _STEPS_OF_A_MOVE = 10
 _WORST_SIGMAS = 6
+_LONGEST_LINE, _MOST_WAITING = 64, 16
+"""The unit's input buffer: a longer command is an overflow (Error-6), a further one is lost."""
+_LEAST_LOSS_DB, _MOST_LOSS_DB = 0.0, 10.0
+_LARGEST = 1e9
 
 
 class Dd100Options(Options):
@@ -87,12 +92,18 @@ class Dd100(Instrument):
         self.echo = self.options.echo
         self.homed = self.options.homed
         self.last_reply: list[str] = []
+        self.offset_db = 0.0
         self.move_to(self.options.max_attenuation_db)
 
     @property
     def steps(self) -> int:
         """Motor position: one step a hundredth of a decibel above the insertion loss."""
         return round((self.attenuation_db - self.options.insertion_loss_db) * 100)
+
+    @property
+    def shown_db(self) -> float:
+        """The attenuation on the scale of the replies, which ``L`` shifts."""
+        return self.attenuation_db + self.offset_db
 
     def connect(self, link: str, send: Send) -> Connection:
         """Return the one connection of the serial line."""
@@ -114,33 +125,45 @@ class _Line:
         self._buffer = b""
         self._busy = False
         self._waiting: list[str] = []
-        self._commands: tuple[tuple[str, Callable[[re.Match[str]], None]], ...] = (
+        commands: tuple[tuple[str, Callable[[re.Match[str]], None]], ...] = (
             (r"A\?", self._ask_attenuation),
             (r"A(\d+(?:\.\d{1,2})?)", self._set_attenuation),
             (r"D", self._ask_both),
             (r"S\?", self._ask_steps),
             (r"S([+-]?)(\d+)", self._step),
             (r"([FB])", self._one_step),
+            (r"L(\d+(?:\.\d{1,2})?)", self._set_insertion_loss),
             (r"H", self._home),
             (r"CD", self._configuration),
             (r"RES\?", lambda found: self._answer(*self._unit.last_reply)),
             (r"RST", self._restart),
             (r"E([01])", self._set_echo),
         )
+        self.patterns = {re.compile(pattern, re.ASCII): action for pattern, action in commands}
 
     def receive(self, data: bytes) -> None:
-        for byte in data:
-            if self._unit.echo:
-                self._send(bytes([byte]))
-            if byte == 0x0D:
-                text, self._buffer = self._buffer.decode("ascii", "replace"), b""
-                self._waiting.append(text.strip())
-            elif byte != 0x0A:
-                self._buffer += bytes([byte])
-        self._next()
+        if self._unit.echo:
+            self._send(data)
+        *lines, rest = data.replace(b"\n", b"").split(b"\r")
+        for line in lines:
+            self._take(line)
+            self._end_line()
+        self._take(rest)
 
     def closed(self) -> None:
         self._buffer = b""
+
+    def _take(self, text: bytes) -> None:
+        """Keep what fits into the unit's buffer, and one byte more to know that something did not."""
+        self._buffer = (self._buffer + text[: _LONGEST_LINE + 1])[: _LONGEST_LINE + 1]
+
+    def _end_line(self) -> None:
+        line, self._buffer = self._buffer, b""
+        if (
+            len(self._waiting) < _MOST_WAITING
+        ):  # what comes while the motor runs and the buffer is full is lost
+            self._waiting.append(line.decode("ascii", "replace").strip())
+        self._next()
 
     def _next(self) -> None:
         """Carry out commands one after the other; the unit takes none while its motor runs."""
@@ -148,8 +171,11 @@ class _Line:
             text = self._waiting.pop(0).upper()
             if not text:
                 continue
-            for pattern, action in self._commands:
-                if found := re.fullmatch(pattern, text):
+            if len(text) > _LONGEST_LINE:
+                self._error(6)
+                continue
+            for pattern, action in self.patterns.items():
+                if found := pattern.fullmatch(text):
                     action(found)
                     break
             else:
@@ -157,23 +183,41 @@ class _Line:
 
     def _ask_attenuation(self, found: re.Match[str]) -> None:
         unit = self._unit
-        self._answer(f"Atten:{unit.attenuation_db:.2f}(dB)" if unit.homed else "Atten: unknown")
+        self._answer(f"Atten:{unit.shown_db:.2f}(dB)" if unit.homed else "Atten: unknown")
 
     def _ask_both(self, found: re.Match[str]) -> None:
         unit = self._unit
-        shown = f"{unit.attenuation_db:.2f}" if unit.homed else "unknown"
+        shown = f"{unit.shown_db:.2f}" if unit.homed else "unknown"
         self._answer(f"DPos:{unit.steps}", f"ATTEN:{shown}")
 
     def _ask_steps(self, found: re.Match[str]) -> None:
         self._answer(f"Pos:{self._unit.steps}")
 
     def _set_attenuation(self, found: re.Match[str]) -> None:
-        self._move(float(found[1]))
+        self._move(self._number(found[1]) - self._unit.offset_db)
+
+    def _set_insertion_loss(self, found: re.Match[str]) -> None:
+        """Shift the scale of the replies, so that its lower end is the given insertion loss; nothing moves."""
+        unit, loss_db = self._unit, self._number(found[1])
+        if not _LEAST_LOSS_DB <= loss_db <= _MOST_LOSS_DB:
+            self._error(6)
+            return
+        unit.offset_db = loss_db - unit.options.insertion_loss_db
+        self._answer()
+
+    @staticmethod
+    def _number(text: str) -> float:
+        """Return a number that the pattern of a command has let through; what is too large is above any limit."""
+        try:
+            return float(decimal(text, 0, _LARGEST))
+        except NumberOutOfRange:
+            return math.inf
 
     def _step(self, found: re.Match[str]) -> None:
         unit = self._unit
         sign = {"+": 1, "-": -1, "": 0}[found[1]]
-        steps = unit.steps + sign * int(found[2]) if sign else int(found[2])
+        number = self._number(found[2])
+        steps = unit.steps + sign * number if sign else number
         self._move(unit.options.insertion_loss_db + steps / 100)
 
     def _one_step(self, found: re.Match[str]) -> None:
@@ -232,11 +276,11 @@ class _Line:
         self._answer()
 
     def _configuration(self, found: re.Match[str]) -> None:
-        options = self._unit.options
+        options, offset_db = self._unit.options, self._unit.offset_db
         self._answer(
             "DD-100-MC",
-            f"IL: {options.insertion_loss_db:.2f}",
-            f"MAX ATTEN: {options.max_attenuation_db:.2f}",
+            f"IL: {options.insertion_loss_db + offset_db:.2f}",
+            f"MAX ATTEN: {options.max_attenuation_db + offset_db:.2f}",
             f"WAVELENGTH: {options.wavelength_nm}",
         )
 

@@ -45,7 +45,9 @@ class Ppcl550Options(Options):
     ``ce_sense``: value of the CE bit that means a checksum error. ``constant_bit``: whether bit 26 of replies
     is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while nobody pulls it, as an
     independent client reads it) or that the output is disabled. ``fcf_range_error``: whether a first channel
-    frequency out of range is refused (these modules do not). ``initialising_s``: time until MRDY.
+    frequency out of range is refused (these modules do not). ``fine_tuning_shown``: whether LF1 and LF2 tell the frequency
+    with fine tuning (one client says that they do). ``frame_timeout_s``: an unfinished frame is forgotten after a
+    pause. ``initialising_s``: time until MRDY.
     ``tune_time_s``: time to lock. ``power_error_db`` and ``frequency_error_ghz``: true less set power and frequency;
     the power's changes by ``power_error_db_per_thz`` with the frequency above 193.4 THz.
     """
@@ -56,6 +58,8 @@ class Ppcl550Options(Options):
     constant_bit: bool = True
     dis_bit: Literal["pin", "disabled"] = "pin"
     fcf_range_error: bool = False
+    fine_tuning_shown: bool = False
+    frame_timeout_s: float = Field(default=1.0, gt=0)
     initialising_s: float = Field(default=0.0, ge=0)
     tune_time_s: float = Field(default=0.2, ge=0)
     power_error_db: float = Field(default=0.0, ge=-1, le=1)
@@ -98,6 +102,12 @@ class Ppcl550(Instrument):
         first = self.values[_FCF1] * 10000 + self.values[_FCF2]
         return first + (self.values[_CHANNEL] - 1) * self.values[_GRID]
 
+    @property
+    def shown_10mhz(self) -> int:
+        """The frequency as LF1 and LF2 tell it."""
+        fine_10mhz = round(self.values[_FTF] / 100) if self.options.fine_tuning_shown else 0
+        return self.frequency_10mhz + fine_10mhz
+
     def show(self) -> None:
         """Let the light see the laser."""
         frequency = self.frequency_10mhz * 1e-4 + self.values[_FTF] * 1e-6
@@ -127,6 +137,7 @@ class _Module:
         self._send = send
         self._buffer = b""
         self._last = b""
+        self._received_s = unit.clock.now_s()
         options = unit.options
         low, high = (round(f * 1e4) for f in (options.lowest_thz, options.highest_thz))
         self._strings: dict[int, str] = {
@@ -137,8 +148,8 @@ class _Module:
             _STATUS_F: self._status,
             _STATUS_W: self._status,
             _RESENA: lambda: _SENA if unit.enabled else 0,
-            _LF1: lambda: unit.frequency_10mhz // 10000,
-            _LF2: lambda: unit.frequency_10mhz % 10000,
+            _LF1: lambda: unit.shown_10mhz // 10000,
+            _LF2: lambda: unit.shown_10mhz % 10000,
             _OOP: lambda: unit.values[_PWR] if unit.port.enabled else _OFF_OOP,
             _CTEMP: lambda: 2500,
             _FTFR: lambda: 12000,
@@ -168,9 +179,14 @@ class _Module:
         }
 
     def receive(self, data: bytes) -> None:
-        self._buffer += data
-        while len(self._buffer) >= 4:
-            frame, self._buffer = self._buffer[:4], self._buffer[4:]
+        if self._unit.clock.now_s() - self._received_s > self._unit.options.frame_timeout_s:
+            self._buffer = b""
+        self._received_s = self._unit.clock.now_s()
+        data = self._buffer + data
+        whole = len(data) - len(data) % 4
+        self._buffer = data[whole:]
+        for start in range(0, whole, 4):
+            frame = data[start : start + 4]
             self._last = self._answer(parse(frame), frame[1])
             self._send(self._last)
 

@@ -4,28 +4,30 @@ After the vendor's public client and an independent one. Requests are bare JSON 
 end; replies are JSON objects ended by ETB (0x17). Changes of labels are told to every connected client.
 """
 
-import json
-import random
-from collections.abc import Callable
+import time
 from typing import Any, Literal
 
 from pydantic import Field
 
 from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
+from qhal_simulators.instruments.singlequantum.alone import AloneDetectors
+from qhal_simulators.instruments.singlequantum.bias_scan import BiasScan, BiasSearch
+from qhal_simulators.instruments.singlequantum.control import Control
 from qhal_simulators.physics.ports import DetectorPort
 
-_ETB = b"\x17"
-_MAX_CURRENT_UA = 90.9
 _DEFAULT_PERIOD_MS = 100
+_HISTORY_POINTS = 200
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class WebSqOptions(Options):
     """What the sources leave open.
 
-    ``voltage_unit``: unit of the label BiasVoltage. ``broadcast``: label changes go to all clients, or only to the
-    one that asked. ``glued``: several objects come in one chunk. ``unix_start_s``: wall clock of the unit at
-    world time 0. ``dark_rate_hz``: standing alone, counts of a biased detector.
+    ``voltage_unit``: unit of the label BiasVoltage and of an IV scan. ``broadcast``: label changes go to all clients,
+    or only to the one that asked. ``glued``: several objects come in one chunk. ``unix_start_s``: wall clock of the unit at
+    world time 0. ``dark_rate_hz``: standing alone, counts of a detector biased far below its switching current.
+    ``search_counts``: whether the automatic bias search is asked for dark counts in a measurement period or a second.
     """
 
     detectors: int = Field(default=4, ge=1, le=4)
@@ -33,17 +35,20 @@ class WebSqOptions(Options):
     broadcast: bool = True
     glued: bool = False
     unix_start_s: float = 1_700_000_000.0
-    dark_rate_hz: float = Field(default=100.0, ge=0)
+    dark_rate_hz: float = Field(default=100.0, ge=0, le=1e5)
+    search_counts: Literal["period", "second"] = "period"
 
 
 class WebSq(Instrument):
-    """Labels with values, and a line of counts per measurement period."""
+    """Labels with values, a line of counts per measurement period, scans of the bias."""
 
     wires = {"main": Wire.TCP, "counts": Wire.TCP}
     port_type = DetectorPort
     options_model = WebSqOptions
     options: WebSqOptions
     port: DetectorPort
+    scan: BiasScan
+    search: BiasSearch
 
     def power_on(self) -> None:
         """Take the state after power-up: bias off, currents at zero."""
@@ -60,31 +65,115 @@ class WebSq(Instrument):
             "IVScanStart": 0.0,
             "IVScanEnd": 35.0,
             "IVScanIncrement": 0.1,
+            "DarkCountsAutoIV": [100.0] * n,
+            "ic_scan_history": [],
+            "iv_scan_history": [],
         }
         if not hasattr(self, "clients"):
-            self.clients: list[_Control] = []
+            self.clients: list[Control] = []
             self.listeners: list[_Counts] = []
-            self._alone = random.Random(1)
-        self._timer: Timer | None = getattr(self, "_timer", None)
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._alone_counts = [0] * n
+            self._timer: Timer | None = None
+            alone = self.port.alone
+            self._alone = AloneDetectors(self.port, self.clock, self.options.dark_rate_hz) if alone else None
+        else:
+            self.scan.stop()
+            self.search.stop()
+        self.scan = BiasScan(self, self._scanned)
+        self.search = BiasSearch(self, self._searched)
+        self._temperatures: list[tuple[float, float, float]] = []
         self.apply()
         self.restart_counting()
 
     def connect(self, link: str, send: Send) -> Connection:
         """Return the unit's end of a client's control or counts connection."""
-        return _Control(self, send) if link == "main" else _Counts(self, send)
+        return Control(self, send) if link == "main" else _Counts(self, send)
 
     def apply(self) -> None:
-        """Let the detectors see bias and trigger."""
+        """Let the detectors see bias and trigger as set."""
+        self._update(self.labels["DetectorEnable"], self.labels["BiasCurrent"])
+
+    def bias(self, currents_ua: list[float] | None) -> None:
+        """Bias the detectors with currents (None: as set, if enabled), after a moment without bias."""
+        self._update(False, self.labels["BiasCurrent"])
+        if currents_ua is None:
+            self.apply()
+        else:
+            self._update(True, currents_ua)
+
+    def set(self, label: str, value: Any, by: Control | None = None) -> None:
+        """Change a label and tell every client (or, by option, only the one that did it)."""
+        self.labels[label] = value
+        for client in [by] if by is not None and not self.options.broadcast else self.clients:
+            client.tell(label, value)
+
+    def start_scan(self) -> bool:
+        """Begin a scan; False if its settings give no points."""
+        if not self.scan.points():
+            return False
+        self.set("IVScanEnable", True)
+        self.scan.start()
+        return True
+
+    def start_search(self, wanted: list[float]) -> None:
+        """Begin the search for currents that give these dark counts."""
+        per_period = 1.0 if self.options.search_counts == "period" else self.period_s
+        self.set("StartAutoIV", True)
+        self.search.start([count * per_period for count in wanted])
+
+    def stop_sequences(self) -> None:
+        """End a scan or search before its end."""
+        for sequence, label in ((self.scan, "IVScanEnable"), (self.search, "StartAutoIV")):
+            if sequence.running:
+                sequence.stop()
+                self.set(label, False)
+
+    def temperatures(self) -> dict[str, list[Any]]:
+        """Return the last temperatures, each request adding one."""
+        now_s = self.options.unix_start_s + self.clock.now_s()
+        self._temperatures = [*self._temperatures, (now_s, *self.port.read_temperatures_k())][
+            -_HISTORY_POINTS:
+        ]
+        times_s, cold_k, shield_k = zip(*self._temperatures, strict=True)
+        return {
+            "T": list(cold_k),
+            "T2": list(shield_k),
+            "V_avrg": [0.0] * len(times_s),
+            "BoardTemp1": [30.0] * len(times_s),
+            "BoardTemp2": [30.0] * len(times_s),
+            "x": [_time_text(time_s) for time_s in times_s],
+        }
+
+    def _scanned(self) -> None:
+        self.set("ic_scan_history", self.scan.counts)
+        scale = 1e3 if self.options.voltage_unit == "mV" else 1.0
+        voltages = [
+            {name: value if name == "biasCurrent" else value * scale for name, value in point.items()}
+            for point in self.scan.voltages
+        ]
+        self.set("iv_scan_history", voltages)
+        self.set("IVScanEnable", False)
+
+    def _searched(self, currents_ua: list[float] | None, problem: str) -> None:
+        if currents_ua is None:
+            for client in self.clients:
+                client.tell("ErrorMessage", f"no bias current gives the dark counts: {problem}")
+        else:
+            self.set("BiasCurrent", currents_ua)
+            self.set("BiasCurrentAutoIV", currents_ua)
+            self.apply()
+        self.set("StartAutoIV", False)
+
+    def _update(self, enabled: bool, currents_ua: list[float]) -> None:
         pad = (0.0,) * (4 - self.options.detectors)
+        if self._alone is not None:
+            self._alone.read_clicks()
         self.port.update(
-            enabled=self.labels["DetectorEnable"],
-            bias_ua=(*self.labels["BiasCurrent"], *pad),
+            enabled=enabled,
+            bias_ua=(*currents_ua, *pad),
             trigger_mv=(*self.labels["TriggerLevel"], *pad),
         )
+        if self._alone is not None:
+            self._alone.bias_changed()
 
     def restart_counting(self) -> None:
         """Begin a measurement period now, if anybody listens."""
@@ -92,36 +181,37 @@ class WebSq(Instrument):
             self._timer.cancel()
             self._timer = None
         if self.listeners:
-            self._last = self._totals()
-            self._timer = self.clock.call_later(self._period_s, self._count)
+            self._last = self.totals()
+            self._timer = self.clock.call_later(self.period_s, self._count)
 
     def voltages(self) -> list[float]:
         """Return the bias voltages in the unit's unit."""
         scale = 1e3 if self.options.voltage_unit == "mV" else 1.0
-        return [value * scale for value in self.port.read_voltages_v()[: self.options.detectors]]
+        return [value * scale for value in self.voltages_v()]
+
+    def voltages_v(self) -> list[float]:
+        """Return the bias voltages."""
+        return list(self.port.read_voltages_v()[: self.options.detectors])
+
+    def totals(self) -> list[int]:
+        """Return the counts of each detector so far."""
+        return list(self.port.read_clicks()[: self.options.detectors])
 
     @property
-    def _period_s(self) -> float:
+    def period_s(self) -> float:
+        """The measurement period."""
         return float(self.labels["InptMeasurementPeriod"]) * 1e-3
 
     def _count(self) -> None:
         assert self._timer is not None
         due_s = self._timer.due_s
-        totals = self._totals()
+        totals = self.totals()
         counts = [now - before for now, before in zip(totals, self._last, strict=True)]
         self._last = totals
         line = ",".join([f"{self.options.unix_start_s + due_s:.6f}", *map(str, counts)])
         for listener in tuple(self.listeners):
             listener.send(line.encode() + b"\n")
-        self._timer = self.clock.call_at(due_s + self._period_s, self._count)
-
-    def _totals(self) -> list[int]:
-        if self.port.alone and self.labels["DetectorEnable"]:
-            mean = self.options.dark_rate_hz * self._period_s
-            for n in range(self.options.detectors):
-                self._alone_counts[n] += max(0, round(self._alone.gauss(mean, mean**0.5)))
-            return list(self._alone_counts)
-        return list(self.port.read_clicks()[: self.options.detectors])
+        self._timer = self.clock.call_at(due_s + self.period_s, self._count)
 
 
 class _Counts:
@@ -139,120 +229,8 @@ class _Counts:
         self._unit.listeners.remove(self)
 
 
-class _Control:
-    def __init__(self, unit: WebSq, send: Send) -> None:
-        self._unit = unit
-        self._send = send
-        self._buffer = ""
-        unit.clients.append(self)
-        self._commands: dict[str, Callable[[Any], None]] = {
-            "SetMeasurementPeriod": self._period,
-            "SetAllBiasCurrents": lambda value: self._currents("BiasCurrent", value, _MAX_CURRENT_UA),
-            "SetAllTriggerLevels": lambda value: self._currents("TriggerLevel", value, 1000.0),
-            "DetectorEnable": self._enable,
-            "DarkCountsAutoIV": lambda value: None,
-            "AutoCaliBiasCurrents": lambda value: self._set(
-                "BiasCurrentAutoIV", self._unit.labels["BiasCurrent"]
-            ),
-            "IVScanEnable": lambda value: self._set("IVScanEnable", bool(value)),
-        }
-
-    def receive(self, data: bytes) -> None:
-        self._buffer += data.decode("utf-8", "replace")
-        decoder = json.JSONDecoder()
-        while text := self._buffer.lstrip():
-            try:
-                message, end = decoder.raw_decode(text)
-            except ValueError as error:
-                if isinstance(error, json.JSONDecodeError) and error.pos >= len(text) - 1:
-                    return  # more is to come
-                if not text.startswith("{"):
-                    self._buffer = ""
-                    self._tell("ErrorMessage", "no JSON object")
-                return
-            self._buffer = text[end:]
-            self._handle(message)
-
-    def closed(self) -> None:
-        self._unit.clients.remove(self)
-
-    def _handle(self, message: Any) -> None:
-        if not isinstance(message, dict):
-            self._tell("ErrorMessage", "no JSON object")
-        elif "request" in message:
-            self._request(str(message["request"]))
-        elif (command := message.get("command")) in self._commands:
-            self._commands[command](message.get("value"))
-        elif message.get("label") in ("IVScanStart", "IVScanEnd", "IVScanIncrement"):
-            self._scan_setting(message["label"], message.get("value"))
-        else:
-            self._tell("ErrorMessage", f"unknown command {command!r}")
-
-    def _request(self, name: str) -> None:
-        unit = self._unit
-        if name == "labelProps":
-            objects = [(label, {"value": value}) for label, value in unit.labels.items()]
-            objects.append(("BiasVoltage", {"value": unit.voltages()}))
-            self._tell_all(objects)
-        elif name == "BiasVoltage":
-            self._tell(name, unit.voltages())
-        elif name == "IVHistory":
-            self._tell_all([("ic_scan_history", []), ("iv_scan_history", [])])
-        elif name == "TemperatureHistory":
-            cold, shield = unit.port.read_temperatures_k()
-            history = {
-                "T": [cold],
-                "T2": [shield],
-                "V_avrg": [0.0],
-                "BoardTemp1": [30.0],
-                "BoardTemp2": [30.0],
-            }
-            unit.clock.call_later(0.0, lambda: self._tell("temperature_long_memory", history))
-        elif name in unit.labels:
-            self._tell(name, unit.labels[name])
-        else:
-            self._tell("ErrorMessage", f"unknown request {name!r}")
-
-    def _period(self, value: Any) -> None:
-        if not isinstance(value, int) or value < 10:
-            self._tell("ErrorMessage", "the measurement period is a whole number of at least 10 ms")
-            return
-        self._set("InptMeasurementPeriod", value)
-        self._unit.restart_counting()
-
-    def _currents(self, label: str, value: Any, limit: float) -> None:
-        good = isinstance(value, list) and len(value) == self._unit.options.detectors
-        if not good or not all(isinstance(v, int | float) and abs(v) <= limit for v in value):
-            self._tell(
-                "ErrorMessage", f"{label}: {self._unit.options.detectors} numbers up to {limit} are needed"
-            )
-            return
-        self._set(label, [float(v) for v in value])
-        self._unit.apply()
-
-    def _enable(self, value: Any) -> None:
-        self._set("DetectorEnable", bool(value))
-        self._unit.apply()
-
-    def _scan_setting(self, label: str, value: Any) -> None:
-        if isinstance(value, int | float) and abs(value) <= _MAX_CURRENT_UA:
-            self._set(label, float(value))
-        else:
-            self._tell("ErrorMessage", f"{label}: -90.9 to 90.9 uA")
-
-    def _set(self, label: str, value: Any) -> None:
-        self._unit.labels[label] = value
-        clients = self._unit.clients if self._unit.options.broadcast else [self]
-        for client in clients:
-            client._tell(label, value)
-
-    def _tell(self, label: str, value: Any) -> None:
-        self._tell_all([(label, value)])
-
-    def _tell_all(self, objects: list[tuple[str, Any]]) -> None:
-        texts = [json.dumps({"label": label, "value": value}).encode() for label, value in objects]
-        if self._unit.options.glued:
-            self._send(b"".join(texts) + _ETB)
-        else:
-            for text in texts:
-                self._send(text + _ETB)
+def _time_text(unix_s: float) -> str:
+    """Return a time as the unit writes it, in universal time and English: ``17-May-24 07:01:57.250000``."""
+    parts = time.gmtime(unix_s)
+    clock = time.strftime("%H:%M:%S", parts)
+    return f"{parts.tm_mday:02}-{_MONTHS[parts.tm_mon - 1]}-{parts.tm_year % 100:02} {clock}.{int(unix_s % 1 * 1e6):06}"

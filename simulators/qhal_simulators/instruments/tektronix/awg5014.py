@@ -12,9 +12,10 @@ from pydantic import Field
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.instruments.tektronix import commands
 from qhal_simulators.instruments.tektronix.settings import CHANNELS, defaults
-from qhal_simulators.instruments.tektronix.waveforms import WaveformList
+from qhal_simulators.instruments.tektronix.waveforms import LONGEST_BLOCK, WaveformList
+from qhal_simulators.messages import MessageSplitter
 from qhal_simulators.physics.ports import WaveformPort
-from qhal_simulators.scpi import CommandTable, ErrorQueue, MessageSplitter
+from qhal_simulators.scpi import CommandTable, ErrorQueue
 
 
 class Awg5014Options(Options):
@@ -111,13 +112,13 @@ class _Client:
     def __init__(self, unit: Awg5014, send: Send) -> None:
         self._unit = unit
         self._send = send
-        self._splitter = MessageSplitter()
-        self._table = CommandTable(commands.table(unit))
+        self._splitter = MessageSplitter(unit.refuse, LONGEST_BLOCK)
+        self.table = CommandTable(commands.table(unit))
         self._end = b"\n" if unit.options.reply_end == "lf" else b"\r\n"
 
     def receive(self, data: bytes) -> None:
         for message in self._splitter.feed(data):
-            replies = self._table.run(message, self._unit.refuse)
+            replies = self.table.run(message, self._unit.refuse)
             if replies:
                 self._send(b";".join(replies) + self._end)
 

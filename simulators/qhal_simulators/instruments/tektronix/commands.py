@@ -6,13 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qhal_simulators.instruments.tektronix.settings import CHANNELS, MARKERS, SETTINGS, Setting
-from qhal_simulators.scpi import TEXTS, Handler, ScpiError, block, boolean, choice, number, text
+from qhal_simulators.instruments.tektronix.waveforms import MAX_POINTS
+from qhal_simulators.scpi import TEXTS, Handler, ScpiError, block, boolean, choice, integer, number, text
 
 if TYPE_CHECKING:
     from qhal_simulators.instruments.tektronix.awg5014 import Awg5014
 
 _MOST_ELEMENTS = 8000
-_BLOCK_LIMIT = 650_000_000
+_JUMP_PATTERNS = 512
+_MOST_FILES, _DISK_BYTES = 1000, 100_000_000
+"""Files that this simulator keeps; the unit has a whole disk."""
 _ELEMENT: dict[str, tuple[Any, Any, Any]] = {
     "LOOP:COUNt": ("integer", 1, (1, 65536)),
     "LOOP:INFinite": ("boolean", False, None),
@@ -72,9 +75,7 @@ def _value(kind: str | tuple[str, ...], argument: bytes, low: float, high: float
     if isinstance(kind, tuple):
         word = choice(argument, kind)
         return {"ENH": "SEQ", "ASYNC": "ASYN"}.get(word, word)
-    value = number(argument)
-    if not low <= value <= high:
-        raise ScpiError(-222)
+    value = number(argument, low, high)
     return round(value) if kind == "integer" else value
 
 
@@ -121,7 +122,7 @@ def _common(awg: Awg5014) -> dict[str, Handler]:
     enables = {"ESE": 0, "SRE": 0}
 
     def enable(register: str, suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
-        enables[register] = round(number(_argument(arguments)))
+        enables[register] = integer(_argument(arguments), 0, 255)
 
     return {
         "*IDN?": identity,
@@ -194,14 +195,12 @@ def _waveforms(awg: Awg5014) -> dict[str, Handler]:
         return awg.waveforms.find(text(_argument(arguments)))
 
     def name(suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
-        place, names = round(number(_argument(arguments))), list(awg.waveforms.entries)
-        if not 0 <= place < len(names):
-            raise ScpiError(-222)
-        return quoted(names[place])
+        names = list(awg.waveforms.entries)
+        return quoted(names[integer(_argument(arguments), 0, len(names) - 1)])
 
     def new(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
         points, kind = (
-            round(number(_argument(arguments, 1))),
+            integer(_argument(arguments, 1), 1, MAX_POINTS),
             choice(_argument(arguments, 2), ("INTeger", "REAL")),
         )
         awg.waveforms.new(text(arguments[0]), points, kind)
@@ -222,15 +221,13 @@ def _waveforms(awg: Awg5014) -> dict[str, Handler]:
             awg.stop()
 
     def place(arguments: list[bytes]) -> tuple[int, int | None]:
-        start = round(number(arguments[1])) if len(arguments) > 1 else 0
-        return start, round(number(arguments[2])) if len(arguments) > 2 else None
+        start = integer(arguments[1], 0, MAX_POINTS) if len(arguments) > 1 else 0
+        return start, integer(arguments[2], 0, MAX_POINTS) if len(arguments) > 2 else None
 
     def write(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
         *where, data = arguments if len(arguments) > 1 else (_argument(arguments, 1),)
         start, size = place(where)
         content = block(data)
-        if len(content) > _BLOCK_LIMIT:
-            raise ScpiError(-223)
         find(where).write(start, size, content)
         if text(where[0]) in awg.assigned.values():
             awg.show()
@@ -274,9 +271,7 @@ def _sequences(awg: Awg5014) -> dict[str, Handler]:
         return awg.sequence[suffixes[0] - 1]
 
     def length(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
-        wanted = round(number(_argument(arguments)))
-        if not 0 <= wanted <= _MOST_ELEMENTS:
-            raise ScpiError(-222)
+        wanted = integer(_argument(arguments), 0, _MOST_ELEMENTS)
         fresh = {key: default for key, (_, default, _) in _ELEMENT.items()}
         awg.sequence = awg.sequence[:wanted] + [dict(fresh) for _ in range(wanted - len(awg.sequence))]
 
@@ -289,12 +284,15 @@ def _sequences(awg: Awg5014) -> dict[str, Handler]:
         name = text(_argument(arguments))
         if name:
             awg.waveforms.find(name)
+        if not 1 <= suffixes[1] <= CHANNELS:
+            raise ScpiError(-113)
         element(suffixes)[f"waveform{suffixes[1]}"] = name
 
     jumps: dict[int, int] = {}
 
     def define_jump(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
-        jumps[round(number(_argument(arguments)))] = round(number(_argument(arguments, 1)))
+        pattern = integer(_argument(arguments), 0, _JUMP_PATTERNS - 1)
+        jumps[pattern] = integer(_argument(arguments, 1), 1, _MOST_ELEMENTS)
 
     commands: dict[str, Handler] = {
         "SEQuence:LENGth": length,
@@ -305,7 +303,9 @@ def _sequences(awg: Awg5014) -> dict[str, Handler]:
         "AWGControl:SEQuencer:TYPE?": lambda s, a: "HARD",
         "AWGControl:SEQuencer:POSition?": lambda s, a: "1",
         "AWGControl:EVENt:DJUMp:DEFine": define_jump,
-        "AWGControl:EVENt:DJUMp:DEFine?": lambda s, a: str(jumps.get(round(number(_argument(a))), -1)),
+        "AWGControl:EVENt:DJUMp:DEFine?": lambda s, a: str(
+            jumps.get(integer(_argument(a), 0, _JUMP_PATTERNS - 1), -1)
+        ),
     }
 
     def recall(key: str, suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
@@ -328,11 +328,17 @@ def _files(awg: Awg5014) -> dict[str, Handler]:
         ]
         return ",".join([str(used), "100000000000", *entries])
 
+    def keep(name: str, content: bytes) -> None:
+        others = {other: data for other, data in awg.files.items() if other != name}
+        if len(others) >= _MOST_FILES or sum(map(len, others.values())) + len(content) > _DISK_BYTES:
+            raise ScpiError(-225)
+        awg.files[name] = content
+
     def write(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
-        awg.files[text(_argument(arguments))] = block(_argument(arguments, 1))
+        keep(text(_argument(arguments)), block(_argument(arguments, 1)))
 
     def make(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
-        awg.files[text(_argument(arguments))] = b""
+        keep(text(_argument(arguments)), b"")
 
     def delete(suffixes: tuple[int, ...], arguments: list[bytes]) -> None:
         if awg.files.pop(text(_argument(arguments)), None) is None:

@@ -11,6 +11,12 @@ _HALF_SCALE = 8191
 _DATA = 0x3FFF
 _REAL = np.dtype([("value", "<f4"), ("marker", "u1")])
 MAX_POINTS = 16_200_000
+ALL_POINTS = 4 * MAX_POINTS
+"""Points of all waveforms together that this simulator holds."""
+MAX_WAVEFORMS = 32_000
+LONGEST_NAME = 255
+LONGEST_BLOCK = MAX_POINTS * 5
+"""Bytes of the longest waveform, of real values with markers."""
 
 
 @dataclass(slots=True)
@@ -76,9 +82,12 @@ class WaveformList:
 
     def new(self, name: str, points: int, kind: str) -> None:
         """Add an empty waveform; one of that name stays as it is."""
-        if not 1 <= points <= MAX_POINTS:
+        if not 1 <= points <= MAX_POINTS or len(name) > LONGEST_NAME:
             raise ScpiError(-222)
         if name and name not in self.entries:
+            held = sum(len(wave.values) for wave in self.entries.values())
+            if held + points > ALL_POINTS or len(self.entries) >= MAX_WAVEFORMS:
+                raise ScpiError(-225)
             self.entries[name] = Waveform(kind, np.zeros(points, np.float32), np.zeros(points, np.uint8))
 
     def delete(self, name: str) -> None:

@@ -31,12 +31,12 @@ def long(message_id: int, data: bytes) -> bytes:
 
 def split(buffer: bytes) -> tuple[list[Message], bytes]:
     """Return the complete messages in a buffer, and the rest."""
-    messages = []
-    while len(buffer) >= 6:
-        message_id, length, destination, _ = struct.unpack_from("<HHBB", buffer)
-        size = 6 + (length if destination & 0x80 else 0)
-        if len(buffer) < size:
+    messages, at = [], 0
+    while len(buffer) - at >= 6:
+        message_id, length, destination, _ = struct.unpack_from("<HHBB", buffer, at)
+        end = at + 6 + (length if destination & 0x80 else 0)
+        if len(buffer) < end:
             break
-        messages.append(Message(message_id, buffer[2], buffer[3], buffer[6:size]))
-        buffer = buffer[size:]
-    return messages, buffer
+        messages.append(Message(message_id, buffer[at + 2], buffer[at + 3], buffer[at + 6 : end]))
+        at = end
+    return messages, buffer[at:]

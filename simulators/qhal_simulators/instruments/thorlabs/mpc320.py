@@ -30,6 +30,7 @@ class Mpc320Options(Options):
 
     ``settle_time_s`` is added to every move. ``long_move_completed``: send the 14 data bytes that the manual
     promises and the unit, as clients saw it, does not. ``noise``: a stray status message before every reply.
+    ``message_timeout_s``: an unfinished message is forgotten after a pause.
     ``play_deg``: standard deviation of where a paddle stops about where it says that it is, drawn from ``play_seed``.
     """
 
@@ -39,6 +40,7 @@ class Mpc320Options(Options):
     velocity_percent: int = Field(default=50, ge=10, le=100)
     long_move_completed: bool = False
     noise: bool = False
+    message_timeout_s: float = Field(default=1.0, gt=0)
     play_deg: float = Field(default=0.0, ge=0, le=5)
     play_seed: int = Field(default=0, ge=0)
 
@@ -95,9 +97,10 @@ class _Apt:
         self._unit = unit
         self._send = send
         self._buffer = b""
+        self._received_s = unit.clock.now_s()
         self._updates: Timer | None = None
         self._unacknowledged = 0
-        self._handlers: dict[int, Callable[[apt.Message], None]] = {
+        self.handlers: dict[int, Callable[[apt.Message], None]] = {
             0x0005: self._info,
             0x0011: self._start_updates,
             0x0012: self._stop_updates,
@@ -115,9 +118,12 @@ class _Apt:
         }
 
     def receive(self, data: bytes) -> None:
+        if self._unit.clock.now_s() - self._received_s > self._unit.options.message_timeout_s:
+            self._buffer = b""
+        self._received_s = self._unit.clock.now_s()
         messages, self._buffer = apt.split(self._buffer + data)
         for message in messages:
-            if handler := self._handlers.get(message.id):
+            if handler := self.handlers.get(message.id):
                 if self._unit.options.noise:
                     self._send(self._status(0))
                 handler(message)
@@ -204,6 +210,8 @@ class _Apt:
                 unit.stop_at(paddle, counts)
             done()
 
+        if (running := unit.moving[paddle]) is not None:
+            running.cancel()  # a further move replaces the one before
         # All paddles run at once: stepped time moves on to the end only when somebody waits for it.
         unit.moving[paddle] = unit.clock.call_later(unit.move_time_s(paddle, counts), arrive)
 
