@@ -36,9 +36,9 @@ class PolatisOptions(Options):
     """What the sources leave open.
 
     ``monitors``: which ports have power monitors. ``model_suffix``: end of the model name in ``*IDN?`` (None: by
-    ``monitors``; a client with a 24x24 unit saw ``LA1-DMHNS``). ``add_in_use``: what ADD does to a port in use (a vendor
-    library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at power-up.
-    A power monitor reads what is there, with stray light of ``meter_stray_dbm`` (None: no such), plus
+    ``monitors``; a client with a 24x24 unit saw ``LA1-DMHNS``). ``add_in_use``: what ADD does to a port in use (a
+    vendor library speaks of moving). ``reply_end``: CR LF, or LF as one client expects. ``boot_mode``: pattern at
+    power-up. A power monitor reads what is there, with stray light of ``meter_stray_dbm`` (None: no such), plus
     ``meter_scale_error_db``, plus an error of its port's own of
     ``meter_scale_spread_db`` (1 sigma), plus ``meter_nonlinearity_db_per_10db`` for each 10 dB above 0 dBm (less it
     below), plus noise of ``meter_noise_db`` (1 sigma). Both are a matter of ``meter_seed``, noise also of how many

@@ -1,17 +1,22 @@
-"""The counter of one input: the last complete period, or a running sum."""
+"""The counters of a Time Controller: the last complete period, or a running sum."""
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from qhal_simulators.clock import Timer
+from qhal_simulators.instruments.idquantique.signals import LATEST_PS, History, Times
 
 if TYPE_CHECKING:
     from qhal_simulators.instruments.idquantique.id900 import Id900
 
 _HIRES_LIMIT_HZ = 25e6
+_PACE_S = 0.05
+RESET_TEXT = "Counter value set to 0 "
 
 
 class Counter:
-    """Counts the pulses that pass the input's discriminator."""
+    """Counts the pulses that pass an input's discriminator."""
 
     def __init__(self, unit: "Id900", number: int) -> None:
         self._unit = unit
@@ -40,7 +45,7 @@ class Counter:
         """Set the counter to 0 and begin a period now."""
         self._complete = 0
         self.restart()
-        return "Counter value set to 0 "
+        return RESET_TEXT
 
     def clear_error(self) -> str:
         """Forget the errors of the high resolution mode."""
@@ -64,3 +69,104 @@ class Counter:
             if in_hires and self._complete > _HIRES_LIMIT_HZ * self._period_s:
                 self.hires_error = 2
         self._timer = self._unit.clock.call_at(self._timer.due_s + self._period_s, self._end_period)
+
+
+class EventCounter:
+    """Counts the events of one block; told of them span by span."""
+
+    def __init__(self, unit: "Id900", block: str, number: int, now_ps: int) -> None:
+        self._unit = unit
+        self._key = block, number
+        self.reset(now_ps)
+
+    def reset(self, now_ps: int) -> None:
+        """Set to 0 and begin a period."""
+        self._begun_ps = now_ps
+        self._running = self._complete = 0
+
+    def take(self, times: Times, upto_ps: int) -> None:
+        """Count the events of a span that ends at ``upto_ps``."""
+        block, number = self._key
+        times = times[times >= self._begun_ps]
+        if self._unit.value(block, number, "COUN:MODE") == "ACCUM":
+            self._running += len(times)
+            return
+        period_ps = int(self._unit.value(block, number, "COUN:INTE")) * 10**9
+        periods = (upto_ps - self._begun_ps) // period_ps
+        if periods > 0:
+            last_ps = self._begun_ps + (periods - 1) * period_ps
+            before, within = np.searchsorted(times, (last_ps, last_ps + period_ps))
+            self._complete = int(within - before) + (self._running if periods == 1 else 0)
+            self._begun_ps, self._running = last_ps + period_ps, len(times) - int(within)
+        else:
+            self._running += len(times)
+
+    @property
+    def value(self) -> int:
+        """What the counter shows."""
+        accumulates = self._unit.value(*self._key, "COUN:MODE") == "ACCUM"
+        return self._running if accumulates else self._complete
+
+
+class EventCounters:
+    """The counters of START and of the combiners; those that somebody has set or asked count.
+
+    They share one look at the tags every 50 ms.
+    """
+
+    def __init__(self, unit: "Id900") -> None:
+        self._unit = unit
+        self._counters: dict[tuple[str, int], EventCounter] = {}
+        self._history: History | None = None
+        self._upto_ps = 0
+        self._timer: Timer | None = None
+
+    def value(self, block: str, number: int) -> int:
+        """Return what a counter shows."""
+        counter = self._counter(block, number)
+        self._catch_up()
+        return counter.value
+
+    def reset(self, block: str, number: int) -> str:
+        """Set a counter to 0; it begins a period now."""
+        self._counter(block, number)
+        self._catch_up()
+        self._counters[block, number].reset(self._upto_ps)
+        return RESET_TEXT
+
+    def forget(self) -> None:
+        """Let all rest."""
+        self._counters.clear()
+        if self._history is not None:
+            self._history.close()
+            self._history = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _counter(self, block: str, number: int) -> EventCounter:
+        if self._history is None:
+            self._history = History(self._unit)
+            self._upto_ps = self._unit.now_ps() - LATEST_PS
+            self._look_later()
+        if (block, number) not in self._counters:
+            self._catch_up()
+            self._counters[block, number] = EventCounter(self._unit, block, number, self._upto_ps)
+        return self._counters[block, number]
+
+    def _look_later(self) -> None:
+        def look() -> None:
+            self._catch_up()
+            self._look_later()
+
+        self._timer = self._unit.clock.call_later(_PACE_S, look)
+
+    def _catch_up(self) -> None:
+        upto_ps = self._unit.now_ps() - LATEST_PS
+        if self._history is None or upto_ps <= self._upto_ps:
+            return
+        signals = self._history.signals(self._upto_ps, upto_ps)
+        for (block, number), counter in self._counters.items():
+            counter.take(signals.at("STAR" if block == "STAR" else f"{block}{number}"), upto_ps)
+        self._history.forget_before(upto_ps)
+        self._upto_ps = upto_ps

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal_simulators.instrument import PairEndpoint
+from qhal_simulators.values import whole
 
 if TYPE_CHECKING:
     from qhal_simulators.instruments.idquantique.id900 import Id900
@@ -23,6 +24,8 @@ _KNOWN = {
     "stop": ("id",),
 }
 _FLAGS = ("with-ref-index",)
+_MOST_ACQUISITIONS, _LONGEST_ID = 64, 255
+_LONGEST_REQUEST = 1 << 14
 
 
 @dataclass(slots=True)
@@ -68,7 +71,10 @@ class DataLinkService:
             acquisition.last_s = self._unit.clock.now_s()
             content = np.column_stack((times, indices)) if acquisition.with_ref_index else times
             if acquisition.file is not None:
-                _append(acquisition.file, content, ascii_text=acquisition.ascii)
+                try:
+                    _append(acquisition.file, content, ascii_text=acquisition.ascii)
+                except OSError as error:
+                    acquisition.errors = [{"description": f"{acquisition.file}: {error.strerror}"}]
             if acquisition.stream is not None and (len(times) or self._unit.options.empty_frame):
                 acquisition.stream.send(content.astype("<u8").tobytes())
 
@@ -94,36 +100,47 @@ class DataLinkService:
     def _start_save(self, options: dict[str, str]) -> dict[str, str]:
         if self._unit.options.save_to is None:
             raise _Refused("no output directory")
-        name = Path(_needed(options, "filename")).name
         style = options.get("format", "bin")
         if style not in ("bin", "ascii"):
             raise _Refused(f"unknown format '{style}'")
-        path = Path(self._unit.options.save_to) / f"{name}{'.txt' if style == 'ascii' else '.bin'}"
-        path.write_bytes(b"")
+        self._check(options)
+        path = _inside(Path(self._unit.options.save_to), _needed(options, "filename"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+        except OSError as error:
+            raise _Refused(f"{path}: {error.strerror}") from error
         return self._start(options, file=path, ascii=style == "ascii")
 
     def _start_stream(self, options: dict[str, str]) -> dict[str, str]:
         port = _needed(options, "stream-port")
-        if not port.isdigit():
-            raise _Refused(f"the argument ('{port}') for option '--stream-port' is invalid")
-        return self._start(options, stream_port=int(port))
+        try:
+            number = whole(port, 1, 65_535)
+        except ValueError as error:
+            raise _Refused(f"the argument ('{port[:80]}') for option '--stream-port' is invalid") from error
+        self._check(options)
+        try:
+            stream = self._unit.bind_pair(number)
+        except OSError as error:
+            raise _Refused(str(error)) from error
+        return self._start(options, stream=stream)
 
-    def _start(
-        self, options: dict[str, str], *, stream_port: int | None = None, **more: Any
-    ) -> dict[str, str]:
+    def _check(self, options: dict[str, str]) -> tuple[str, int]:
+        """Return id and channel of a new acquisition."""
         address, channel = _needed(options, "address"), _needed(options, "channel")
         if channel not in ("1", "2", "3", "4"):
-            raise _Refused(f"the argument ('{channel}') for option '--channel' is invalid")
+            raise _Refused(f"the argument ('{channel[:80]}') for option '--channel' is invalid")
         name = options.get("id", f"{address}:{_FIRST_PORT - 1 + int(channel)}")
         if name in self._acquisitions:
-            raise _Refused(f"acquisition '{name}' is already running")
-        if stream_port is not None:
-            try:
-                more["stream"] = self._unit.bind_pair(stream_port)
-            except OSError as error:
-                raise _Refused(str(error)) from error
+            raise _Refused(f"acquisition '{name[:80]}' is already running")
+        if len(self._acquisitions) >= _MOST_ACQUISITIONS or len(name) > _LONGEST_ID:
+            raise _Refused(f"more than {_MOST_ACQUISITIONS} acquisitions, or a name of too many letters")
+        return name, int(channel)
+
+    def _start(self, options: dict[str, str], **target: Any) -> dict[str, str]:
+        name, channel = self._check(options)
         self._acquisitions[name] = _Acquisition(
-            int(channel), "with-ref-index" in options, last_s=self._unit.clock.now_s(), **more
+            channel, "with-ref-index" in options, last_s=self._unit.clock.now_s(), **target
         )
         return {"id": name}
 
@@ -141,7 +158,7 @@ class DataLinkService:
     def _found(self, options: dict[str, str]) -> _Acquisition:
         name = _needed(options, "id")
         if name not in self._acquisitions:
-            raise _Refused(f"no acquisition '{name}'")
+            raise _Refused(f"no acquisition '{name[:80]}'")
         return self._acquisitions[name]
 
     def _described(self, acquisition: _Acquisition) -> dict[str, Any]:
@@ -154,18 +171,20 @@ class DataLinkService:
 
 
 def _parsed(request: str) -> tuple[str, dict[str, str]]:
+    if len(request) > _LONGEST_REQUEST:
+        raise _Refused("the request is too long")
     try:
         words = shlex.split(request)
     except ValueError as error:
         raise _Refused(str(error)) from error
     if not words or words[0] not in _KNOWN:
-        raise _Refused(f"unrecognised command '{words[0] if words else ''}'")
+        raise _Refused(f"unrecognised command '{words[0][:80] if words else ''}'")
     command, options = words[0], {}
     rest = iter(words[1:])
     for word in rest:
         name = word.removeprefix("--")
         if not word.startswith("--") or name not in _KNOWN[command]:
-            raise _Refused(f"unrecognised option '{word}'")
+            raise _Refused(f"unrecognised option '{word[:80]}'")
         options[name] = "" if name in _FLAGS else next(rest, "")
     return command, options
 
@@ -174,6 +193,14 @@ def _needed(options: dict[str, str], name: str) -> str:
     if not options.get(name):
         raise _Refused(f"the option '--{name}' is required but missing")
     return options[name]
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """Return the path that a file name means; it must lie inside the folder of the service."""
+    path = folder.joinpath(name) if "\0" not in name else folder
+    if path.resolve() == folder.resolve() or not path.resolve().is_relative_to(folder.resolve()):
+        raise _Refused(f"'{name[:80]}' is no file inside {folder}")
+    return path
 
 
 def _append(path: Path, content: NDArray[np.int64], *, ascii_text: bool) -> None:

@@ -45,9 +45,9 @@ class Ppcl550Options(Options):
     ``ce_sense``: value of the CE bit that means a checksum error. ``constant_bit``: whether bit 26 of replies
     is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while nobody pulls it, as an
     independent client reads it) or that the output is disabled. ``fcf_range_error``: whether a first channel
-    frequency out of range is refused (these modules do not). ``fine_tuning_shown``: whether LF1 and LF2 tell the frequency
-    with fine tuning (one client says that they do). ``frame_timeout_s``: an unfinished frame is forgotten after a
-    pause. ``initialising_s``: time until MRDY.
+    frequency out of range is refused (these modules do not). ``fine_tuning_shown``: whether LF1 and LF2 tell the
+    frequency with fine tuning (one client says that they do). ``frame_timeout_s``: an unfinished frame is forgotten
+    after a pause. ``initialising_s``: time until MRDY.
     ``tune_time_s``: time to lock. ``power_error_db`` and ``frequency_error_ghz``: true less set power and frequency;
     the power's changes by ``power_error_db_per_thz`` with the frequency above 193.4 THz.
     """

@@ -25,8 +25,8 @@ class WebSqOptions(Options):
     """What the sources leave open.
 
     ``voltage_unit``: unit of the label BiasVoltage and of an IV scan. ``broadcast``: label changes go to all clients,
-    or only to the one that asked. ``glued``: several objects come in one chunk. ``unix_start_s``: wall clock of the unit at
-    world time 0. ``dark_rate_hz``: standing alone, counts of a detector biased far below its switching current.
+    or only to the one that asked. ``glued``: several objects come in one chunk. ``unix_start_s``: wall clock of the
+    unit at world time 0. ``dark_rate_hz``: standing alone, counts of a detector biased far below its switching current.
     ``search_counts``: whether the automatic bias search is asked for dark counts in a measurement period or a second.
     """
 
