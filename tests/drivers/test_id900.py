@@ -211,7 +211,9 @@ def test_a_rate_beyond_the_limit_is_refused_with_the_numbers(bench):
     tagger.set_enabled(1, True)
     unit, clock = background.unit(NAME).instrument, background.simulation.clock
     unit.port.read_clicks = lambda: (int(9e6 * clock.now_s()), 0, 0, 0)
-    with pytest.raises(Busy, match=r"count (8\.99|9)[.0-9]*e\+06 /s .* starts below 80% of the limit of 1e\+07"):
+    with pytest.raises(
+        Busy, match=r"count (8\.99|9)[.0-9]*e\+06 /s .* starts below 80% of the limit of 1e\+07"
+    ):
         tagger.stream()
 
 

@@ -85,13 +85,9 @@ class Generator:
         period_ps, number = self._unit.picoseconds("GEN", self._number, "PPER"), self._value("NUM")
         if number == "INF" or int(number) > _SHORT_TRAIN:
             return triggers[:1]
-        following = np.searchsorted(triggers, triggers + int(number) * period_ps).tolist()
-        starts, at = [], 0
-        while at < len(following):
-            starts.append(at)
-            at = max(at + 1, following[at])
+        starts = triggers[_apart(triggers, int(number) * period_ps)]
         pulses = np.arange(int(number), dtype=np.int64) * period_ps
-        return (triggers[starts][:, None] + pulses).ravel()
+        return (starts[:, None] + pulses).ravel()
 
     def _check(self) -> None:
         number = self._value("NUM")
@@ -101,3 +97,15 @@ class Generator:
 
     def _value(self, key: str) -> str:
         return self._unit.value("GEN", self._number, key)
+
+
+def _apart(times: Times, least_ps: int) -> slice | list[int]:
+    """Return places of times that are apart: the first, and each first one that is far enough from the one before."""
+    if len(times) > 1 and (np.diff(times) == (step_ps := int(times[1] - times[0]))).all():
+        return slice(None, None, max(1, -(-least_ps // max(1, step_ps))))
+    following = np.searchsorted(times, times + least_ps).tolist()
+    found, at = [], 0
+    while at < len(following):
+        found.append(at)
+        at = max(at + 1, following[at])
+    return found

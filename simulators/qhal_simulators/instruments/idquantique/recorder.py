@@ -177,25 +177,26 @@ class Recorder:
         if self.overrun:
             unit.raw_errors[n - 1] += max(1, len(times))  # until it is switched off and on
             return
-        unit.datalink.push(n, *self._relative(unit.value("RAW", n, "REF:LINK"), signals, times))
+        unit.datalink.push(n, *self._relative("RAW", n, signals, times))
 
     def _accumulate(self, n: int, signals: Signals) -> None:
         unit = self._unit
         stop_link = unit.value("HIST", n, "STOP:LINK")
         if "NONE" in (stop_link, unit.value("HIST", n, "ENAB:LINK")):
             return
-        times, _ = self._relative(unit.value("HIST", n, "REF:LINK"), signals, signals.at(stop_link))
+        times, _ = self._relative("HIST", n, signals, signals.at(stop_link))
         histogram = self._histogram(n)
         bins = (times - unit.picoseconds("HIST", n, "MIN")) // unit.picoseconds("HIST", n, "BWID")
         histogram += np.bincount(bins[(bins >= 0) & (bins < len(histogram))], minlength=len(histogram))
 
     def _relative(
-        self, reference: str, signals: Signals, times: NDArray[np.int64]
+        self, block: str, n: int, signals: Signals, times: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return times since the last event of a reference, and its number; NONE is the begin of the sub-record."""
+        reference, stop = (self._unit.value(block, n, f"{side}:LINK") for side in ("REF", "STOP"))
         if reference == "NONE":
             return times - (self.start_ps or 0), np.zeros(len(times), np.int64)
-        return since(signals.at(reference), times)
+        return since(signals.at(reference), times, itself=reference == stop)
 
     def _histogram(self, n: int) -> NDArray[np.int64]:
         count = int(self._unit.value("HIST", n, "BCOU"))

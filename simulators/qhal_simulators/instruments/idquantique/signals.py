@@ -124,9 +124,8 @@ class Signals:
     def _input(self, n: int, depth: int) -> Times:
         unit = self._unit
         if unit.value("INPU", n, "SELE") == "OUTPUT":
-            if unit.value("INPU", n, "ENAB") != "ON" or unit.value("OUTP", n, "ENAB") != "ON":
-                return _NONE
-            return self._events(unit.value("OUTP", n, "LINK"), depth)
+            on = unit.value("OUTP", n, "ENAB") == "ON"  # the vendor's example leaves the input itself off
+            return self._events(unit.value("OUTP", n, "LINK"), depth) if on else _NONE
         times: Times = self._times[self._inputs == n] - unit.port.delay_ps[n - 1]
         return times
 
@@ -186,9 +185,12 @@ def plain_input(unit: "Id900", n: int) -> bool:
     return 1 <= n <= INPUTS and unit.value("INPU", n, "SELE") != "OUTPUT"
 
 
-def since(references: Times, times: Times) -> tuple[Times, Times]:
-    """Return times since the last reference, and its number; times before the first are left out."""
-    indices = np.searchsorted(references, times, side="right")
+def since(references: Times, times: Times, *, itself: bool) -> tuple[Times, Times]:
+    """Return times since the last reference, and its number; times before the first are left out.
+
+    ``itself``: the references are the same events, and each is measured from the one before.
+    """
+    indices = np.searchsorted(references, times, side="left" if itself else "right")
     times, indices = times[indices > 0], indices[indices > 0]
     return times - references[indices - 1], indices
 
