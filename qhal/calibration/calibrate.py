@@ -273,9 +273,10 @@ def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> 
     for kind in devices:
         if isinstance(kind, Detector) and kind.device.health.state == "ready":
             states = kind.status().model_dump()["states"]
-            if bad := [n for n, state in enumerate(states, 1) if state in ("latched", "blinded")]:
+            if bad := [n for n, state in enumerate(states, 1) if state in ("latched", "blinded", "unknown")]:
                 raise DeviceError(
-                    f"{kind.device.name}: channels {bad} are latched; what was counted is no good"
+                    f"{kind.device.name}: channels {bad} are latched, or it is unknown whether they are; "
+                    "what was counted is no good"
                 )
 
 

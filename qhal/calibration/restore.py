@@ -7,9 +7,10 @@ that ended well; after one that did not, sources and detectors stay off and atte
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, singledispatch
+from typing import Any
 
 from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
+from qhal.devices.detector import Detector, DetectorState
 from qhal.devices.kind import Kind
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
@@ -77,7 +78,7 @@ def remember(kind: Kind) -> Remembered:
 
 @remember.register
 def _(kind: Source) -> Remembered:
-    status = kind.status().model_dump()
+    status = _known_status(kind, "emitting", "frequency_thz", "set_power_dbm")
     settings: list[Action] = [
         lambda: kind.set_frequency_thz(status["frequency_thz"]),
         lambda: kind.set_power_dbm(status["set_power_dbm"]),
@@ -96,7 +97,7 @@ def _(kind: Attenuator) -> Remembered:
 
 @remember.register
 def _(kind: Detector) -> Remembered:
-    status = kind.status().model_dump()
+    status = _known_status(kind, "states", "bias_ua", "trigger_mv")
     settings: list[Action] = [
         lambda: kind.set_bias_ua(status["bias_ua"]),
         lambda: kind.set_trigger_mv(status["trigger_mv"]),
@@ -119,11 +120,28 @@ def _(kind: PolarizationController) -> Remembered:
 
 @remember.register
 def _(kind: TimeTagger) -> Remembered:
-    status = kind.status().model_dump()
+    status = _known_status(kind, "clock_reference", "inputs")
     actions: list[Action] = [lambda: kind.set_clock_reference(status["clock_reference"])]
     for channel, values in enumerate(status["inputs"], 1):
         actions.append(partial(_set_input, kind, channel, InputSettings(**values)))
     return Remembered(kind, actions)
+
+
+def _known_status(kind: Kind, *names: str) -> dict[str, Any]:
+    """Return the fields of a status. Raises DeviceError when one of ``names`` is unknown: it could not be put back."""
+    status = kind.status()
+    fields = status.model_dump()
+    unknown = [name for name in names if _is_unknown(fields[name])]
+    if unknown:
+        raise DeviceError(
+            f"{kind.device.name}: {', '.join(unknown)} unknown, so it could not be put back: "
+            + "; ".join(status.problems)
+        )
+    return fields
+
+
+def _is_unknown(value: object) -> bool:
+    return value is None or (isinstance(value, tuple) and (None in value or DetectorState.UNKNOWN in value))
 
 
 def _set_input(kind: TimeTagger, channel: int, wanted: InputSettings) -> None:
@@ -136,7 +154,7 @@ def _set_input(kind: TimeTagger, channel: int, wanted: InputSettings) -> None:
 
 @remember.register
 def _(kind: PatternGenerator) -> Remembered:
-    played, status = kind.played, kind.status().model_dump()
+    played, status = kind.played, _known_status(kind, "running", "outputs")
 
     def replay() -> None:
         if kind.played is not played and played is not None:

@@ -3,8 +3,8 @@
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_range, now
-from qhal.devices.status import Quality, Status
+from qhal.devices.kind import Kind, check_range, check_read
+from qhal.devices.status import Snapshot, Status
 from qhal.errors import DeviceError
 
 
@@ -55,7 +55,7 @@ class Attenuator(Kind):
         )
         with self.device.changing("set_attenuation_db", wanted):
             self._write_attenuation_db(wanted)
-            achieved = self._read_attenuation_db()
+            achieved = self._attenuation_db()
             if abs(achieved - wanted) > limits.resolution_db:
                 raise DeviceError(
                     f"{self.device.name}: attenuation is {achieved} dB after setting {wanted} dB"
@@ -65,7 +65,8 @@ class Attenuator(Kind):
 
     def read_attenuation_db(self) -> float:
         """Return the total loss, dB. Raises DeviceError while the position is unknown."""
-        return self._read_attenuation_db()
+        with self.device.reading():
+            return self._attenuation_db()
 
     def home(self) -> None:
         """Find the reference position again.
@@ -74,23 +75,30 @@ class Attenuator(Kind):
         """
         with self.device.changing("home"):
             self._home()
-            self.device.note_settings(attenuation_db=self._read_attenuation_db())
+            self.device.note_settings(attenuation_db=self._attenuation_db())
 
     def make_safe(self) -> None:
         """Set the highest attenuation."""
         with self.device.changing("make_safe"):
             self._write_attenuation_db(self.capabilities.max_attenuation_db)
-            self.device.note_settings(attenuation_db=self._read_attenuation_db())
+            self.device.note_settings(attenuation_db=self._attenuation_db())
 
     def status(self) -> AttenuatorStatus:
         """Return one snapshot."""
         with self.device.reading():
-            try:
-                return AttenuatorStatus(time=now(), attenuation_db=self._read_attenuation_db())
-            except DeviceError as error:
-                return AttenuatorStatus(
-                    time=now(), quality=Quality.FAULTED, problems=(str(error),), attenuation_db=None
-                )
+            snapshot = Snapshot()
+            return snapshot.taken(AttenuatorStatus, attenuation_db=snapshot.read(self._attenuation_db))
+
+    def _attenuation_db(self) -> float:
+        limits = self.capabilities
+        return check_read(
+            self.device,
+            "attenuation",
+            self._read_attenuation_db(),
+            limits.min_attenuation_db,
+            limits.max_attenuation_db,
+            "dB",
+        )
 
     @abstractmethod
     def _write_attenuation_db(self, attenuation_db: float) -> None:

@@ -1,5 +1,6 @@
 """What a driver declares about itself: data, read by the node, the command line and the udev rules."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -94,3 +95,13 @@ class Capabilities(BaseModel):
     """What this unit can do, read when it is opened. Each kind has its own fields."""
 
     model_config = ConfigDict(frozen=True)
+
+    def contradictions(self) -> list[str]:
+        """Return in words what cannot be: numbers that are not finite, lower limits above their upper ones."""
+        fields = {name: value for name, value in self if isinstance(value, int | float)}
+        found = [f"{name} is {value}" for name, value in fields.items() if not math.isfinite(value)]
+        for name, low in fields.items():
+            high = fields.get(name.replace("min_", "max_", 1))
+            if name.startswith("min_") and high is not None and not low <= high:
+                found.append(f"{name} is {low:g}, {name.replace('min_', 'max_', 1)} is {high:g}")
+        return found

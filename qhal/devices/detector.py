@@ -1,13 +1,17 @@
 """Single-photon detectors: bias, trigger, count rates, latching; verbs as wide as the unit's electronics."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_range, now
-from qhal.devices.status import Quality, Status
-from qhal.errors import DeviceError, OutOfRange, Unsupported
+from qhal.devices.device import Device
+from qhal.devices.kind import Kind, check_channel, check_counts, check_range, check_read
+from qhal.devices.status import Quality, Snapshot, Status
+from qhal.errors import DeviceError, OutOfRange, ProtocolError, Unsupported
+
+_WARMEST_K = 400.0
 
 
 class Scope(StrEnum):
@@ -18,7 +22,7 @@ class Scope(StrEnum):
 
 
 class DetectorState(StrEnum):
-    """State of one channel."""
+    """State of one channel. Unknown: the unit does not say whether it is biased or latched, or what cannot be."""
 
     OFF = "off"
     COOLING = "cooling"
@@ -26,6 +30,7 @@ class DetectorState(StrEnum):
     LATCHED = "latched"
     BLINDED = "blinded"
     WARM = "warm"
+    UNKNOWN = "unknown"
 
 
 class DetectorCapabilities(Capabilities):
@@ -54,12 +59,25 @@ class CountReading(Status):
 
 
 class DetectorStatus(Status):
-    """State, bias and trigger of every channel, temperature of the cold stage."""
+    """State, bias and trigger of every channel (None: unknown), temperature of the cold stage."""
 
     states: tuple[DetectorState, ...]
-    bias_ua: tuple[float, ...]
-    trigger_mv: tuple[float, ...]
+    bias_ua: tuple[float | None, ...]
+    trigger_mv: tuple[float | None, ...]
     temperature_k: float | None
+
+
+class Limits(NamedTuple):
+    """What a value of a channel is called, and the range in which it can be."""
+
+    what: str
+    low: float
+    high: float
+    unit: str
+
+    def checked(self, device: Device, channel: int, value: float) -> float:
+        """Return the value of a channel. Raises ProtocolError for one that cannot be."""
+        return check_read(device, f"{self.what} of channel {channel}", value, self.low, self.high, self.unit)
 
 
 class Detector(Kind):
@@ -81,7 +99,7 @@ class Detector(Kind):
         wanted = self._checked("bias", bias_ua, limits.min_bias_ua, limits.max_bias_ua, "uA")
         with self.device.changing("set_bias_ua", wanted):
             self._write_bias_ua(wanted)
-            achieved = self._read_bias_ua()
+            achieved = self._bias_ua()
             self.device.note_settings(bias_ua=achieved)
             self._compare("bias", wanted, achieved)
         return achieved
@@ -93,9 +111,10 @@ class Detector(Kind):
             raise Unsupported(
                 f"{self.device.name}: bias is set for the whole group; give all currents to set_bias_ua"
             )
-        currents = list(self._read_bias_ua())
-        currents[channel - 1] = bias_ua
-        return self.set_bias_ua(currents)[channel - 1]
+        with self.device.reading():
+            currents = list(self._bias_ua())
+            currents[channel - 1] = bias_ua
+            return self.set_bias_ua(currents)[channel - 1]
 
     def set_trigger_mv(self, trigger_mv: Sequence[float]) -> tuple[float, ...]:
         """Set the trigger level of every channel and return the levels read back, millivolts."""
@@ -103,7 +122,7 @@ class Detector(Kind):
         wanted = self._checked("trigger level", trigger_mv, -limit, limit, "mV")
         with self.device.changing("set_trigger_mv", wanted):
             self._write_trigger_mv(wanted)
-            achieved = self._read_trigger_mv()
+            achieved = self._trigger_mv()
             self.device.note_settings(trigger_mv=achieved)
             self._compare("trigger level", wanted, achieved)
         return achieved
@@ -132,13 +151,15 @@ class Detector(Kind):
         """
         check_range(self.device, "period", period_s, self.capabilities.min_period_s, 3600.0, "s")
         with self.device.reading():
-            return self._read_counts(period_s)
+            found = self._read_counts(period_s)
+            check_counts(self.device, found.counts, self.capabilities.channels, found.period_s)
+            return found
 
     def unlatch(self) -> None:
         """Take the bias of latched channels off and bring it back. Raises DeviceError when they latch again."""
         with self.device.changing("unlatch"):
-            bias_ua = self._read_bias_ua()
-            latched = self._read_latched()
+            bias_ua = self._bias_ua()
+            latched = self._latched()
             if not any(latched):
                 return
             self._write_bias_ua(
@@ -147,7 +168,7 @@ class Detector(Kind):
             self._settle()
             self._write_bias_ua(bias_ua)
             self._settle()
-            if any(still := self._read_latched()):
+            if any(still := self._latched()):
                 channels = [n for n, bad in enumerate(still, 1) if bad]
                 raise DeviceError(f"{self.device.name}: channels {channels} latch at {bias_ua} uA")
 
@@ -158,20 +179,59 @@ class Detector(Kind):
     def status(self) -> Status:
         """Return one snapshot."""
         with self.device.reading():
-            enabled, latched = self._read_enabled(), self._read_latched()
-            states = tuple(
-                DetectorState.LATCHED if bad else DetectorState.BIASED if enabled else DetectorState.OFF
-                for bad in latched
+            snapshot = Snapshot()
+            enabled = snapshot.read(self._read_enabled)
+            latched = snapshot.read(self._read_latched) or (None,) * self.capabilities.channels
+            for channel, bad in enumerate(latched, 1):
+                if bad:
+                    snapshot.note(f"channel {channel} is latched", Quality.FAULTED)
+                elif bad is None:
+                    snapshot.note(f"channel {channel}: unknown whether it is latched", Quality.FAULTED)
+            return snapshot.taken(
+                DetectorStatus,
+                states=tuple(_state(enabled, bad) for bad in latched),
+                bias_ua=self._each_checked(snapshot, self._bias_limits, self._read_bias_ua),
+                trigger_mv=self._each_checked(snapshot, self._trigger_limits, self._read_trigger_mv),
+                temperature_k=snapshot.read(self._temperature_k),
             )
-            return DetectorStatus(
-                time=now(),
-                quality=Quality.FAULTED if any(latched) else Quality.GOOD,
-                problems=tuple(f"channel {n} is latched" for n, bad in enumerate(latched, 1) if bad),
-                states=states,
-                bias_ua=self._read_bias_ua(),
-                trigger_mv=self._read_trigger_mv(),
-                temperature_k=self._read_temperature_k(),
-            )
+
+    @property
+    def _bias_limits(self) -> Limits:
+        return Limits("bias", self.capabilities.min_bias_ua, self.capabilities.max_bias_ua, "uA")
+
+    @property
+    def _trigger_limits(self) -> Limits:
+        limit = self.capabilities.max_trigger_mv
+        return Limits("trigger level", -limit, limit, "mV")
+
+    def _bias_ua(self) -> tuple[float, ...]:
+        return self._all_checked(self._bias_limits, self._read_bias_ua())
+
+    def _trigger_mv(self) -> tuple[float, ...]:
+        return self._all_checked(self._trigger_limits, self._read_trigger_mv())
+
+    def _latched(self) -> tuple[bool, ...]:
+        latched = self._read_latched()
+        if None in latched:
+            unknown = [channel for channel, bad in enumerate(latched, 1) if bad is None]
+            raise ProtocolError(f"{self.device.name}: unknown whether channels {unknown} are latched")
+        return tuple(map(bool, latched))
+
+    def _temperature_k(self) -> float | None:
+        found = self._read_temperature_k()
+        return found if found is None else check_read(self.device, "temperature", found, 0.0, _WARMEST_K, "K")
+
+    def _all_checked(self, limits: Limits, values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(limits.checked(self.device, channel, value) for channel, value in enumerate(values, 1))
+
+    def _each_checked(
+        self, snapshot: Snapshot, limits: Limits, reader: Callable[[], tuple[float, ...]]
+    ) -> tuple[float | None, ...]:
+        values = snapshot.read(reader) or (None,) * self.capabilities.channels
+        return tuple(
+            None if value is None else snapshot.read(limits.checked, self.device, channel, value)
+            for channel, value in enumerate(values, 1)
+        )
 
     def _switch(self, on: bool, channel: int | None = None) -> None:
         with self.device.changing("enable" if on else "disable", channel):
@@ -202,7 +262,7 @@ class Detector(Kind):
 
     @abstractmethod
     def _read_bias_ua(self) -> tuple[float, ...]:
-        """Ask for all bias currents."""
+        """Ask for all bias currents; NaN for one that is no number."""
 
     @abstractmethod
     def _write_trigger_mv(self, trigger_mv: tuple[float, ...]) -> None:
@@ -210,7 +270,7 @@ class Detector(Kind):
 
     @abstractmethod
     def _read_trigger_mv(self) -> tuple[float, ...]:
-        """Ask for all trigger levels."""
+        """Ask for all trigger levels; NaN for one that is no number."""
 
     @abstractmethod
     def _write_enabled(self, on: bool) -> None:
@@ -221,8 +281,8 @@ class Detector(Kind):
         """Ask whether the bias is on."""
 
     @abstractmethod
-    def _read_latched(self) -> tuple[bool, ...]:
-        """Ask which channels are latched."""
+    def _read_latched(self) -> tuple[bool | None, ...]:
+        """Ask which channels are latched; None for one of which the unit does not say so."""
 
     @abstractmethod
     def _read_counts(self, period_s: float) -> CountReading:
@@ -235,3 +295,11 @@ class Detector(Kind):
     @abstractmethod
     def _settle(self) -> None:
         """Wait until a change of bias has taken effect."""
+
+
+def _state(enabled: bool | None, latched: bool | None) -> DetectorState:
+    if latched:
+        return DetectorState.LATCHED
+    if latched is None or enabled is None:
+        return DetectorState.UNKNOWN
+    return DetectorState.BIASED if enabled else DetectorState.OFF

@@ -16,7 +16,15 @@ from typing import Any, ClassVar, Self, TypeVar
 from qhal.clock import Clock, WallClock
 from qhal.devices.declaration import Capabilities, Declaration, Identity, Options
 from qhal.devices.status import Health
-from qhal.errors import ConfigurationError, Disconnected, QhalError, Unsupported, WrongDevice
+from qhal.errors import (
+    ConfigurationError,
+    DeviceError,
+    Disconnected,
+    ProtocolError,
+    QhalError,
+    Unsupported,
+    WrongDevice,
+)
 from qhal.transport.link import Link
 from qhal.transport.port import Port, PortState
 
@@ -26,6 +34,7 @@ _OPEN_S = 5.0
 _PROOFS = 3
 
 FacetType = TypeVar("FacetType")
+Value = TypeVar("Value")
 
 
 class Device(ABC):
@@ -179,6 +188,7 @@ class Device(ABC):
             try:
                 yield
             except QhalError as error:
+                self._suspect(error)
                 log.warning("%s: %s(%s) failed: %s", self.name, action, value, error)
                 raise
             log.info("%s: %s(%s)", self.name, action, value)
@@ -187,7 +197,11 @@ class Device(ABC):
     def reading(self) -> Iterator[None]:
         """Hold the device for several exchanges that belong together."""
         with self._lock:
-            yield
+            try:
+                yield
+            except ProtocolError as error:
+                self._suspect(error)
+                raise
 
     # -- hooks of drivers
 
@@ -219,6 +233,18 @@ class Device(ABC):
         """Return further roles of the device."""
         return ()
 
+    def _known(self, reader: Callable[[], Value]) -> Value | None:
+        """Return a setting; None when the device has no value for it, or one that cannot be.
+
+        For ``_read_settings``: such a device opens, and its status says what is wrong. A reply that is none fails.
+        """
+        try:
+            return reader()
+        except (DeviceError, ProtocolError):
+            if self.port.state is PortState.TAINTED:
+                raise
+            return None
+
     # -- inside
 
     def _make_ports(self, links: Mapping[str, Link]) -> dict[str, Port]:
@@ -246,6 +272,11 @@ class Device(ABC):
         """The ports that are open whenever the device is."""
         return [port for name, port in self._ports.items() if not self.declaration.links[name].on_demand]
 
+    def _suspect(self, error: QhalError) -> None:
+        """Taint the port when a whole reply held what cannot be: it may have been the answer to something else."""
+        if isinstance(error, ProtocolError) and self.port.state is PortState.READY:
+            self.port.taint()
+
     def _connect(self) -> None:
         deadline = time.monotonic() + _OPEN_S
         try:
@@ -259,6 +290,8 @@ class Device(ABC):
             self._check_identity(identity)
             self._identity = identity
             self._capabilities = self._read_capabilities()
+            if wrong := self._capabilities.contradictions():
+                raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
             settings = self._read_settings()
         except BaseException:
             for port in self._standing_ports:

@@ -6,7 +6,11 @@ from datetime import UTC, datetime
 
 from qhal.devices.device import Device
 from qhal.devices.status import Status
-from qhal.errors import OutOfRange, Unsupported
+from qhal.errors import OutOfRange, ProtocolError, Unsupported
+
+_SLACK = 0.01
+_FASTEST_HZ = 1e9
+"""No counter of these instruments tells pulses apart that are 1 ns from each other."""
 
 
 class Kind(ABC):
@@ -49,6 +53,32 @@ def check_range(device: Device, name: str, value: float, low: float, high: float
     if math.isnan(number) or not low <= number <= high:
         raise OutOfRange(f"{device.name}: {name} {value} is not between {low:g} and {high:g} {unit}")
     return number
+
+
+def check_read(device: Device, what: str, value: float, low: float, high: float, unit: str) -> float:
+    """Return a value that was read, when it can be what the unit says that it is.
+
+    It may lie beyond the unit's own limits by 1 % of the range between them. Raises ProtocolError beyond that, and
+    for what is not finite.
+    """
+    slack = _SLACK * (high - low)
+    if not (math.isfinite(value) and low - slack <= value <= high + slack):
+        raise ProtocolError(
+            f"{device.name}: {what} reads {value:g} {unit}, which cannot be: its range is {low:g} to {high:g} {unit}"
+        )
+    return value
+
+
+def check_counts(device: Device, counts: tuple[int, ...], channels: int, period_s: float) -> tuple[int, ...]:
+    """Return counts that were read in a period. Raises ProtocolError for a number of them, or one, that cannot be."""
+    if len(counts) != channels:
+        raise ProtocolError(f"{device.name}: {len(counts)} counts for {channels} channels")
+    most = period_s * _FASTEST_HZ
+    for channel, count in enumerate(counts, 1):
+        check_read(device, f"count of channel {channel} in {period_s:g} s", count, 0, most, "pulses")
+        if count < 0:
+            raise ProtocolError(f"{device.name}: channel {channel} counts {count} pulses")
+    return counts
 
 
 def check_channel(device: Device, channel: int, channels: int, what: str = "channel") -> int:

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, now
-from qhal.devices.status import Status
-from qhal.errors import Busy, DeviceError, Unsupported
+from qhal.devices.kind import Kind
+from qhal.devices.status import Snapshot, Status
+from qhal.errors import Busy, DeviceError, ProtocolError, Unsupported
 
 
 class Transition(StrEnum):
@@ -37,9 +37,9 @@ class OpticalSwitchCapabilities(Capabilities):
 
 
 class OpticalSwitchStatus(Status):
-    """``pattern`` maps ingress to egress; ``reserved`` names the owner of an ingress."""
+    """``pattern`` maps ingress to egress (None: unknown); ``reserved`` names the owner of an ingress."""
 
-    pattern: dict[int, int]
+    pattern: dict[int, int] | None
     reserved: dict[int, str]
 
 
@@ -56,8 +56,9 @@ class OpticalSwitch(Kind):
         return found
 
     def pattern(self) -> dict[int, int]:
-        """Return which ingress is connected to which egress."""
-        return self._read_pattern()
+        """Return which ingress is connected to which egress. Raises ProtocolError for ports that there are not."""
+        with self.device.reading():
+            return self._pattern()
 
     def connect(self, ingress: int, egress: int, *, owner: str = "") -> None:
         """Connect two ports that are free (or connected so already) and keep everything else.
@@ -67,7 +68,7 @@ class OpticalSwitch(Kind):
         """
         self._check_pair(ingress, egress)
         with self.device.changing("connect", (ingress, egress)):
-            before = self._read_pattern()
+            before = self._pattern()
             if before.get(ingress) == egress:
                 return
             for port, partner in before.items():
@@ -83,7 +84,7 @@ class OpticalSwitch(Kind):
             raise Unsupported(f"{self.device.name}: a port of this switch is always connected to something")
         self._check_port(ingress, self.capabilities.ingress, "ingress")
         with self.device.changing("disconnect", ingress):
-            before = self._read_pattern()
+            before = self._pattern()
             if ingress not in before:
                 return
             self._refuse_reserved({ingress}, owner)
@@ -99,7 +100,7 @@ class OpticalSwitch(Kind):
         if not pairs and not self.capabilities.can_be_dark:
             raise Unsupported(f"{self.device.name}: a port of this switch is always connected to something")
         with self.device.changing("set_pattern", dict(pairs)):
-            before = self._read_pattern()
+            before = self._pattern()
             changed = {p for p in {*before, *pairs} if before.get(p) != pairs.get(p)}
             self._refuse_reserved(changed, owner)
             if changed:
@@ -128,9 +129,19 @@ class OpticalSwitch(Kind):
     def status(self) -> Status:
         """Return one snapshot."""
         with self.device.reading():
-            return OpticalSwitchStatus(
-                time=now(), pattern=self._read_pattern(), reserved=dict(self._reserved)
+            snapshot = Snapshot()
+            return snapshot.taken(
+                OpticalSwitchStatus, pattern=snapshot.read(self._pattern), reserved=dict(self._reserved)
             )
+
+    def _pattern(self) -> dict[int, int]:
+        found, limits = self._read_pattern(), self.capabilities
+        strange = (set(found) - set(limits.ingress)) | (set(found.values()) - set(limits.egress))
+        if strange or len(set(found.values())) != len(found):
+            raise ProtocolError(
+                f"{self.device.name}: the pattern reads {found}, which this switch cannot have"
+            )
+        return found
 
     def _check_pair(self, ingress: int, egress: int) -> None:
         self._check_port(ingress, self.capabilities.ingress, "ingress")
@@ -150,7 +161,7 @@ class OpticalSwitch(Kind):
 
     def _confirm(self, wanted: dict[int, int]) -> None:
         self.device.clock.sleep_s(self.capabilities.settle_s)
-        found = self._read_pattern()
+        found = self._pattern()
         self.device.note_settings(pattern=found)
         if found != wanted:
             raise DeviceError(f"{self.device.name}: the pattern is {found} after setting {wanted}")

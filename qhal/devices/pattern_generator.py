@@ -4,15 +4,15 @@ What the volts mean to a modulator lives above this kind, with the modulators' c
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_range, now
-from qhal.devices.status import Quality, Status
+from qhal.devices.kind import Kind, check_channel, check_range, check_read
+from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange
 
 
@@ -32,12 +32,12 @@ class PatternGeneratorCapabilities(Capabilities):
 
 
 class PatternGeneratorStatus(Status):
-    """What is set and whether it plays."""
+    """What is set and whether it plays; None is unknown."""
 
-    running: bool
-    sample_rate_hz: float
-    reference: str
-    outputs: tuple[bool, ...]
+    running: bool | None
+    sample_rate_hz: float | None
+    reference: str | None
+    outputs: tuple[bool | None, ...]
 
 
 class Played(NamedTuple):
@@ -46,6 +46,10 @@ class Played(NamedTuple):
     volts: Mapping[int, NDArray[np.floating]]
     sample_rate_hz: float
     reference: str
+
+
+def _simply(reader: Callable[..., Any], *args: Any) -> Any:
+    return reader(*args)
 
 
 class PatternGenerator(Kind):
@@ -86,13 +90,13 @@ class PatternGenerator(Kind):
             if not self._read_running():
                 raise DeviceError(f"{self.device.name}: does not run after starting")
             self.played = Played(volts, sample_rate_hz, reference)
-            self.device.note_settings(**self._read_play_settings())
+            self.device.note_settings(**self._play_settings())
 
     def stop(self) -> None:
         """Stop playing. The outputs stay on, at the idle level."""
         with self.device.changing("stop"):
             self._stop()
-            self.device.note_settings(**self._read_play_settings())
+            self.device.note_settings(**self._play_settings())
 
     def start(self) -> None:
         """Play again what is loaded. Raises DeviceError when nothing is, or it does not run."""
@@ -100,18 +104,19 @@ class PatternGenerator(Kind):
             self._run()
             if not self._read_running():
                 raise DeviceError(f"{self.device.name}: does not run after starting")
-            self.device.note_settings(**self._read_play_settings())
+            self.device.note_settings(**self._play_settings())
 
     def set_output(self, channel: int, on: bool) -> None:
         """Turn one channel's output (with its markers) on or off. Raises Unsupported, DeviceError."""
         check_channel(self.device, channel, self.capabilities.channels)
         with self.device.changing("set_output", (channel, on)):
             self._write_output(channel, on)
-            self.device.note_settings(**self._read_play_settings())
+            self.device.note_settings(**self._play_settings())
 
     def is_running(self) -> bool:
         """Tell whether it plays."""
-        return self._read_running()
+        with self.device.reading():
+            return self._read_running()
 
     def make_safe(self) -> None:
         """Stop and turn all outputs off.
@@ -122,18 +127,31 @@ class PatternGenerator(Kind):
             self._stop()
             for channel in range(1, self.capabilities.channels + 1):
                 self._write_output(channel, False)
-            self.device.note_settings(**self._read_play_settings())
+            self.device.note_settings(**self._play_settings())
 
     def status(self) -> Status:
         """Return one snapshot."""
         with self.device.reading():
-            problems = self._read_problems()
-            return PatternGeneratorStatus(
-                time=now(),
-                quality=Quality.DEGRADED if problems else Quality.GOOD,
-                problems=problems,
-                **self._read_play_settings(),
-            )
+            snapshot = Snapshot()
+            for problem in snapshot.read(self._read_problems) or ():
+                snapshot.note(problem, Quality.DEGRADED)
+            return snapshot.taken(PatternGeneratorStatus, **self._play_settings(snapshot.read))
+
+    def _play_settings(self, read: Callable[..., Any] = _simply) -> dict[str, Any]:
+        """Ask for what a status shows, each value by ``read``."""
+        channels = range(1, self.capabilities.channels + 1)
+        return {
+            "running": read(self._read_running),
+            "sample_rate_hz": read(self._sample_rate_hz),
+            "reference": read(self._read_reference),
+            "outputs": tuple(read(self._read_output, channel) for channel in channels),
+        }
+
+    def _sample_rate_hz(self) -> float:
+        limits, found = self.capabilities, self._read_sample_rate_hz()
+        return check_read(
+            self.device, "sample rate", found, limits.min_sample_rate_hz, limits.max_sample_rate_hz, "Sa/s"
+        )
 
     def _check(
         self, volts: Mapping[int, NDArray[np.floating]], sample_rate_hz: float, reference: str
@@ -203,8 +221,16 @@ class PatternGenerator(Kind):
         """Ask whether it plays."""
 
     @abstractmethod
-    def _read_play_settings(self) -> dict[str, Any]:
-        """Ask for ``running``, ``sample_rate_hz``, ``reference`` and ``outputs``."""
+    def _read_sample_rate_hz(self) -> float:
+        """Ask for the sample rate."""
+
+    @abstractmethod
+    def _read_reference(self) -> str:
+        """Ask for the reference: "internal" or "external"."""
+
+    @abstractmethod
+    def _read_output(self, channel: int) -> bool:
+        """Ask whether an output is on."""
 
     @abstractmethod
     def _read_problems(self) -> tuple[str, ...]:

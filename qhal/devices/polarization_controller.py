@@ -4,8 +4,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_range, now
-from qhal.devices.status import Status
+from qhal.devices.kind import Kind, check_channel, check_range, check_read
+from qhal.devices.status import Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange
 
 
@@ -19,9 +19,9 @@ class PolarizationControllerCapabilities(Capabilities):
 
 
 class PolarizationControllerStatus(Status):
-    """Angle of each paddle, degrees."""
+    """Angle of each paddle, degrees; None is unknown."""
 
-    angles_deg: tuple[float, ...]
+    angles_deg: tuple[float | None, ...]
 
 
 class PolarizationController(Kind):
@@ -53,20 +53,34 @@ class PolarizationController(Kind):
     def read_angles_deg(self) -> tuple[float, ...]:
         """Return the angle of every paddle."""
         with self.device.reading():
-            return self._read_angles_deg()
+            return self._angles_deg()
 
     def home(self) -> None:
         """Send all paddles to their reference position."""
         with self.device.changing("home"):
             self._home()
-            self.device.note_settings(angles_deg=self._read_angles_deg())
+            self.device.note_settings(angles_deg=self._angles_deg())
 
     def make_safe(self) -> None:
         """Do nothing: no position of a paddle harms anything."""
 
     def status(self) -> Status:
         """Return one snapshot."""
-        return PolarizationControllerStatus(time=now(), angles_deg=self.read_angles_deg())
+        with self.device.reading():
+            snapshot = Snapshot()
+            paddles = range(1, self.capabilities.paddles + 1)
+            return snapshot.taken(
+                PolarizationControllerStatus,
+                angles_deg=tuple(snapshot.read(self._angle_deg, paddle) for paddle in paddles),
+            )
+
+    def _angles_deg(self) -> tuple[float, ...]:
+        return tuple(map(self._angle_deg, range(1, self.capabilities.paddles + 1)))
+
+    def _angle_deg(self, paddle: int) -> float:
+        limits, found = self.capabilities, self._read_angle_deg(paddle)
+        what = f"angle of paddle {paddle}"
+        return check_read(self.device, what, found, limits.min_angle_deg, limits.max_angle_deg, "deg")
 
     def _checked(self, paddle: int, angle_deg: float) -> float:
         limits = self.capabilities
@@ -82,7 +96,7 @@ class PolarizationController(Kind):
     def _move(self, targets_deg: dict[int, float]) -> tuple[float, ...]:
         with self.device.changing("set_angles_deg", targets_deg):
             self._move_to_deg(targets_deg)
-            reached = self._read_angles_deg()
+            reached = self._angles_deg()
             self.device.note_settings(angles_deg=reached)
             for paddle, target in targets_deg.items():
                 if abs(reached[paddle - 1] - target) > self.capabilities.resolution_deg:
@@ -97,8 +111,8 @@ class PolarizationController(Kind):
         """Start all moves, then wait until all have ended."""
 
     @abstractmethod
-    def _read_angles_deg(self) -> tuple[float, ...]:
-        """Ask for the angles."""
+    def _read_angle_deg(self, paddle: int) -> float:
+        """Ask for the angle of one paddle."""
 
     @abstractmethod
     def _home(self) -> None:

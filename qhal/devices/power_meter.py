@@ -3,9 +3,12 @@
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, now
-from qhal.devices.status import Status
-from qhal.errors import Unsupported
+from qhal.devices.kind import Kind, check_read
+from qhal.devices.status import Snapshot, Status
+from qhal.errors import NoValue, Unsupported
+
+_DARKEST_DBM = -400.0
+"""Less than one photon in the age of the universe: no meter means that."""
 
 
 class PowerMeterCapabilities(Capabilities):
@@ -17,9 +20,13 @@ class PowerMeterCapabilities(Capabilities):
 
 
 class PowerMeterStatus(Status):
-    """Power by channel, dBm; None below the meter's range."""
+    """Power by channel, dBm; None where the light is below the meter's range, or the power is unknown (a problem then).
+
+    ``below_range``: the channels that answered, with too little light.
+    """
 
     power_dbm: dict[int, float | None]
+    below_range: tuple[int, ...]
 
 
 class PowerMeter(Kind):
@@ -31,9 +38,10 @@ class PowerMeter(Kind):
         """Channels and range, read at opening."""
 
     def read_power_dbm(self, channel: int = 1) -> float | None:
-        """Return the power at a channel, dBm; None when it is below the meter's range.
+        """Return the power at a channel, dBm; None when it is below the meter's range (no light is an answer).
 
-        Raises Unsupported for a channel that there is not.
+        Raises Unsupported for a channel that there is not, DeviceError when the meter has no value or is overloaded,
+        ProtocolError for a power above its range.
         """
         channels = self.meter_capabilities.channels
         if channel not in channels:
@@ -41,8 +49,8 @@ class PowerMeter(Kind):
                 f"{self.device.name}: no power monitor {channel!r}; there are {len(channels)} "
                 f"between {channels[0]} and {channels[-1]}"
             )
-        reading = self._read_power_dbm(channel)
-        return reading if reading >= self.meter_capabilities.min_power_dbm else None
+        with self.device.reading():
+            return self._power_dbm(channel)
 
     def make_safe(self) -> None:
         """Do nothing: a meter only looks."""
@@ -50,9 +58,27 @@ class PowerMeter(Kind):
     def status(self) -> Status:
         """Return one snapshot of all channels."""
         with self.device.reading():
-            readings = {channel: self.read_power_dbm(channel) for channel in self.meter_capabilities.channels}
-            return PowerMeterStatus(time=now(), power_dbm=readings)
+            snapshot, power_dbm, below_range = Snapshot(), dict[int, float | None](), []
+            for channel in self.meter_capabilities.channels:
+                problems = len(snapshot.problems)
+                power_dbm[channel] = snapshot.read(self._power_dbm, channel)
+                if power_dbm[channel] is None and len(snapshot.problems) == problems:
+                    below_range.append(channel)
+            return snapshot.taken(PowerMeterStatus, power_dbm=power_dbm, below_range=tuple(below_range))
+
+    def _power_dbm(self, channel: int) -> float | None:
+        limits = self.meter_capabilities
+        try:
+            found = self._read_power_dbm(channel)
+        except NoValue as error:
+            if error.below_range:
+                return None
+            raise
+        if _DARKEST_DBM <= found < limits.min_power_dbm:
+            return None
+        what = f"power at channel {channel}"
+        return check_read(self.device, what, found, limits.min_power_dbm, limits.max_power_dbm, "dBm")
 
     @abstractmethod
     def _read_power_dbm(self, channel: int) -> float:
-        """Ask for the power."""
+        """Ask for the power, dBm. Raises NoValue when the meter says that there is too little or too much light."""

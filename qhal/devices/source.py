@@ -3,9 +3,14 @@
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_range, now
-from qhal.devices.status import Quality, Status
+from qhal.devices.kind import Kind, check_range, check_read
+from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError
+
+_OVERSHOOT_DB = 3.0
+"""How far the power measured may stand above the highest that can be set, while the source settles."""
+_DARK_DBM = -100.0
+"""The least that a source's own monitor shows of light that comes out."""
 
 
 class SourceCapabilities(Capabilities):
@@ -20,11 +25,14 @@ class SourceCapabilities(Capabilities):
 
 
 class SourceStatus(Status):
-    """Set points, and whether light comes out; ``power_dbm`` is measured by the source, None when dark."""
+    """Set points, and whether light comes out; ``power_dbm`` is measured by the source, None when dark.
 
-    emitting: bool
-    set_power_dbm: float
-    frequency_thz: float
+    ``emitting`` None: it is not known whether light comes out.
+    """
+
+    emitting: bool | None
+    set_power_dbm: float | None
+    frequency_thz: float | None
     power_dbm: float | None
 
 
@@ -46,7 +54,7 @@ class Source(Kind):
         )
         with self.device.changing("set_power_dbm", wanted):
             self._write_power_dbm(wanted)
-            achieved = self._read_set_power_dbm()
+            achieved = self._set_power_dbm()
             self.device.note_settings(power_dbm=achieved)
         return achieved
 
@@ -68,7 +76,7 @@ class Source(Kind):
             if not limits.tunes_while_emitting and self._read_emitting():
                 raise Busy(f"{self.device.name}: cannot change its frequency while it emits")
             self._write_frequency_thz(wanted)
-            achieved = self._read_frequency_thz()
+            achieved = self._frequency_thz()
             if abs(achieved - wanted) > limits.frequency_resolution_thz:
                 raise DeviceError(f"{self.device.name}: frequency is {achieved} THz after setting {wanted}")
             self.device.note_settings(frequency_thz=achieved)
@@ -101,16 +109,31 @@ class Source(Kind):
     def status(self) -> Status:
         """Return one snapshot."""
         with self.device.reading():
-            emitting, problems = self._read_emitting(), self._read_problems()
-            return SourceStatus(
-                time=now(),
-                quality=Quality.FAULTED if problems else Quality.GOOD,
-                problems=problems,
+            snapshot = Snapshot()
+            for problem in snapshot.read(self._read_problems) or ():
+                snapshot.note(problem, Quality.FAULTED)
+            emitting = snapshot.read(self._read_emitting)
+            return snapshot.taken(
+                SourceStatus,
                 emitting=emitting,
-                set_power_dbm=self._read_set_power_dbm(),
-                frequency_thz=self._read_frequency_thz(),
-                power_dbm=self._read_output_dbm() if emitting else None,
+                set_power_dbm=snapshot.read(self._set_power_dbm),
+                frequency_thz=snapshot.read(self._frequency_thz),
+                power_dbm=None if emitting is False else snapshot.read(self._output_dbm),
             )
+
+    def _set_power_dbm(self) -> float:
+        limits, found = self.capabilities, self._read_set_power_dbm()
+        return check_read(self.device, "set power", found, limits.min_power_dbm, limits.max_power_dbm, "dBm")
+
+    def _frequency_thz(self) -> float:
+        limits, found = self.capabilities, self._read_frequency_thz()
+        return check_read(
+            self.device, "frequency", found, limits.min_frequency_thz, limits.max_frequency_thz, "THz"
+        )
+
+    def _output_dbm(self) -> float:
+        highest = self.capabilities.max_power_dbm + _OVERSHOOT_DB
+        return check_read(self.device, "output power", self._read_output_dbm(), _DARK_DBM, highest, "dBm")
 
     @abstractmethod
     def _write_power_dbm(self, power_dbm: float) -> None:

@@ -1,9 +1,16 @@
 """One coherent snapshot of a device, with its time and how far it can be trusted."""
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
+
+from qhal.errors import DeviceError, ProtocolError
+
+Arguments = ParamSpec("Arguments")
+Value = TypeVar("Value")
 
 
 class Quality(StrEnum):
@@ -17,7 +24,8 @@ class Quality(StrEnum):
 class Status(BaseModel):
     """A snapshot of a device. Each kind adds its own fields.
 
-    ``time`` is UTC wall time of the reading. ``problems`` says in words what makes the quality less than good.
+    ``time`` is UTC wall time of the reading. ``problems`` says in words what makes the quality less than good. A value
+    that the device does not have, or that cannot be what it says, is None and a problem; the quality is then faulted.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -25,6 +33,39 @@ class Status(BaseModel):
     time: datetime
     quality: Quality = Quality.GOOD
     problems: tuple[str, ...] = ()
+
+
+Taken = TypeVar("Taken", bound=Status)
+
+
+class Snapshot:
+    """The values of a status while they are read, each by itself, and the problems that come up.
+
+    One bad value costs no other: it is None, and a problem. A device that is silent or gone ends the snapshot.
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.quality = Quality.GOOD
+
+    def read(
+        self, reader: Callable[Arguments, Value], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Value | None:
+        """Return what is read, or None and a problem. Raises ReplyTimeout, Disconnected, WrongDevice."""
+        try:
+            return reader(*args, **kwargs)
+        except (DeviceError, ProtocolError) as error:
+            self.note(str(error), Quality.FAULTED)
+            return None
+
+    def note(self, problem: str, quality: Quality) -> None:
+        """Add a problem; the worst quality counts."""
+        self.problems.append(problem)
+        self.quality = max(self.quality, quality, key=list(Quality).index)
+
+    def taken(self, kind: type[Taken], **values: Any) -> Taken:
+        """Return the status of these values, with its time, quality and problems."""
+        return kind(time=datetime.now(UTC), quality=self.quality, problems=tuple(self.problems), **values)
 
 
 class Health(BaseModel):

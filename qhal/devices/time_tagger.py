@@ -7,8 +7,8 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_range, now
-from qhal.devices.status import Quality, Status
+from qhal.devices.kind import Kind, check_channel, check_counts, check_range, check_read, now
+from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange
 from qhal.tags.batch import TagBatch
 from qhal.tags.pump import TagPump
@@ -83,10 +83,10 @@ class InputCounts(Status):
 
 
 class TimeTaggerStatus(Status):
-    """Settings of every input, clock reference, and whether tags are being recorded."""
+    """Settings of every input (None: unknown), clock reference, and whether tags are being recorded."""
 
-    inputs: tuple[InputSettings, ...]
-    clock_reference: ClockReference
+    inputs: tuple[InputSettings | None, ...]
+    clock_reference: ClockReference | None
     streaming: bool
 
 
@@ -146,6 +146,7 @@ class TimeTagger(Kind):
         check_range(self.device, "period", period_s, limits.min_period_s, limits.max_period_s, "s")
         with self.device.reading():
             counts, counted_s = self._read_counts(period_s)
+            check_counts(self.device, counts, limits.channels, counted_s)
         return InputCounts(time=now(), period_s=counted_s, counts=counts)
 
     def stream(self, waiting_tags: int = DEFAULT_WAITING_TAGS) -> TagStream:
@@ -167,13 +168,13 @@ class TimeTagger(Kind):
     def status(self) -> Status:
         """Return one snapshot."""
         with self.device.reading():
-            problems = self._read_problems()
-            return TimeTaggerStatus(
-                time=now(),
-                quality=Quality.DEGRADED if problems else Quality.GOOD,
-                problems=problems,
-                inputs=tuple(self._read_input(n) for n in range(1, self.capabilities.channels + 1)),
-                clock_reference=self._read_clock_reference(),
+            snapshot = Snapshot()
+            for problem in snapshot.read(self._read_problems) or ():
+                snapshot.note(problem, Quality.DEGRADED)
+            return snapshot.taken(
+                TimeTaggerStatus,
+                inputs=tuple(snapshot.read(self._input, n) for n in range(1, self.capabilities.channels + 1)),
+                clock_reference=snapshot.read(self._read_clock_reference),
                 streaming=self.pump.running,
             )
 
@@ -181,6 +182,16 @@ class TimeTagger(Kind):
     def pump(self) -> TagPump:
         """The one thread that reads the tags."""
         return TagPump(self.device.name, self, self.device.clock)
+
+    def _input(self, channel: int) -> InputSettings:
+        """Ask for all settings of an input. Raises ProtocolError for one that cannot be."""
+        limits, found = self.capabilities, self._read_input(channel)
+        for what, value, low, high, unit in (
+            ("threshold", found.threshold_v, limits.min_threshold_v, limits.max_threshold_v, "V"),
+            ("delay", found.delay_ps, 0, limits.max_delay_ps, "ps"),
+        ):
+            check_read(self.device, f"{what} of input {channel}", value, low, high, unit)
+        return found
 
     def _refuse_high_rate(self) -> None:
         limit_hz = self.capabilities.max_tag_rate_hz
@@ -200,7 +211,7 @@ class TimeTagger(Kind):
         check_channel(self.device, channel, self.capabilities.channels, "input")
         with self.device.changing(f"set_{name}", (channel, value)):
             self._write_input(channel, name, value)
-            achieved = self._read_input(channel)
+            achieved = self._input(channel)
             self.device.note_settings(**achieved.named(channel))
             found = getattr(achieved, name)
             step = self.capabilities.threshold_step_v

@@ -9,12 +9,22 @@ import time
 from typing import Any
 
 from qhal.errors import ConfigurationError, DeviceError, ProtocolError
+from qhal.transport import replies
 from qhal.transport.frames import line
 from qhal.transport.open import make_link
 from qhal.transport.port import Port, PortState
 
 _LINE = line(b"\n")
 _STEP_TIMEOUT_S = 120.0
+
+
+def _answer(reply: bytes) -> dict[str, Any]:
+    answer = replies.json_value(reply)
+    if not isinstance(answer, dict):
+        raise ProtocolError(f"{reply[:80]!r} is no JSON object")
+    if "error" in answer:
+        raise DeviceError(str(answer["error"])[:1000])
+    return answer
 
 
 class SimulatorControl:
@@ -27,14 +37,7 @@ class SimulatorControl:
     def request(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Ask for one thing and return the answer. Raises DeviceError when the simulator refuses."""
         request = json.dumps({"do": do, **arguments}).encode() + b"\n"
-        reply = self._port.exchange(request, _LINE)
-        try:
-            answer = json.loads(reply)
-        except ValueError as error:
-            raise ProtocolError(f"simulator: {reply[:80]!r} is not JSON") from error
-        if "error" in answer:
-            raise DeviceError(f"simulator: {do}: {answer['error']}")
-        return dict(answer)
+        return self._port.exchange(request, _LINE, parse=_answer)
 
     def close(self) -> None:
         """Close the link."""
@@ -57,7 +60,7 @@ class SteppedClock:
 
     def now_s(self) -> float:
         """Return the world time."""
-        return float(self.control.request("now")["now_s"])
+        return replies.as_number(replies.member(self.control.request("now"), "now_s"), "now_s", low=0.0)
 
     def sleep_s(self, duration_s: float) -> None:
         """Move the world by this much; its output is written when this returns."""

@@ -162,8 +162,18 @@ class Port:
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
                 self._fail(error, request, started)
 
-    def receive(self, frame: Frame, *, timeout_s: float | None = None) -> bytes:
-        """Return the next frame of a stream that needs no request.
+    @overload
+    def receive(self, frame: Frame, *, timeout_s: float | None = None) -> bytes: ...
+
+    @overload
+    def receive(
+        self, frame: Frame, *, timeout_s: float | None = None, parse: Callable[[bytes], Parsed]
+    ) -> Parsed: ...
+
+    def receive(
+        self, frame: Frame, *, timeout_s: float | None = None, parse: Callable[[bytes], Parsed] | None = None
+    ) -> bytes | Parsed:
+        """Return the next frame of a stream that needs no request, parsed if ``parse`` is given.
 
         A frame that is late is no fault here: ReplyTimeout leaves the port ready.
         """
@@ -172,7 +182,8 @@ class Port:
                 raise Disconnected(f"{self.name}: {self.link.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
-                return frame(self.link, started + (timeout_s or self.timeout_s))
+                found = frame(self.link, started + (timeout_s or self.timeout_s))
+                return found if parse is None else parse(found)
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well

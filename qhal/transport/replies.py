@@ -90,6 +90,14 @@ def whole_numbers(reply: str, *, low: int = 0, high: int = 2**63 - 1) -> list[in
     return [whole_number(part.strip(_PADDING), low=low, high=high) for part in reply.split(",")]
 
 
+def groups(pattern: str, reply: str) -> tuple[str, ...]:
+    """Return the groups of a pattern that the whole reply matches, without white space around them."""
+    found = re.fullmatch(pattern, reply)
+    if found is None:
+        raise ProtocolError(f"{reply[:_SHOWN]!r} is not of the form {pattern}")
+    return tuple(group.strip(_PADDING) for group in found.groups())
+
+
 def identity_fields(reply: str) -> tuple[str, str, str, str]:
     """Return maker, model, serial number and firmware of an ``*IDN?`` reply. Raises ProtocolError."""
     fields = [field.strip(_PADDING) for field in label(_unquoted(reply)).split(",")]

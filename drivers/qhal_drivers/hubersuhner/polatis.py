@@ -4,7 +4,6 @@ Rests on several independent public clients, some of which quote the vendor's ma
 so each is followed by reading the pattern and the error queue. Ingress ports come first, egress ports after them.
 """
 
-import re
 from typing import Any
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
@@ -15,8 +14,12 @@ from qhal.devices.optical_switch import OpticalSwitch, OpticalSwitchCapabilities
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
 from qhal.errors import ProtocolError, WrongDevice
+from qhal.transport import replies
 
 _HIGHEST_METER_DBM = 15.0
+_DBM = {"dBm": 1.0}
+_MOST_PORTS = 1024
+"""Ports of a side; the largest units made have some hundreds."""
 
 
 class PolatisOptions(BaseOptions):
@@ -47,13 +50,9 @@ class Polatis(Device, OpticalSwitch):
         self._scpi.errors()  # what other clients left behind
 
     def _identify(self) -> Identity:
-        reply = self._scpi.ask("*IDN?")
-        fields = reply.split(",")
-        if len(fields) != 4:
-            raise ProtocolError(f"{self.name}: *IDN? answers {reply!r}, four fields are expected")
-        if fields[0].strip().lower() != "polatis":
-            raise WrongDevice(f"{self.name}: a {fields[0]} {fields[1]} answers, expected a Polatis")
-        maker, model, serial, firmware = (field.strip() for field in fields)
+        maker, model, serial, firmware = self._scpi.ask_parsed("*IDN?", replies.identity_fields)
+        if maker.lower() != "polatis":
+            raise WrongDevice(f"{self.name}: a {maker} {model} answers, expected a Polatis")
         inputs, outputs = self._size()
         return Identity(
             manufacturer=maker,
@@ -72,23 +71,16 @@ class Polatis(Device, OpticalSwitch):
             bidirectional=True,
             blocking=False,
             latching=None,
-            boot_mode=self._scpi.ask(":OXC:BOOT:MODE?"),
+            boot_mode=self._scpi.ask_label(":OXC:BOOT:MODE?"),
             transition=Transition.UNKNOWN,
             settle_s=self.options.settle_s,
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        return {"pattern": self._read_pattern()}
+        return {"pattern": self._known(self._pattern)}
 
     def _read_pattern(self) -> dict[int, int]:
-        reply = self._scpi.ask(":OXC:SWIT:CONN:STAT?")
-        found = re.fullmatch(r"\(@([\d,]*)\),\(@([\d,]*)\)", reply.replace(" ", ""))
-        if found is not None:
-            sides = [[int(port) for port in side.split(",") if port] for side in found.groups()]
-            if len(sides[0]) == len(sides[1]):
-                return dict(sorted(zip(*sides, strict=True)))
-        self.port.taint()
-        raise ProtocolError(f"{self.name}: STAT? answers {reply!r}, expected (@..),(@..)")
+        return self._scpi.ask_parsed(":OXC:SWIT:CONN:STAT?", _pairs)
 
     def _add(self, ingress: int, egress: int) -> None:
         self._set(f":OXC:SWIT:CONN:ADD (@{ingress}),(@{egress})")
@@ -112,12 +104,7 @@ class Polatis(Device, OpticalSwitch):
         self._scpi.refuse_errors(command)
 
     def _size(self) -> tuple[int, int]:
-        reply = self._scpi.ask(":OXC:SWIT:SIZE?")
-        found = re.fullmatch(r"(\d+),(\d+)", reply)
-        if found is None:
-            self.port.taint()
-            raise ProtocolError(f"{self.name}: SIZE? answers {reply!r}, expected N,M")
-        return int(found[1]), int(found[2])
+        return self._scpi.ask_parsed(":OXC:SWIT:SIZE?", _two_sides)
 
 
 class _PowerMonitor(Facet, PowerMeter):
@@ -137,12 +124,29 @@ class _PowerMonitor(Facet, PowerMeter):
     def _read_power_dbm(self, channel: int) -> float:
         switch = self.device
         assert isinstance(switch, Polatis)
-        reply = switch._scpi.ask(f":PMON:POW? (@{channel})")
-        found = re.fullmatch(r"\(([+-]?[\d.]+(?:[eE][+-]?\d+)?)\)", reply)
-        if found is None:
-            switch.port.taint()
-            raise ProtocolError(f"{switch.name}: PMON answers {reply!r}, expected (dBm)")
-        return float(found[1])
+        return switch._scpi.ask_parsed(
+            f":PMON:POW? (@{channel})",
+            lambda reply: replies.number(replies.groups(r"\((.*)\)", reply)[0], _DBM),
+        )
+
+
+def _two_sides(reply: str) -> tuple[int, int]:
+    """Return the numbers of ports of the two sides."""
+    sides = replies.whole_numbers(reply, low=1, high=_MOST_PORTS)
+    if len(sides) != 2:
+        raise ProtocolError(f"{reply!r}, expected the numbers of ports of two sides")
+    return sides[0], sides[1]
+
+
+def _pairs(reply: str) -> dict[int, int]:
+    """Return ingress and egress of every connection out of ``(@1,2),(@18,17)``."""
+    sides = [
+        replies.whole_numbers(side, low=1, high=2 * _MOST_PORTS)
+        for side in replies.groups(r"\( *@(.*)\) *, *\( *@(.*)\)", reply)
+    ]
+    if len(sides[0]) != len(sides[1]) or len(set(sides[0])) != len(sides[0]):
+        raise ProtocolError(f"{reply[:200]!r}: each ingress needs one egress")
+    return dict(sorted(zip(*sides, strict=True)))
 
 
 Polatis.facet_types = (_PowerMonitor,)

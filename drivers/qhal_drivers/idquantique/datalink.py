@@ -4,17 +4,20 @@ Requests are shell-like texts over ZeroMQ REQ at TCP 6060, replies JSON texts; e
 PAIR socket of its own (Time Controller manual, section 10). One service may serve several instruments.
 """
 
-import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout
+from qhal.transport import replies
 from qhal.transport.frames import message
 from qhal.transport.port import Port
+
+Parsed = TypeVar("Parsed")
 
 _LATE_MESSAGE_S = 0.5
 """A message that the service counts as sent is lost when it is not here after this (wall time)."""
@@ -28,42 +31,47 @@ class DataLink:
 
     def acquisitions(self) -> list[str]:
         """Return the ids of all acquisitions that are open, whoever opened them."""
-        reply = self._ask("list")
-        if not isinstance(reply, list):
-            raise ProtocolError(f"{self._port.name}: list answers {reply!r}")
-        return [str(each) for each in reply]
+        return self._ask(
+            "list", lambda reply: [replies.as_text(each, "an id") for each in replies.as_list(reply, "list")]
+        )
 
     def start_stream(self, address: str, channel: int, tcp_port: int) -> str:
         """Let the service push a channel's timestamps at a port; return the acquisition's id."""
         request = f"start-stream --address {address} --channel {channel} --stream-port {tcp_port}"
-        return str(self._field(self._ask(request), "id"))
+        return self._ask(request, lambda reply: replies.as_text(replies.member(reply, "id"), "id"))
 
     def stop(self, acquisition: str) -> None:
         """End an acquisition."""
-        self._ask(f"stop --id {acquisition}")
+        self._ask(f"stop --id {acquisition}", lambda reply: reply)
 
     def counts(self, acquisition: str) -> tuple[int, int]:
         """Return how many messages and timestamps the service has pushed. Raises DeviceError for its errors."""
-        status = self._ask(f"status --id {acquisition}")
-        if errors := self._field(status, "errors"):
-            texts = "; ".join(str(error.get("description", error)) for error in errors)
-            raise DeviceError(f"{self._port.name}: acquisition {acquisition}: {texts}")
-        return int(self._field(status, "acquisitions_count")), int(self._field(status, "timestamps_count"))
+        return self._ask(f"status --id {acquisition}", _counts)
 
-    def _ask(self, request: str) -> Any:
-        reply = self._port.exchange(request.encode(), message).decode("utf-8", "replace")
-        try:
-            content = json.loads(reply) if reply.strip() else {}
-        except ValueError as error:
-            raise ProtocolError(f"{self._port.name}: {reply[:80]!r} is not JSON") from error
-        if isinstance(content, dict) and "error" in content:
-            raise DeviceError(f"{self._port.name}: {request}: {content['error'].get('description', reply)}")
-        return content
+    def _ask(self, request: str, parse: Callable[[Any], Parsed]) -> Parsed:
+        def parsed(reply: bytes) -> Parsed:
+            content = replies.json_value(reply) if reply.strip() else {}
+            if isinstance(content, dict) and "error" in content:
+                raise DeviceError(_description(content["error"]))
+            return parse(content)
 
-    def _field(self, content: Any, name: str) -> Any:
-        if not isinstance(content, dict) or name not in content:
-            raise ProtocolError(f"{self._port.name}: no {name!r} in {content!r}")
-        return content[name]
+        return self._port.exchange(request.encode(), message, parse=parsed)
+
+
+def _counts(status: Any) -> tuple[int, int]:
+    """Return the numbers of messages and timestamps out of an acquisition's status."""
+    if errors := replies.as_list(replies.member(status, "errors"), "errors"):
+        raise DeviceError("; ".join(map(_description, errors[:10])))
+    messages, timestamps = (
+        replies.as_whole_number(replies.member(status, name), name, low=0, high=2**63 - 1)
+        for name in ("acquisitions_count", "timestamps_count")
+    )
+    return messages, timestamps
+
+
+def _description(error: Any) -> str:
+    """Return what the service says of an error, whether as text or in an object."""
+    return str(error.get("description", error) if isinstance(error, dict) else error)[:200]
 
 
 @dataclass(slots=True)
@@ -111,12 +119,10 @@ class Channel:
         return lost
 
     def _receive(self, timeout_s: float) -> None:
-        frame = self.port.receive(message, timeout_s=timeout_s)
-        if len(frame) % 8:
-            raise ProtocolError(f"{self.port.name}: {len(frame)} bytes are no whole number of timestamps")
-        self.waiting[self.received] = np.frombuffer(frame, "<u8")
+        times = self.port.receive(message, timeout_s=timeout_s, parse=_times)
+        self.waiting[self.received] = times
         self.received += 1
-        self.received_tags += len(frame) // 8
+        self.received_tags += len(times)
 
     def _lose(self, pushed: int, pushed_tags: int) -> None:
         """Give up the messages since the last agreement: nobody knows which of them is missing."""
@@ -124,3 +130,9 @@ class Channel:
         missing = pushed_tags - self.received_tags
         self.lost_tags += missing + sum(map(len, unsure))
         self.received, self.received_tags = pushed, pushed_tags
+
+
+def _times(frame: bytes) -> NDArray[np.uint64]:
+    if len(frame) % 8:
+        raise ProtocolError(f"{len(frame)} bytes are no whole number of timestamps")
+    return np.frombuffer(frame, np.dtype("<u8"))

@@ -9,6 +9,7 @@ ports at which the service pushes. Levels are quantised to about 1 mV; limits of
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from pydantic import Field
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, Options
 from qhal.devices.device import Device
+from qhal.devices.scpi import Scpi
 from qhal.devices.time_tagger import (
     ClockReference,
     Coupling,
@@ -26,12 +28,20 @@ from qhal.devices.time_tagger import (
 )
 from qhal.errors import DeviceError, ProtocolError, QhalError, Unsupported, WrongDevice
 from qhal.tags.batch import Gap, Loss, TagBatch
+from qhal.transport import replies
 from qhal.transport.address import Address
 from qhal.transport.frames import message
+from qhal.transport.port import Port
 from qhal_drivers.idquantique.datalink import Channel, DataLink
 
 _CHANNELS = 4
 _PS_PER_S = 10**12
+_COARSEST_PS = 10**6
+_VOLTS = {"V": 1.0, "mV": 1e-3, "uV": 1e-6}
+_PS = {"TB": 1.0, "ps": 1.0, "ns": 1e3, "us": 1e6, "ms": 1e9, "s": 1e12} | {
+    f"{prefix}TB": factor for prefix, factor in (("k", 1e3), ("M", 1e6), ("G", 1e9), ("T", 1e12))
+}
+"""Units of time; the unit's own time base, TB, is 1 ps."""
 _CLOCK_TOLERANCE = 1e-4
 _MARGIN_S = 1e-3
 _HIRES_ERRORS = {
@@ -86,13 +96,15 @@ class Id900(Device, TimeTagger):
 
     # -- opening
 
+    def _start(self) -> None:
+        self._scpi = _Controller(self.port)
+
     def _identify(self) -> Identity:
-        text = self._ask("*IDN?")
+        text = self._scpi.ask_label("*IDN?")
         model = re.search(r"ID\s?(900|1000)", text, re.IGNORECASE)
         if model is None:
-            raise WrongDevice(f"{self.name}: *IDN? answers {text!r}, an ID900 or ID1000 is expected")
-        fields = [field.strip() for field in text.split(",")]
-        serial, firmware = fields[2:4] if len(fields) == 4 else ("", "")
+            raise WrongDevice(f"{self.name}: *IDN? answers {text[:80]!r}, an ID900 or ID1000 is expected")
+        serial, firmware = replies.identity_fields(text)[2:] if text.count(",") == 3 else ("", "")
         return Identity(
             manufacturer="ID Quantique", model=f"ID{model[1]}", serial_number=serial, firmware=firmware
         )
@@ -100,7 +112,7 @@ class Id900(Device, TimeTagger):
     def _read_capabilities(self) -> TimeTaggerCapabilities:
         return TimeTaggerCapabilities(
             channels=_CHANNELS,
-            resolution_ps=self._ask_int("DEVI:RES:BWID?"),
+            resolution_ps=self._scpi.ask_int("DEVI:RES:BWID?", _PS, low=1, high=_COARSEST_PS),
             min_threshold_v=-self.options.max_threshold_v,
             max_threshold_v=self.options.max_threshold_v,
             threshold_step_v=0.0083,
@@ -111,10 +123,14 @@ class Id900(Device, TimeTagger):
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"clock_reference": self._read_clock_reference()}
+        settings: dict[str, Any] = {"clock_reference": self._known(self._read_clock_reference)}
         for channel in range(1, _CHANNELS + 1):
-            settings |= self._read_input(channel).named(channel)
-        settings["resolution"] = self._ask("DEVI:RES?")
+            found = self._known(partial(self._input, channel))
+            names = InputSettings.model_fields
+            settings |= (
+                {f"input_{channel}_{n}": None for n in names} if found is None else found.named(channel)
+            )
+        settings["resolution"] = self._known(partial(self._scpi.ask_word, "DEVI:RES?", "HIRES", "LOWRES"))
         return settings
 
     def _before_close(self) -> None:
@@ -128,43 +144,43 @@ class Id900(Device, TimeTagger):
 
     def _write_input(self, channel: int, name: str, value: object) -> None:
         if name == "delay_ps":
-            self._set_up(f"DELA{channel}:VALU {value}")
+            self._scpi.set_up(f"DELA{channel}:VALU {value}")
             return
         keyword, text = _FIELDS[name]
-        self._set_up(f"INPU{channel}:{keyword} {text(value)}")
+        self._scpi.set_up(f"INPU{channel}:{keyword} {text(value)}")
 
     def _read_input(self, channel: int) -> InputSettings:
         return InputSettings(
-            enabled=self._ask_word(f"INPU{channel}:ENAB?", "ON", "OFF") == "ON",
-            threshold_v=self._ask_number(f"INPU{channel}:THRE?"),
-            edge=Edge(self._ask_word(f"INPU{channel}:EDGE?", "RISING", "FALLING").lower()),
-            coupling=Coupling(self._ask_word(f"INPU{channel}:COUP?", "DC", "AC").lower()),
-            delay_ps=self._ask_int(f"DELA{channel}:VALU?"),
+            enabled=self._scpi.ask_flag(f"INPU{channel}:ENAB?"),
+            threshold_v=self._scpi.ask_float(f"INPU{channel}:THRE?", _VOLTS),
+            edge=Edge(self._scpi.ask_word(f"INPU{channel}:EDGE?", "RISING", "FALLING").lower()),
+            coupling=Coupling(self._scpi.ask_word(f"INPU{channel}:COUP?", "DC", "AC").lower()),
+            delay_ps=self._scpi.ask_int(f"DELA{channel}:VALU?", _PS),
         )
 
     def _write_clock_reference(self, reference: ClockReference) -> None:
-        self._set_up(f"DEVI:SYNC {reference.value.upper()}")
+        self._scpi.set_up(f"DEVI:SYNC {reference.value.upper()}")
 
     def _read_clock_reference(self) -> ClockReference:
-        return ClockReference(self._ask_word("DEVI:SYNC?", "INTERNAL", "EXTERNAL").lower())
+        return ClockReference(self._scpi.ask_word("DEVI:SYNC?", "INTERNAL", "EXTERNAL").lower())
 
     def _read_counts(self, period_s: float) -> tuple[tuple[int, ...], float]:
         milliseconds = round(period_s * 1e3)
         inputs = range(1, _CHANNELS + 1)
         for n in inputs:
-            self._set_up(f"INPU{n}:COUN:MODE CYCL")
-            self._set_up(f"INPU{n}:COUN:INTE {milliseconds}")
-            if self._ask_int(f"INPU{n}:COUN:INTE?") != milliseconds:
+            self._scpi.set_up(f"INPU{n}:COUN:MODE CYCL")
+            self._scpi.set_up(f"INPU{n}:COUN:INTE {milliseconds}")
+            if self._scpi.ask_int(f"INPU{n}:COUN:INTE?") != milliseconds:
                 raise DeviceError(f"{self.name}: input {n} does not count for {milliseconds} ms")
-            self._set_up(f"INPU{n}:COUN:RESE")
+            self._scpi.set_up(f"INPU{n}:COUN:RESE")
         # The counter shows the last period that is complete.
         self.clock.sleep_s(milliseconds * 1e-3 * (1 + _CLOCK_TOLERANCE) + _MARGIN_S)
-        return tuple(self._ask_int(f"INPU{n}:COUN?") for n in inputs), milliseconds * 1e-3
+        return tuple(self._scpi.ask_int(f"INPU{n}:COUN?", low=0) for n in inputs), milliseconds * 1e-3
 
     def _read_problems(self) -> tuple[str, ...]:
         problems = []
         for n in range(1, _CHANNELS + 1):
-            if code := self._ask_int(f"INPU{n}:HIRE:ERRO?"):
+            if code := self._scpi.ask_int(f"INPU{n}:HIRE:ERRO?", low=0, high=9999):
                 problems.append(
                     f"input {n}: {_HIRES_ERRORS.get(code, 'disabled, restart the unit')} ({code})"
                 )
@@ -175,23 +191,25 @@ class Id900(Device, TimeTagger):
     def start_tags(self) -> None:
         """Stop what was left running, and start an endless row of sub-records on all enabled inputs."""
         with self.reading():
-            if "SCPI_ERR" in self._query("REC:STAG?"):
-                raise Unsupported(f"{self.name}: this firmware has no REC block; it cannot stream")
+            try:
+                self._scpi.ask("REC:STAG?")
+            except DeviceError as error:
+                raise Unsupported(f"{self.name}: this firmware has no REC block; it cannot stream") from error
             service, address = self._service(), self._host()
             enabled = [n for n in range(1, _CHANNELS + 1) if self._read_input(n).enabled]
             if not enabled:
                 raise DeviceError(f"{self.name}: no input is enabled")
-            self._set_up("REC:STOP")
+            self._scpi.set_up("REC:STOP")
             for leftover in service.acquisitions():
                 if leftover.startswith(f"{address}:"):
                     service.stop(leftover)
             for command in ("REC:TRIG:ARM:MODE MANU", "REC:ENAB ON", "REC:NUM INF"):
-                self._set_up(command)
-            self._set_up(f"REC:PWID {self._record_ps}")
-            self._set_up(f"REC:PPER {self._period_ps}")
+                self._scpi.set_up(command)
+            self._scpi.set_up(f"REC:PWID {self._record_ps}")
+            self._scpi.set_up(f"REC:PPER {self._period_ps}")
             self._recording = [self._start_channel(service, address, n) for n in enabled]
             self._next_index = 0
-            self._set_up("REC:PLAY")
+            self._scpi.set_up("REC:PLAY")
             self._started_s = self.clock.now_s()
 
     def read_tags(self, deadline: float) -> TagBatch | None:
@@ -207,14 +225,14 @@ class Id900(Device, TimeTagger):
     def stop_tags(self) -> None:
         """Stop recording and sending; raises DeviceError when the instrument counted transfer errors."""
         with self.reading():
-            self._set_up("REC:STOP")
+            self._scpi.set_up("REC:STOP")
             service = self._service()
             errors = {}
             for channel in self._recording:
                 service.stop(channel.acquisition)
-                self._set_up(f"RAW{channel.number}:SEND OFF")
+                self._scpi.set_up(f"RAW{channel.number}:SEND OFF")
                 self.close_link(f"stream{channel.number}")
-                if count := self._ask_int(f"RAW{channel.number}:ERRORS?"):
+                if count := self._scpi.ask_int(f"RAW{channel.number}:ERRORS?", low=0):
                     errors[channel.number] = count
             if errors:
                 raise DeviceError(f"{self.name}: transfer errors by input: {errors}; tags are missing")
@@ -236,11 +254,11 @@ class Id900(Device, TimeTagger):
         stream = f"stream{n}"
         tcp_port = Address(self.link_port(stream).link.address).port
         assert tcp_port is not None
-        self._set_up(f"RAW{n}:ERRORS:CLEAR")
-        self._set_up(f"RAW{n}:REF:LINK NONE")
+        self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
+        self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
         acquisition = service.start_stream(address, n, tcp_port)
         port = self.open_link(stream)
-        self._set_up(f"RAW{n}:SEND ON")
+        self._scpi.set_up(f"RAW{n}:SEND ON")
         return Channel(n, acquisition, port)
 
     def _batch(self, index: int) -> TagBatch:
@@ -274,34 +292,19 @@ class Id900(Device, TimeTagger):
         assert host is not None
         return host
 
-    # -- SCPI, one message each way
 
-    def _query(self, request: str) -> str:
-        return self.port.exchange(request.encode("ascii"), message).decode("utf-8", "replace").strip()
+class _Controller(Scpi):
+    """The instrument's SCPI: a message each way, and a reply to commands too."""
 
-    def _ask(self, request: str) -> str:
-        reply = self._query(request)
-        if "SCPI_ERR" in reply or reply.startswith("No "):
-            raise DeviceError(f"{self.name}: {request}: {reply}")
-        return reply
+    def __init__(self, port: Port) -> None:
+        super().__init__(port, end=b"", frame=message)
 
-    def _set_up(self, command: str) -> None:
-        self._ask(command)
+    def set_up(self, command: str) -> None:
+        """Send a command and read its reply, whose text is not established."""
+        self.ask(command)
 
-    def _ask_number(self, request: str) -> float:
-        reply = self._ask(request)
-        found = re.match(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?", reply)
-        if found is None:
-            self.port.taint()
-            raise ProtocolError(f"{self.name}: {request} answers {reply!r}, a number is expected")
-        return float(found[0])
-
-    def _ask_int(self, request: str) -> int:
-        return round(self._ask_number(request))
-
-    def _ask_word(self, request: str, *allowed: str) -> str:
-        reply = self._ask(request).upper()
-        if reply not in allowed:
-            self.port.taint()
-            raise ProtocolError(f"{self.name}: {request} answers {reply!r}, allowed are {', '.join(allowed)}")
-        return reply
+    def _text(self, reply: bytes) -> str:
+        text = super()._text(reply)
+        if "SCPI_ERR" in text or text.startswith("No "):
+            raise DeviceError(text[:200])
+        return text

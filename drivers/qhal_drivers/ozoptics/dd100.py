@@ -5,23 +5,29 @@ Rests on three independent public clients that agree; the text of the ``CD`` rep
 """
 
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from qhal.devices.attenuator import Attenuator, AttenuatorCapabilities
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
 from qhal.devices.device import Device
-from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.errors import DeviceError, WrongDevice
+from qhal.transport import replies
 from qhal.transport.link import Link
 from qhal.transport.serial import SerialSettings
 
 _HOME_TIMEOUT_S = 40.0
 _RESOLUTION_DB = 0.1
+_MOST_DB = 120.0
+_DB = {"dB": 1.0}
 _ERRORS = {
     2: "command not understood",
     5: "home sensor error",
     6: "value out of range",
     7: "motor voltage unsafe",
 }
+
+Parsed = TypeVar("Parsed")
 
 
 def _reply(link: Link, deadline: float) -> bytes:
@@ -56,16 +62,16 @@ class Dd100(Device, Attenuator):
     )
 
     def _start(self) -> None:
-        self._ask("E0")
+        self._ask("E0", str)
 
     def _identify(self) -> Identity:
-        loss_db, most_db = self._limits()
+        loss_db, most_db = self._ask("CD", _limits)
         return Identity(
             manufacturer="OZ Optics", model="DD-100-MC", shape=f"{loss_db:.2f} to {most_db:.2f} dB"
         )
 
     def _read_capabilities(self) -> AttenuatorCapabilities:
-        loss_db, most_db = self._limits()
+        loss_db, most_db = self._ask("CD", _limits)
         return AttenuatorCapabilities(
             min_attenuation_db=loss_db,
             max_attenuation_db=most_db,
@@ -76,46 +82,43 @@ class Dd100(Device, Attenuator):
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        try:
-            return {"attenuation_db": self._read_attenuation_db()}
-        except DeviceError:
-            return {"attenuation_db": None}
+        return {"attenuation_db": self._known(self._attenuation_db)}
 
     def _write_attenuation_db(self, attenuation_db: float) -> None:
-        self._number(r"Pos:(-?\d+)", f"A{attenuation_db:.2f}")
+        self._ask(f"A{attenuation_db:.2f}", _whole_number(r"Pos:(.*)"))
 
     def _read_attenuation_db(self) -> float:
-        text = self._ask("A?")
-        if re.fullmatch(r"Atten: *unknown", text):
-            raise DeviceError(f"{self.name}: the attenuation is unknown before homing")
-        return self._parsed(r"Atten: *([\d.]+)\(dB\)", "A?", text)
+        return self._ask("A?", self._attenuation)
 
     def _home(self) -> None:
-        lost = self._number(r"Diff=(-?\d+)", "H", timeout_s=_HOME_TIMEOUT_S)
+        lost = self._ask("H", _whole_number(r"Diff=(.*)"), timeout_s=_HOME_TIMEOUT_S)
         if lost:
-            raise DeviceError(f"{self.name}: homing found {lost:.0f} lost steps")
+            raise DeviceError(f"{self.name}: homing found {lost} lost steps")
 
-    def _limits(self) -> tuple[float, float]:
-        text = self._ask("CD").upper()
-        loss, most = re.search(r"\bIL: *([\d.]+)", text), re.search(r"MAX ATTEN: *([\d.]+)", text)
-        if loss is None or most is None:
-            raise WrongDevice(f"{self.name}: CD answers {text!r}, without IL and MAX ATTEN: no DD-100")
-        return float(loss[1]), float(most[1])
+    def _attenuation(self, text: str) -> float:
+        if re.fullmatch(r"Atten: *unknown", text):
+            raise DeviceError("the attenuation is unknown before homing")
+        return replies.number(replies.groups(r"Atten:(.*)\(dB\)", text)[0])
 
-    def _number(self, pattern: str, command: str, timeout_s: float | None = None) -> float:
-        return self._parsed(pattern, command, self._ask(command, timeout_s))
+    def _ask(self, command: str, parse: Callable[[str], Parsed], timeout_s: float | None = None) -> Parsed:
+        def parsed(reply: bytes) -> Parsed:
+            text = replies.text(reply)
+            if error := re.search(r"Error-?([0-9]{0,3})", text):
+                number = int(error[1] or 0)
+                raise DeviceError(f"{_ERRORS.get(number, 'error')} (Error-{number})")
+            return parse(text)
 
-    def _parsed(self, pattern: str, command: str, text: str) -> float:
-        found = re.fullmatch(pattern, text)
-        if found is None:
-            self.port.taint()
-            raise ProtocolError(f"{self.name}: {command} answers {text!r}, expected {pattern}")
-        return float(found[1])
+        return self.port.exchange(command.encode() + b"\r", _reply, timeout_s=timeout_s, parse=parsed)
 
-    def _ask(self, command: str, timeout_s: float | None = None) -> str:
-        reply = self.port.exchange(command.encode() + b"\r", _reply, timeout_s=timeout_s)
-        text = reply.decode("ascii", "replace")
-        if error := re.search(r"Error-?(\d*)", text):
-            number = int(error[1] or 0)
-            raise DeviceError(f"{self.name}: {command}: {_ERRORS.get(number, 'error')} (Error-{number})")
-        return text
+
+def _whole_number(pattern: str) -> Callable[[str], int]:
+    return lambda text: replies.whole_number(replies.groups(pattern, text)[0])
+
+
+def _limits(text: str) -> tuple[float, float]:
+    """Return insertion loss and highest attenuation out of the configuration."""
+    found = [re.search(name + r": *([^\s,;()]+)", text, re.IGNORECASE) for name in (r"\bIL", "MAX ATTEN")]
+    if found[0] is None or found[1] is None:
+        raise WrongDevice(f"CD answers {text[:200]!r}, without IL and MAX ATTEN: no DD-100")
+    low, high = (replies.number(each[1], _DB, low=0.0, high=_MOST_DB) for each in found if each is not None)
+    return low, high

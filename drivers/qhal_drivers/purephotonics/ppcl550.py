@@ -10,10 +10,11 @@ from typing import Any
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
 from qhal.devices.device import Device
-from qhal.devices.kind import Facet
+from qhal.devices.kind import Facet, check_read
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.source import Source, SourceCapabilities
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.transport import replies
 from qhal.transport.frames import exactly
 from qhal.transport.serial import SerialSettings
 from qhal_drivers.purephotonics import itla
@@ -24,6 +25,8 @@ _CHANNEL, _PWR, _RESENA, _FCF1, _FCF2, _LF1, _LF2, _OOP = 0x30, 0x31, 0x32, 0x35
 _OPSL, _OPSH, _LFL1, _LFH1, _FTF = 0x50, 0x51, 0x52, 0x54, 0x62
 _SENA = 0x08
 _DARK_DBM = -50.0
+_POWERS_DBM, _FREQUENCIES_THZ = (-60.0, 40.0), (150.0, 350.0)
+_LONGEST_TEXT = 256
 _RESENDS = 3
 _POLL_S = 0.05
 _READY_S, _LOCK_S = 10.0, 60.0
@@ -50,7 +53,7 @@ class Ppcl550(Device, Source):
     )
 
     def _start(self) -> None:
-        reply = itla.parse(self.port.exchange(itla.request(_NOP), _FRAME))
+        reply = self.port.exchange(itla.request(_NOP), _FRAME, parse=itla.parse)
         self._good_flag = reply.checksum_flag
         left_s = _READY_S
         while not self._read(_NOP) & 0x10:
@@ -71,20 +74,32 @@ class Ppcl550(Device, Source):
         return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=release, shape=kind)
 
     def _read_capabilities(self) -> SourceCapabilities:
+        powers_dbm = [
+            check_read(
+                self, "limit of the power", itla.signed(self._read(register)) / 100, *_POWERS_DBM, "dBm"
+            )
+            for register in (_OPSL, _OPSH)
+        ]
+        frequencies_thz = [
+            check_read(
+                self, "limit of the frequency", self._read_frequency(register), *_FREQUENCIES_THZ, "THz"
+            )
+            for register in (_LFL1, _LFH1)
+        ]
         return SourceCapabilities(
-            min_power_dbm=itla.signed(self._read(_OPSL)) / 100,
-            max_power_dbm=itla.signed(self._read(_OPSH)) / 100,
-            min_frequency_thz=self._read_frequency(_LFL1),
-            max_frequency_thz=self._read_frequency(_LFH1),
+            min_power_dbm=powers_dbm[0],
+            max_power_dbm=powers_dbm[1],
+            min_frequency_thz=frequencies_thz[0],
+            max_frequency_thz=frequencies_thz[1],
             frequency_resolution_thz=1e-4,
             tunes_while_emitting=False,
         )
 
     def _read_settings(self) -> dict[str, Any]:
         return {
-            "power_dbm": self._read_set_power_dbm(),
-            "frequency_thz": self._read_frequency_thz(),
-            "emitting": self._read_emitting(),
+            "power_dbm": self._known(self._set_power_dbm),
+            "frequency_thz": self._known(self._frequency_thz),
+            "emitting": self._known(self._read_emitting),
         }
 
     def _write_power_dbm(self, power_dbm: float) -> None:
@@ -135,8 +150,10 @@ class Ppcl550(Device, Source):
 
     def _read_text(self, register: int) -> str:
         length = self._ask(register, None, (itla.AEA,)).data
+        if length > _LONGEST_TEXT:
+            raise ProtocolError(f"{self.name}: register {register:#04x} announces a text of {length} bytes")
         text = b"".join(self._read(_EAR).to_bytes(2, "big") for _ in range((length + 1) // 2))
-        return text[:length].rstrip(b"\0").decode("ascii", "replace").strip()
+        return replies.label(replies.text(text[:length]))
 
     def _read(self, register: int) -> int:
         return self._ask(register, None, (itla.OK,)).data
@@ -145,17 +162,20 @@ class Ppcl550(Device, Source):
         self._ask(register, data, (itla.OK, itla.PENDING))
 
     def _ask(self, register: int, data: int | None, allowed: tuple[int, ...]) -> itla.Reply:
+        def parse(frame: bytes) -> itla.Reply:
+            reply = itla.parse(frame)
+            if reply.register != register:
+                raise ProtocolError(f"register {reply.register:#04x} answers for {register:#04x}")
+            return reply
+
         for _ in range(1 + _RESENDS):
-            reply = itla.parse(self.port.exchange(itla.request(register, data), _FRAME))
+            reply = self.port.exchange(itla.request(register, data), _FRAME, parse=parse)
             if reply.checksum_flag == self._good_flag:
                 break
         else:
             raise ProtocolError(
                 f"{self.name}: register {register:#04x}: checksum refused {_RESENDS + 1} times"
             )
-        if reply.register != register:
-            self.port.taint()
-            raise ProtocolError(f"{self.name}: register {reply.register:#04x} answers for {register:#04x}")
         if reply.status == itla.EXECUTION_ERROR:
             reason = self._read(_NOP) & 0x0F
             what = "read" if data is None else f"write {data}"

@@ -6,7 +6,7 @@ switched for the whole group. The unit of the label BiasVoltage is uncertain and
 """
 
 import json
-from collections.abc import Iterator
+import math
 from typing import Any, Literal
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, Options
@@ -14,15 +14,21 @@ from qhal.devices.detector import CountReading, Detector, DetectorCapabilities, 
 from qhal.devices.device import Device
 from qhal.devices.kind import now
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout, WrongDevice
+from qhal.transport import replies
 from qhal.transport.frames import line
+from qhal.transport.port import PortState
 
 _CHUNK = line(b"\x17")
-_COUNTS = line(b"\n")
+_LINE = line(b"\n")
 _MAX_BIAS_UA = 50.0
 _MAX_TRIGGER_MV = 1000.0
 _MIN_PERIOD_S = 0.01
+_DETECTORS = "NumberOfDetectors"
+_MOST_DETECTORS = 64
 _LATCHED_V = 0.5
 """Some 10 mV stand over a bias line below the switch current, 2 V and more above it."""
+_VOLTAGES_V = (-0.1, 20.0)
+"""What can stand over a bias line: some noise around 0 V at the least; beyond it the label is of no use."""
 _LINES_IN_A_PERIOD = 3
 _SETTLE_S = 0.1
 
@@ -54,15 +60,17 @@ class WebSq(Device, Detector):
 
     def _identify(self) -> Identity:
         labels = self._labels()
-        if not isinstance(labels.get("NumberOfDetectors"), int):
-            raise WrongDevice(f"{self.name}: no label NumberOfDetectors among {sorted(labels)}")
+        if _DETECTORS not in labels:
+            raise WrongDevice(f"{self.name}: no label {_DETECTORS} among {sorted(labels)}")
         return Identity(
-            manufacturer="Single Quantum", model="Atlas", shape=f"{labels['NumberOfDetectors']} detectors"
+            manufacturer="Single Quantum",
+            model="Atlas",
+            shape=f"{self._number_of_detectors(labels)} detectors",
         )
 
     def _read_capabilities(self) -> DetectorCapabilities:
         return DetectorCapabilities(
-            channels=int(self._labels()["NumberOfDetectors"]),
+            channels=self._number_of_detectors(self._labels()),
             bias_scope=Scope.GROUP,
             enable_scope=Scope.GROUP,
             min_bias_ua=0.0,
@@ -73,9 +81,9 @@ class WebSq(Device, Detector):
 
     def _read_settings(self) -> dict[str, Any]:
         return {
-            "enabled": self._read_enabled(),
-            "bias_ua": self._read_bias_ua(),
-            "trigger_mv": self._read_trigger_mv(),
+            "enabled": self._known(self._read_enabled),
+            "bias_ua": self._known(self._bias_ua),
+            "trigger_mv": self._known(self._trigger_mv),
         }
 
     def _write_bias_ua(self, bias_ua: tuple[float, ...]) -> None:
@@ -94,26 +102,29 @@ class WebSq(Device, Detector):
         self._set("DetectorEnable", "DetectorEnable", on)
 
     def _read_enabled(self) -> bool:
-        return bool(self._labels()["DetectorEnable"])
+        return replies.as_flag(replies.member(self._labels(), "DetectorEnable"), "DetectorEnable")
 
-    def _read_latched(self) -> tuple[bool, ...]:
-        limit = _LATCHED_V * (1000.0 if self.options.voltage_unit == "mV" else 1.0)
-        return tuple(voltage > limit for voltage in self._numbers("BiasVoltage"))
+    def _read_latched(self) -> tuple[bool | None, ...]:
+        scale = 1e-3 if self.options.voltage_unit == "mV" else 1.0
+        return tuple(_latched(voltage * scale) for voltage in self._numbers("BiasVoltage"))
 
     def _read_counts(self, period_s: float) -> CountReading:
         milliseconds = round(period_s * 1e3)
         self._set("SetMeasurementPeriod", "InptMeasurementPeriod", milliseconds)
         counts = self.link_port("counts")
-        if counts.state.value == "ready":
-            counts.link.discard()
+        if counts.state is not PortState.READY:
+            counts.recover()
+        counts.link.discard()
         # The first period that is whole begins after everything that has arrived by now.
         for _ in range(_LINES_IN_A_PERIOD):
             self.clock.sleep_s(period_s)
             try:
-                text = counts.receive(_COUNTS, timeout_s=period_s + 2.0)
+                device_time_s, found = counts.receive(_LINE, timeout_s=period_s + 2.0, parse=_counts)
             except ReplyTimeout:
                 continue
-            return self._parsed_counts(text, milliseconds * 1e-3)
+            return CountReading(
+                time=now(), device_time_s=device_time_s, period_s=milliseconds * 1e-3, counts=found
+            )
         raise ReplyTimeout(f"{self.name}: no line of counts within {_LINES_IN_A_PERIOD * period_s:g} s")
 
     def _read_temperature_k(self) -> float | None:
@@ -121,22 +132,6 @@ class WebSq(Device, Detector):
 
     def _settle(self) -> None:
         self.clock.sleep_s(_SETTLE_S)
-
-    def _parsed_counts(self, text: bytes, period_s: float) -> CountReading:
-        try:
-            device_time_s, *counts = (float(field) for field in text.decode("ascii").split(","))
-        except ValueError as error:
-            raise ProtocolError(f"{self.name}: {text!r} is no line of counts") from error
-        if len(counts) != self.capabilities.channels:
-            raise ProtocolError(
-                f"{self.name}: {len(counts)} counts for {self.capabilities.channels} channels"
-            )
-        return CountReading(
-            time=now(),
-            device_time_s=device_time_s,
-            period_s=period_s,
-            counts=tuple(round(count) for count in counts),
-        )
 
     def _set(self, command: str, label: str, value: object) -> None:
         """Send a set-up and read the label back until it shows it."""
@@ -147,39 +142,59 @@ class WebSq(Device, Detector):
         if self._errors:
             raise DeviceError(f"{self.name}: {command} {value}: {'; '.join(self._errors)}")
         if found != value:
-            raise DeviceError(f"{self.name}: {label} is {found!r} after setting {value!r}")
+            raise DeviceError(f"{self.name}: {label} is {str(found)[:200]} after setting {value}")
 
     def _labels(self) -> dict[str, Any]:
         """Ask for all labels; broadcasts in between are told apart by their bare values."""
         found: dict[str, Any] = {}
 
         def complete(chunk: bytes) -> bool:
-            for label, value in self._objects(chunk):
+            for label, value in _objects(chunk):
                 if isinstance(value, dict) and "value" in value:
                     found[label] = value["value"]
-            return {"NumberOfDetectors", "BiasVoltage", "DetectorEnable"} <= set(found)
+            return {_DETECTORS, "BiasVoltage", "DetectorEnable"} <= set(found)
 
         request = json.dumps({"request": "labelProps", "value": "None"}).encode() + b"\n"
         self.port.exchange(request, _CHUNK, accept=complete)
         return found
 
+    def _number_of_detectors(self, labels: dict[str, Any]) -> int:
+        return replies.as_whole_number(labels[_DETECTORS], _DETECTORS, low=1, high=_MOST_DETECTORS)
+
     def _numbers(self, label: str) -> tuple[float, ...]:
-        value = self._labels().get(label)
-        if not isinstance(value, list) or not all(isinstance(v, int | float) for v in value):
-            raise ProtocolError(f"{self.name}: label {label} is {value!r}, a list of numbers is expected")
-        return tuple(float(v) for v in value)
+        """Ask for a label with one number a channel; one that is none is NaN."""
+        values = replies.as_list(replies.member(self._labels(), label), label, self.capabilities.channels)
+        return tuple(_number(value) for value in values)
 
     def _note(self, chunk: bytes) -> None:
         """Take a chunk that answers nothing; an error in it belongs to the set-up before."""
-        self._errors += [str(value) for label, value in self._objects(chunk) if "Error" in label]
+        self._errors += [str(value)[:200] for label, value in _objects(chunk) if "Error" in label]
 
-    def _objects(self, chunk: bytes) -> Iterator[tuple[str, Any]]:
-        """Yield label and value of every JSON object in a chunk; several may be glued together."""
-        text, decoder = chunk.decode("utf-8", "replace").strip(), json.JSONDecoder()
-        while text:
-            try:
-                message, end = decoder.raw_decode(text)
-                yield str(message["label"]), message["value"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ProtocolError(f"{self.name}: {text[:80]!r} is no label object") from error
-            text = text[end:].lstrip()
+
+def _objects(chunk: bytes) -> list[tuple[str, Any]]:
+    """Return label and value of every JSON object in a chunk; several may be glued together."""
+    return [
+        (replies.as_text(replies.member(each, "label"), "label"), replies.member(each, "value"))
+        for each in replies.json_values(chunk)
+    ]
+
+
+def _latched(voltage_v: float) -> bool | None:
+    """Return whether a detector with this voltage over it is latched; None where that cannot be its voltage."""
+    low, high = _VOLTAGES_V
+    return voltage_v > _LATCHED_V if low <= voltage_v <= high else None
+
+
+def _number(value: Any) -> float:
+    try:
+        return replies.as_number(value, "a channel's value")
+    except ProtocolError:
+        return math.nan
+
+
+def _counts(line: bytes) -> tuple[float, tuple[int, ...]]:
+    """Return the unit's time and the counts out of a line."""
+    device_time_s, *counts = replies.text(line).split(",")
+    return replies.number(device_time_s, low=0.0), tuple(
+        replies.whole_number(count, low=0) for count in counts
+    )

@@ -4,6 +4,7 @@ Rests on the command texts that the manufacturer publishes with its own Python d
 drivers. Waveforms are 16-bit words: bits 0 to 13 data (0 is -1, 16382 is +1), bits 14 and 15 the markers.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGr
 from qhal.devices.device import Device
 from qhal.devices.pattern_generator import PatternGenerator, PatternGeneratorCapabilities
 from qhal.devices.scpi import Scpi
-from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.errors import DeviceError, WrongDevice
+from qhal.transport import replies
 
 _CHANNELS = 4
 _HALF_SCALE = 8191
 _MIN_AMPLITUDE_VPP = 0.02
+_HZ = {"Hz": 1.0, "HZ": 1.0}
 _BLOCK_TIMEOUT_S = 60.0
 _OPERATION_TIMEOUT_S = 30.0
 
@@ -37,17 +40,13 @@ class Awg5014(Device, PatternGenerator):
         self._scpi.errors()  # what other clients left behind
 
     def _identify(self) -> Identity:
-        reply = self._scpi.ask("*IDN?")
-        fields = reply.split(",")
-        if len(fields) != 4:
-            raise ProtocolError(f"{self.name}: *IDN? answers {reply!r}, four fields are expected")
-        maker, model, serial, firmware = (field.strip() for field in fields)
+        maker, model, serial, firmware = self._scpi.ask_parsed("*IDN?", replies.identity_fields)
         if not model.startswith("AWG5014"):
             raise WrongDevice(f"{self.name}: a {maker} {model} answers, expected an AWG5014")
         return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=firmware)
 
     def _read_capabilities(self) -> PatternGeneratorCapabilities:
-        options = self._scpi.ask("*OPT?")
+        options = self._scpi.ask_label("*OPT?").replace(" ", "")
         return PatternGeneratorCapabilities(
             channels=_CHANNELS,
             min_sample_rate_hz=10e6,
@@ -62,30 +61,22 @@ class Awg5014(Device, PatternGenerator):
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        return self._read_play_settings()
-
-    def _read_play_settings(self) -> dict[str, Any]:
-        ask = self._scpi.ask
-        return {
-            "running": self._read_running(),
-            "sample_rate_hz": self._scpi.ask_float("SOUR1:FREQ?"),
-            "reference": "internal" if ask("SOUR1:ROSC:SOUR?").startswith("INT") else "external",
-            "outputs": tuple(self._scpi.ask_int(f"OUTP{n}:STAT?") == 1 for n in range(1, _CHANNELS + 1)),
-        }
+        return self._play_settings(lambda reader, *args: self._known(partial(reader, *args)))
 
     def _load(self, channel: int, volts: NDArray[np.float64]) -> None:
         scpi, name = self._scpi, f"qhal_{channel}"
         low, high = float(volts.min()), float(volts.max())
         amplitude = max(high - low, _MIN_AMPLITUDE_VPP)
         offset = (high + low) / 2
-        if f'"{name}"' in self._waveforms():
-            scpi.send(f'WLIS:WAV:DEL "{name}"')
+        scpi.refuse_errors(f"before loading channel {channel}")
+        scpi.send(f'WLIS:WAV:DEL "{name}"')
+        scpi.errors()  # some units call it an error when there is no such waveform yet
         scpi.send(f'WLIS:WAV:NEW "{name}",{len(volts)},INT')
         scpi.send_block(
             f'WLIS:WAV:DATA "{name}"', encode(volts, amplitude, offset), timeout_s=_BLOCK_TIMEOUT_S
         )
         self._wait()
-        points = scpi.ask_int(f'WLIS:WAV:LENG? "{name}"')
+        points = scpi.ask_int(f'WLIS:WAV:LENG? "{name}"', low=0)
         if points != len(volts):
             raise DeviceError(f"{self.name}: {name} has {points} points after loading {len(volts)}")
         for command in (
@@ -98,10 +89,20 @@ class Awg5014(Device, PatternGenerator):
 
     def _write_output(self, channel: int, on: bool) -> None:
         self._scpi.send(f"OUTP{channel}:STAT {int(on)}")
-        if self._scpi.ask_int(f"OUTP{channel}:STAT?") != int(on):
+        if self._read_output(channel) != on:
             raise DeviceError(
                 f"{self.name}: output {channel} is not {'on' if on else 'off'}; is a waveform loaded?"
             )
+
+    def _read_output(self, channel: int) -> bool:
+        return self._scpi.ask_flag(f"OUTP{channel}:STAT?")
+
+    def _read_sample_rate_hz(self) -> float:
+        return self._scpi.ask_float("SOUR1:FREQ?", _HZ)
+
+    def _read_reference(self) -> str:
+        source = self._scpi.ask_word("SOUR1:ROSC:SOUR?", "INT", "INTERNAL", "EXT", "EXTERNAL")
+        return "internal" if source.startswith("INT") else "external"
 
     def _write_sample_rate_hz(self, sample_rate_hz: float) -> None:
         self._scpi.send(f"SOUR1:FREQ {sample_rate_hz:.9E}")
@@ -128,20 +129,16 @@ class Awg5014(Device, PatternGenerator):
         self._wait()
 
     def _read_running(self) -> bool:
-        return self._scpi.ask_int("AWGC:RST?") == 2
+        return self._scpi.ask_int("AWGC:RST?", low=0, high=2) == 2
 
     def _read_problems(self) -> tuple[str, ...]:
         return tuple(self._scpi.errors())
 
-    def _waveforms(self) -> list[str]:
-        return [self._scpi.ask(f"WLIS:NAME? {n}") for n in range(self._scpi.ask_int("WLIS:SIZE?"))]
-
     def _wait(self) -> None:
         """Wait for pending operations; the instrument answers nothing else meanwhile."""
-        reply = self._scpi.ask("*OPC?", timeout_s=_OPERATION_TIMEOUT_S)
-        if reply != "1":
-            self.port.taint()
-            raise ProtocolError(f"{self.name}: *OPC? answers {reply!r}")
+        self._scpi.ask_parsed(
+            "*OPC?", lambda reply: replies.whole_number(reply, low=1, high=1), timeout_s=_OPERATION_TIMEOUT_S
+        )
 
 
 def encode(volts: NDArray[np.float64], amplitude_vpp: float, offset_v: float) -> bytes:

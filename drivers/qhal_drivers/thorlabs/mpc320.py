@@ -9,17 +9,20 @@ from typing import Any, NamedTuple
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
 from qhal.devices.device import Device
+from qhal.devices.kind import check_read
 from qhal.devices.polarization_controller import (
     PolarizationController,
     PolarizationControllerCapabilities,
 )
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.transport import replies
 from qhal.transport.serial import SerialSettings
 from qhal_drivers.thorlabs import apt
 
 _COUNTS_PER_DEG = 1370 / 170
 _MODELS = {"MPC320": 3, "MPC220": 2}
 _ENABLED = 0x8000_0000
+_VELOCITY_PERCENT = (10.0, 100.0)
 _FULL_SPEED_DEG_PER_S = 400.0
 _POLL_S = 0.02
 _ENABLE_PAUSE_S = 0.2
@@ -60,13 +63,13 @@ class Mpc320(Device, PolarizationController):
             raise ProtocolError(f"{self.name}: {message.hex(' ')} answers nothing that was asked")
 
     def _identify(self) -> Identity:
-        data = self._ask(apt.request(0x0005), 0x0006)[6:]
-        if len(data) != 84:
-            raise ProtocolError(f"{self.name}: HW_GET_INFO has {len(data)} bytes of data, 84 are expected")
+        data = self._ask(apt.request(0x0005), 0x0006, 84)
         serial, model, _, minor, interim, major, _ = struct.unpack_from("<i8sH4B", data)
-        text = model.rstrip(b"\0 ").decode("ascii", "replace")
+        text = replies.label(replies.text(model))
         if text not in _MODELS:
             raise WrongDevice(f"{self.name}: a {text!r} answers, expected {' or '.join(_MODELS)}")
+        if (paddles := int.from_bytes(data[-2:], "little")) != _MODELS[text]:
+            raise ProtocolError(f"{self.name}: an {text} says that it has {paddles} paddles")
         return Identity(
             manufacturer="Thorlabs",
             model=text,
@@ -76,22 +79,24 @@ class Mpc320(Device, PolarizationController):
         )
 
     def _read_capabilities(self) -> PolarizationControllerCapabilities:
-        paddles = int(self._ask(apt.request(0x0005), 0x0006)[-2])
+        paddles = _MODELS[self.identity.model]
         return PolarizationControllerCapabilities(
             paddles=paddles, min_angle_deg=0.0, max_angle_deg=170.0, resolution_deg=1 / _COUNTS_PER_DEG
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        return {"angles_deg": self._read_angles_deg(), "velocity_percent": self._velocity_percent()}
+        return {
+            "angles_deg": self._known(self._angles_deg),
+            "velocity_percent": self._known(self._velocity_percent),
+        }
 
-    def _read_angles_deg(self) -> tuple[float, ...]:
-        paddles = range(1, self.capabilities.paddles + 1)
-        return tuple(self._status(paddle).counts / _COUNTS_PER_DEG for paddle in paddles)
+    def _read_angle_deg(self, paddle: int) -> float:
+        return self._status(paddle).counts / _COUNTS_PER_DEG
 
     def _move_to_deg(self, targets_deg: dict[int, float]) -> None:
         self._enable_all()
         targets = {paddle: round(angle * _COUNTS_PER_DEG) for paddle, angle in targets_deg.items()}
-        start = self._read_angles_deg()
+        start = self._angles_deg()
         farthest = max(abs(start[paddle - 1] - angle) for paddle, angle in targets_deg.items())
         for paddle, counts in targets.items():
             data = struct.pack("<Hi", 1 << paddle - 1, counts)
@@ -109,7 +114,7 @@ class Mpc320(Device, PolarizationController):
     def _home(self) -> None:
         self._enable_all()
         for paddle in range(1, self.capabilities.paddles + 1):
-            self._ask(apt.request(0x0443, 1 << paddle - 1), 0x0444, timeout_s=10.0)
+            self._ask(apt.request(0x0443, 1 << paddle - 1), 0x0444, 0, timeout_s=10.0)
 
     def _enable_all(self) -> None:
         paddles = range(1, self.capabilities.paddles + 1)
@@ -122,25 +127,36 @@ class Mpc320(Device, PolarizationController):
                 raise DeviceError(f"{self.name}: paddle {paddle} cannot be enabled")
 
     def _velocity_percent(self) -> int:
-        data = self._ask(apt.request(0x0531), 0x0532)[6:]
-        if len(data) != 12:
-            raise ProtocolError(f"{self.name}: POL_GET_PARAMS has {len(data)} bytes of data, not 12")
-        return int(struct.unpack("<6H", data)[1])
+        percent = int(struct.unpack("<6H", self._ask(apt.request(0x0531), 0x0532, 12))[1])
+        check_read(self, "velocity", percent, *_VELOCITY_PERCENT, "%")
+        return percent
 
     def _status(self, paddle: int) -> _PaddleStatus:
         channel = 1 << paddle - 1
-        reply = self._ask(apt.request(0x0490, channel), 0x0491, channel=channel)
-        if len(reply) != 20:
-            raise ProtocolError(f"{self.name}: a status message has {len(reply)} bytes, not 20")
-        _, counts, _, _, bits = struct.unpack("<HihhI", reply[6:])
+        data = self._ask(apt.request(0x0490, channel), 0x0491, 14, channel=channel)
+        _, counts, _, _, bits = struct.unpack("<HihhI", data)
         return _PaddleStatus(counts, bool(bits & _ENABLED))
 
     def _ask(
-        self, request: bytes, reply_id: int, *, channel: int | None = None, timeout_s: float | None = None
+        self,
+        request: bytes,
+        reply_id: int,
+        size: int,
+        *,
+        channel: int | None = None,
+        timeout_s: float | None = None,
     ) -> bytes:
+        """Return the data of the reply, ``size`` bytes."""
+
         def answers(message: bytes) -> bool:
             if apt.message_id(message) != reply_id:
                 return False
             return channel is None or int.from_bytes(message[6:8], "little") == channel
 
-        return self.port.exchange(request, apt.frame, timeout_s=timeout_s, accept=answers)
+        def parse(message: bytes) -> bytes:
+            data = message[6:]
+            if len(data) != size:
+                raise ProtocolError(f"message {reply_id:#06x} has {len(data)} bytes of data, not {size}")
+            return data
+
+        return self.port.exchange(request, apt.frame, timeout_s=timeout_s, accept=answers, parse=parse)

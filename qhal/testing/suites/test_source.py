@@ -11,6 +11,7 @@ def test_set_points_are_within_their_limits(source: Source) -> None:
     """The frequency lies in the range of the unit; no power is reported without light."""
     limits, status = source.capabilities, source.status()
     assert isinstance(status, SourceStatus)
+    assert status.frequency_thz is not None
     assert limits.min_frequency_thz <= status.frequency_thz <= limits.max_frequency_thz
     assert status.emitting == source.is_emitting()
     assert status.emitting or status.power_dbm is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qhal.devices.time_tagger import TimeTagger, TimeTaggerStatus
+from qhal.devices.time_tagger import InputSettings, TimeTagger, TimeTaggerStatus
 from qhal.errors import OutOfRange, Unsupported
 
 
@@ -10,6 +10,11 @@ def _status(tagger: TimeTagger) -> TimeTaggerStatus:
     found = tagger.status()
     assert isinstance(found, TimeTaggerStatus)
     return found
+
+
+def _first_input(status: TimeTaggerStatus) -> InputSettings:
+    assert status.inputs[0] is not None, status.problems
+    return status.inputs[0]
 
 
 @pytest.mark.reads
@@ -38,21 +43,22 @@ def test_wrong_requests_send_nothing(time_tagger: TimeTagger) -> None:
 @pytest.mark.moves
 def test_inputs_are_set_and_go_back(time_tagger: TimeTagger) -> None:
     """Threshold and delay are achieved within the unit's steps, for one input alone."""
-    limits, before = time_tagger.capabilities, _status(time_tagger).inputs
+    limits, before = time_tagger.capabilities, _status(time_tagger)
+    first = _first_input(before)
     try:
         achieved = time_tagger.set_threshold_v(1, limits.max_threshold_v / 2)
         assert achieved == pytest.approx(limits.max_threshold_v / 2, abs=limits.threshold_step_v)
         assert time_tagger.set_delay_ps(1, 3000) == 3000
-        assert _status(time_tagger).inputs[1:] == before[1:]
+        assert _status(time_tagger).inputs[1:] == before.inputs[1:]
     finally:
-        time_tagger.set_threshold_v(1, before[0].threshold_v)
-        time_tagger.set_delay_ps(1, before[0].delay_ps)
+        time_tagger.set_threshold_v(1, first.threshold_v)
+        time_tagger.set_delay_ps(1, first.delay_ps)
 
 
 @pytest.mark.moves
 def test_streams_follow_each_other(time_tagger: TimeTagger) -> None:
     """Batches are adjacent, ascending, within their spans and of enabled inputs; counters and tags agree."""
-    before = _status(time_tagger).inputs
+    before = _first_input(_status(time_tagger))
     time_tagger.set_enabled(1, True)
     try:
         rates = time_tagger.read_counts(0.2).rates_hz
@@ -71,4 +77,4 @@ def test_streams_follow_each_other(time_tagger: TimeTagger) -> None:
         assert counted_hz == pytest.approx(rates[0], rel=0.02, abs=statistics_hz)
         assert not _status(time_tagger).streaming
     finally:
-        time_tagger.set_enabled(1, before[0].enabled)
+        time_tagger.set_enabled(1, before.enabled)
