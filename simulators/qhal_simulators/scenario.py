@@ -1,6 +1,7 @@
 """Bring a scenario to life: its world, its instruments on their parts, and what the control link tells of it."""
 
 import base64
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from qhal.errors import ConfigurationError
 from qhal_simulators.clock import SimulationClock
+from qhal_simulators.physics.compiling import compile_kernels
 from qhal_simulators.physics.expectation import (
     LinkExpectation,
     Weighted,
@@ -27,11 +29,17 @@ _FWHM_PER_SIGMA = 2.354820045
 
 
 def build(
-    scenario: Scenario, options: dict[str, dict[str, Any]], clock: SimulationClock, seed: int | None
+    scenario: Scenario,
+    options: dict[str, dict[str, Any]],
+    clock: SimulationClock,
+    seed: int | None,
+    *,
+    report: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Unit], dict[str, Handler], dict[str, Any]]:
     """Return the units of a scenario, handlers for the control link, and tables for the node file.
 
-    ``options`` are further simulator options by unit. Raises ConfigurationError.
+    ``options`` are further simulator options by unit. The physics is compiled when this returns; ``report`` gets lines
+    of progress. Raises ConfigurationError.
     """
     name = scenario.name
     if unknown := set(options) - set(scenario.instruments):
@@ -44,6 +52,7 @@ def build(
         _unit(name, unit, table, options.get(unit, {}), worlds, clock)
         for unit, table in scenario.instruments.items()
     ]
+    compile_kernels(scenario, report)
     tables = {
         "paths": {name: path.model_dump(exclude_defaults=True) for name, path in scenario.paths.items()},
         "clock_tree": scenario.clock_tree,

@@ -1,7 +1,7 @@
 """World time: order of what is due, stepping, and late ends that move the world."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qhal_simulators.clock import SimulationClock
@@ -15,6 +15,7 @@ class World:
         self.times.append(t_s)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine all is slow
 @given(st.lists(st.floats(0, 10), max_size=20), st.lists(st.floats(0.01, 3), min_size=1, max_size=8))
 def test_what_is_due_comes_in_order_however_time_is_stepped(dues, steps):
     clock = SimulationClock(stepped=True, world=(world := World()))
