@@ -14,7 +14,9 @@ class SimulatedBench:
         self.node_file = folder / "bench.toml"
         command = [sys.executable, "-m", "qhal", "simulate", name, "--stepped", "--control"]
         self._process = subprocess.Popen(
-            [*command, "--node-file", str(self.node_file)], stdout=subprocess.PIPE, text=True
+            [*command, "--node-file", str(self.node_file), "--at", str(folder / "lines"), "--port-base", "0"],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         atexit.register(self.stop)  # when a cell fails, too
         assert self._process.stdout is not None

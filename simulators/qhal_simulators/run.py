@@ -1,19 +1,29 @@
 """Run a scenario or a single instrument until interrupted: what ``qhal simulate`` does."""
 
 import asyncio
+import contextlib
 import json
+import re
+import select
 import signal
+import sys
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qhal.errors import ConfigurationError
+from qhal_simulators.catalogue import catalogue, is_file, unknown_name
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.nodefile import node_file_text
 from qhal_simulators.registry import instruments, make_unit
+from qhal_simulators.servers.addresses import addresses_for
 from qhal_simulators.servers.control import ControlServer, Handler
-from qhal_simulators.servers.simulation import Simulation
+from qhal_simulators.servers.simulation import Simulation, Unit
+
+__all__ = ["catalogue", "run"]
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def run(
@@ -25,24 +35,46 @@ def run(
     stepped: bool = False,
     speed: float = 1.0,
     print_control: bool = False,
+    at: Path | None = None,
+    first_port: int | None = None,
 ) -> None:
-    """Simulate until interrupted. One JSON line is printed for each instrument when it can be connected to.
+    """Simulate until interrupted. When all can be connected to, one JSON line is printed for each instrument.
 
-    ``options`` are ``key=value`` for a single instrument, ``unit.key=value`` in a scenario. With
-    ``print_control`` the last line is ``{"control": address}``. Raises ConfigurationError.
+    ``name``: a scenario, an instrument, or the path of a scenario's file. ``options`` are ``key=value`` for a single
+    instrument, ``unit.key=value`` in a scenario. With ``print_control`` the last line is ``{"control": address}``.
+    ``at`` and ``first_port``: see :func:`~qhal_simulators.servers.addresses.addresses_for`. Raises ConfigurationError;
+    then nothing is left behind.
     """
+    if node_file is not None and not node_file.absolute().parent.is_dir():
+        raise ConfigurationError(f"--node-file {node_file}: no folder {node_file.absolute().parent}")
     clock = SimulationClock(stepped=stepped, speed=speed)
-    handlers: dict[str, Handler] = {}
-    tables: dict[str, Any] = {}
-    if name in instruments():
-        units = [make_unit(name, name, _parsed(options), clock)]
+    short = Path(name).stem if is_file(name) else name
+    node_name, units, handlers, tables = _made(name, options, clock, seed)
+    for candidate in (node_name, short):
+        if _NODE_NAME.fullmatch(candidate):
+            node_name = candidate
+            break
     else:
-        from qhal_simulators.physics.scenario import load_scenario
-        from qhal_simulators.scenario import build
+        raise ConfigurationError(
+            f"{name}: {node_name!r} is no name of a node: letters, digits, _ . and - (name = ...)"
+        )
+    simulation = Simulation(units, clock, addresses_for(short, at, first_port))
+    asyncio.run(_serve(node_name, simulation, handlers, tables, node_file, print_control))
 
-        units, handlers, tables = build(load_scenario(name), _by_unit(options), clock, seed)
-    simulation = Simulation(units, clock)
-    asyncio.run(_serve(name, simulation, handlers, tables, node_file, print_control))
+
+def _made(
+    name: str, options: Sequence[str], clock: SimulationClock, seed: int | None
+) -> tuple[str, list[Unit], dict[str, Handler], dict[str, Any]]:
+    """Return the node's name, its units, handlers for the control link and tables for the node file."""
+    if name in instruments():
+        return name, [make_unit(name, name, _parsed(options), clock)], {}, {}
+    if unknown := unknown_name(name):
+        raise ConfigurationError(unknown)
+    from qhal_simulators.physics.scenario import load_scenario
+    from qhal_simulators.scenario import build
+
+    scenario = load_scenario(name)
+    return scenario.name, *build(scenario, _by_unit(options), clock, seed, report=_tell)
 
 
 async def _serve(
@@ -54,15 +86,20 @@ async def _serve(
     print_control: bool,
 ) -> None:
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     control = ControlServer(simulation, handlers)
-    await control.start()
     try:
-        await simulation.start(lambda unit: _print_line(unit.description()))
+        await simulation.start()
+        await control.start()
         if node_file is not None:
             text = node_file_text(name, simulation, control.address, tables)
-            node_file.write_text(text, encoding="utf-8")
+            try:
+                node_file.write_text(text, encoding="utf-8")
+            except OSError as error:
+                raise ConfigurationError(f"--node-file {node_file}: {error.strerror}") from error
+        for unit in simulation.units.values():
+            _print_line(unit.description())
         if print_control:
             _print_line({"control": control.address})
         await simulation.run_until(stop)
@@ -72,7 +109,14 @@ async def _serve(
 
 
 def _print_line(content: dict[str, Any]) -> None:
-    print(json.dumps(content), flush=True)  # noqa: T201
+    """Print a line of JSON, unless its reader is gone or has stopped reading: that must not stop a simulation."""
+    with contextlib.suppress(BrokenPipeError):
+        if select.select([], [sys.stdout], [], 0)[1]:
+            print(json.dumps(content), flush=True)  # noqa: T201
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _parsed(options: Sequence[str]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ def simulator(tmp_path: Path):
 
     def start(*arguments: object) -> list[dict]:
         command = [sys.executable, "-m", "qhal", "simulate", *map(str, arguments), "--control"]
+        command += ["--at", str(tmp_path / f"lines{len(started)}"), "--port-base", "0"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         started.append(process)
         lines = []

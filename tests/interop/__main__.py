@@ -94,7 +94,7 @@ def read_record_file() -> str | None:
 
 def run(environment: str, client: str, instrument: str, options: tuple[str, ...]) -> str | None:
     """Return None when the client is satisfied, what it printed otherwise."""
-    command = [sys.executable, "-m", "qhal", "simulate", instrument]
+    command = [sys.executable, "-m", "qhal", "simulate", instrument, "--port-base", "0"]
     for option in options:
         command += ["--option", option]
     simulator = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

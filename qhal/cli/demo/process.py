@@ -24,6 +24,7 @@ class SimulatorProcess:
         self._announce = announce
         command = [sys.executable, "-m", "qhal", "simulate", scenario, "--stepped", "--control"]
         command += ["--node-file", str(self.node_file)]
+        command += ["--at", str(Path(self._folder.name) / "lines"), "--port-base", "0"]
         command += [] if seed is None else ["--seed", str(seed)]
         self._command = command
         self._process: subprocess.Popen[str] | None = None

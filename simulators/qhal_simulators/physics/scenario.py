@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qhal.errors import ConfigurationError
-from qhal.node.schema import PathTable, explain
+from qhal.node.schema import Name, PathTable, explain
 
 Decibel = Annotated[float, Field(ge=0, le=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -290,7 +290,7 @@ class Scenario(_Table):
     detectors: DetectorsTable
     tagger: TaggerTable = Field(default_factory=TaggerTable)
     links: dict[LinkName, dict[LinkTable, dict[str, Any]]] = Field(default_factory=dict)
-    instruments: dict[str, InstrumentTable]
+    instruments: dict[Name, InstrumentTable]
     paths: dict[str, PathTable] = Field(default_factory=dict)
     clock_tree: dict[str, str] = Field(default_factory=dict)
 
@@ -349,7 +349,7 @@ def load_scenario(name: str | Path) -> Scenario:
     try:
         if str(name) in scenario_names():
             text = (files("qhal_simulators") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
-        elif path.suffix == ".toml":
+        elif path.suffix == ".toml" or len(path.parts) > 1:
             text = path.read_text(encoding="utf-8")
         else:
             raise ConfigurationError(f"no scenario {str(name)!r}; there are {', '.join(scenario_names())}")

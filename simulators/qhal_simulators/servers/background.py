@@ -74,9 +74,13 @@ class Background:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        if self.control is not None:
-            self.run(self.control.start)
-        self.run(self.simulation.start)
+        try:
+            if self.control is not None:
+                self.run(self.control.start)
+            self.run(self.simulation.start)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(

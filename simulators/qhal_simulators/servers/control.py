@@ -36,8 +36,9 @@ class ControlServer:
         return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def start(self) -> None:
-        """Listen on loopback."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 24)
+        """Listen on loopback. Raises ConfigurationError when the port is taken."""
+        port = self._simulation.addresses.tcp_port("the control link")
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=1 << 24)
 
     def stop(self) -> None:
         """Stop listening and end all connections."""

@@ -2,13 +2,15 @@
 
 import asyncio
 import contextlib
-import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
+import zmq
+
+from qhal.errors import ConfigurationError
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument, PairEndpoint, Wire
+from qhal_simulators.servers.addresses import Addresses, NewAddresses
 from qhal_simulators.servers.endpoint import Endpoint
 from qhal_simulators.servers.pty import PtyEndpoint
 from qhal_simulators.servers.tcp import TcpEndpoint
@@ -40,12 +42,14 @@ class Unit:
 
 
 class Simulation:
-    """A set of units on one clock. ``announce`` is called for each when it can be connected to."""
+    """A set of units on one clock, at ``addresses`` (None: new ones)."""
 
-    def __init__(self, units: Iterable[Unit], clock: SimulationClock) -> None:
+    def __init__(
+        self, units: Iterable[Unit], clock: SimulationClock, addresses: Addresses | None = None
+    ) -> None:
         self.units = {unit.name: unit for unit in units}
         self.clock = clock
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.addresses = addresses or NewAddresses()
         self._wake = asyncio.Event()
         self._pace: asyncio.Task[None] | None = None
 
@@ -58,12 +62,14 @@ class Simulation:
         if self._pace.done():
             self._pace.result()
 
-    async def start(self, announce: Callable[[Unit], None] = lambda unit: None) -> None:
-        """Open all endpoints and let time run."""
-        self._folder = tempfile.TemporaryDirectory(prefix="qhal-")
+    async def start(self) -> None:
+        """Open all endpoints and let time run. Raises ConfigurationError when an address is taken."""
+        self.addresses.open()
         for unit in self.units.values():
-            await self._start_unit(unit)
-            announce(unit)
+            try:
+                await self._start_unit(unit)
+            except (OSError, zmq.ZMQError) as error:
+                raise ConfigurationError(f"{unit.name}: cannot be reached: {error}") from error
         self.clock.wake = self._wake.set
         self._pace = asyncio.create_task(self._keep_pace())
 
@@ -80,8 +86,7 @@ class Simulation:
                 pair.close()
             for port in unit.pair_ports.values():
                 port.close()
-        if self._folder is not None:
-            self._folder.cleanup()
+        self.addresses.close()
 
     async def restart(self, name: str) -> None:
         """Switch a unit off and on again: connections end, settings are those after power-up."""
@@ -112,20 +117,20 @@ class Simulation:
             await asyncio.sleep(0)
 
     async def _start_unit(self, unit: Unit) -> None:
-        assert self._folder is not None
         instrument = unit.instrument
         instrument.bind_pair = lambda port: self._bind_pair(unit, port)
         for link, wire in instrument.wires.items():
+            name = unit.name if link == "main" else f"{unit.name}.{link}"
             if wire is Wire.ZMQ_PAIR:
-                unit.pair_ports[link] = ReservedPort()
+                unit.pair_ports[link] = ReservedPort(self.addresses.tcp_port(name))
                 continue
             if wire is Wire.PTY:
-                unit.endpoints[link] = PtyEndpoint(
-                    unit.name, link, instrument, self.clock, Path(self._folder.name)
-                )
+                path = self.addresses.line(name)
+                unit.endpoints[link] = PtyEndpoint(unit.name, link, instrument, self.clock, path)
             else:
                 kind = TcpEndpoint if wire is Wire.TCP else RepEndpoint
-                unit.endpoints[link] = kind(unit.name, link, instrument, self.clock)
+                port = self.addresses.tcp_port(name)
+                unit.endpoints[link] = kind(unit.name, link, instrument, self.clock, port)
             await unit.endpoints[link].start()
 
     def _bind_pair(self, unit: Unit, tcp_port: int) -> PairEndpoint:

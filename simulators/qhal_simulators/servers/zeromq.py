@@ -19,9 +19,11 @@ _BIND_PATIENCE_S = 1.0
 class RepEndpoint(Endpoint):
     """A REP socket: one request, one reply, whoever asks."""
 
-    def __init__(self, name: str, link: str, instrument: Instrument, clock: SimulationClock) -> None:
+    def __init__(
+        self, name: str, link: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
+    ) -> None:
         super().__init__(name, link, instrument, clock)
-        self._tcp_port = 0
+        self._tcp_port = tcp_port
         self._socket: zmq.Socket[bytes] | None = None
         self._connection: Connection | None = None
         self._asked = False
@@ -120,11 +122,13 @@ class PairSocket:
 
 
 class ReservedPort:
-    """A free loopback port that nobody else is given, while a ZeroMQ socket may bind to it again and again."""
+    """A loopback port (0: a free one) that nobody else is given, while ZeroMQ may bind to it again and again."""
 
-    def __init__(self) -> None:
+    def __init__(self, tcp_port: int = 0) -> None:
         self._holder = socket.socket()
-        self._holder.bind(("127.0.0.1", 0))
+        if tcp_port:  # connections of an earlier run that ended a moment ago do not count
+            self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._holder.bind(("127.0.0.1", tcp_port))
         # Set after binding: only sockets that ask for reuse themselves, as those of ZeroMQ do, may join now.
         self._holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.number = int(self._holder.getsockname()[1])
