@@ -1,6 +1,7 @@
 """World time, and what is due in it.
 
-World time follows the wall, runs ``speed`` times faster, or is stepped by a client over the control link.
+World time follows the wall as far as the machine allows, runs ``speed`` times faster, or is stepped by a client over
+the control link.
 Queries never move stepped time. A command whose reply or completion is due later does: ``after`` then
 moves the world to that moment itself.
 """
@@ -12,10 +13,21 @@ from collections.abc import Callable
 from typing import Protocol
 
 _TIDY = 1000
+SLICE_S = 0.03
+"""Wall time for which a live world is moved at a stretch; then clients are answered, from the world as it is."""
+_CHASE_S = 2.0
+"""Wall time by which a live world may be late before the rest is given up: it lags instead of chasing for ever."""
+_PIECES_S = (0.001, 1.0)
+_FIRST_PIECE_S = 0.02
 
 
 class Advances(Protocol):
-    """A world that can be brought to a time."""
+    """A world that can be brought to a time. ``pace_s``: wall time after which a live one is to be moved again."""
+
+    @property
+    def pace_s(self) -> float:
+        """How soon a live world wants to be moved again."""
+        ...
 
     def advance_to(self, t_s: float) -> None:
         """Let the world go on until ``t_s``."""
@@ -37,7 +49,11 @@ class Timer:
 
 
 class SimulationClock:
-    """World time in seconds since the start. ``wake`` is called when something earlier becomes due."""
+    """World time in seconds since the start. ``wake`` is called when something earlier becomes due.
+
+    A world that does not get its share of the machine falls behind the wall: ``behind`` while it is late, ``lag_s`` in
+    total since the start. Time of all devices is the world's, so that what they do stays consistent.
+    """
 
     def __init__(self, *, stepped: bool = False, speed: float = 1.0, world: Advances | None = None) -> None:
         if speed <= 0:
@@ -46,7 +62,11 @@ class SimulationClock:
         self.speed = speed
         self.world = world
         self.wake: Callable[[], None] = lambda: None
+        self.behind = False
+        self.lag_s = 0.0
         self._origin_s = time.monotonic()
+        self._given_up_s = 0.0
+        self._piece_s = _FIRST_PIECE_S
         self._now_s = 0.0
         self._moving = False
         self._due: list[tuple[float, int, Timer]] = []
@@ -58,9 +78,9 @@ class SimulationClock:
 
     def now_s(self) -> float:
         """Return the world time; while something is carried out that was due earlier, the time when it was due."""
-        if self.stepped or self._moving:
+        if self.stepped or self._moving or self.world is not None:
             return self._now_s
-        return max(self._now_s, (time.monotonic() - self._origin_s) * self.speed)
+        return max(self._now_s, self._wall_s())
 
     def call_at(self, due_s: float, action: Callable[[], None]) -> Timer:
         """Carry out an action at a world time (at once when it is past)."""
@@ -83,16 +103,26 @@ class SimulationClock:
         if self.stepped:
             self.advance_to(timer.due_s)
         elif delay_s <= 0:
-            self.catch_up()
+            self.advance_to(self.now_s())
         return timer
 
+    def refresh(self) -> None:
+        """Bring a live world up to the wall before it is looked at, unless it is late already."""
+        if not self.behind:
+            self.catch_up()
+
     def catch_up(self) -> float | None:
-        """Carry out what is due by now; return the wall seconds until the next thing is (None: nothing)."""
-        if not self.stepped:
-            self.advance_to(self.now_s())
-        if not self._due:
+        """Move a live world towards the wall, for one slice, and carry out what is due.
+
+        Returns the wall seconds until the next thing is due: 0 while the world is behind, None for nothing.
+        """
+        if not self.stepped and not self._moving:
+            self._follow()
+        if self.behind:
+            return 0.0
+        if self.stepped or not self._due:
             return None
-        return None if self.stepped else max(0.0, (self._due[0][0] - self.now_s()) / self.speed)
+        return max(0.0, (self._due[0][0] - self.now_s()) / self.speed)
 
     def advance_to(self, t_s: float) -> None:
         """Bring the world to a time, carrying out what is due on the way, in order."""
@@ -107,6 +137,36 @@ class SimulationClock:
             self._move(t_s)
         finally:
             self._moving = was_moving
+
+    def _follow(self) -> None:
+        """Move towards the wall in pieces until a slice of wall time is used up."""
+        goal_s, begun_s = self._wall_s(), time.monotonic()
+        if self.world is None:
+            self.advance_to(goal_s)
+            return
+        excess_s = (goal_s - self._now_s) / self.speed - _CHASE_S
+        if excess_s > 0:
+            self._origin_s += excess_s
+            self._given_up_s += excess_s * self.speed
+            goal_s -= excess_s * self.speed
+        done_s = begun_s
+        while True:
+            self.advance_to(max(self._now_s, min(goal_s, self._now_s + self._piece_s)))
+            before_s, done_s = done_s, time.monotonic()
+            self._fit_piece(done_s - before_s)
+            self.behind = self._now_s < goal_s
+            if not self.behind or done_s - begun_s >= SLICE_S:
+                break
+        self.lag_s = self._given_up_s + max(0.0, goal_s - self._now_s)
+
+    def _fit_piece(self, took_s: float) -> None:
+        """Make pieces so short that a slice is hardly overrun, and no shorter."""
+        factor = 0.5 if took_s > SLICE_S / 2 else 2.0 if took_s < SLICE_S / 8 else 1.0
+        shortest_s, longest_s = _PIECES_S
+        self._piece_s = min(max(self._piece_s * factor, shortest_s), longest_s)
+
+    def _wall_s(self) -> float:
+        return (time.monotonic() - self._origin_s) * self.speed
 
     def _move(self, t_s: float) -> None:
         self._now_s = max(self._now_s, t_s)

@@ -7,8 +7,9 @@ import re
 import select
 import signal
 import sys
+import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from qhal_simulators.servers.simulation import Simulation, Unit
 
 __all__ = ["catalogue", "run"]
 
+_LAG_STEP_S, _LAG_PAUSE_S = 0.5, 10.0
 _NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -42,6 +44,7 @@ def run(
 
     ``name``: a scenario, an instrument, or the path of a scenario's file. ``options`` are ``key=value`` for a single
     instrument, ``unit.key=value`` in a scenario. With ``print_control`` the last line is ``{"control": address}``.
+    A live world that falls behind the wall is reported now and then: ``{"lag_s": by how much since the start}``.
     ``at`` and ``first_port``: see :func:`~qhal_simulators.servers.addresses.addresses_for`. Raises ConfigurationError;
     then nothing is left behind.
     """
@@ -77,6 +80,21 @@ def _made(
     return scenario.name, *build(scenario, _by_unit(options), clock, seed, report=_tell)
 
 
+class LagReport:
+    """Prints ``{"lag_s": ...}`` when a live world has fallen further behind the wall, and not too often."""
+
+    def __init__(self, write: Callable[[dict[str, Any]], None]) -> None:
+        self._write = write
+        self._reported_s = 0.0
+        self._free_s = 0.0
+
+    def __call__(self, lag_s: float) -> None:
+        """Report a lag in s if there is something to report."""
+        if lag_s - self._reported_s >= _LAG_STEP_S and time.monotonic() >= self._free_s:
+            self._reported_s, self._free_s = lag_s, time.monotonic() + _LAG_PAUSE_S
+            self._write({"lag_s": round(lag_s, 3)})
+
+
 async def _serve(
     name: str,
     simulation: Simulation,
@@ -89,6 +107,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     control = ControlServer(simulation, handlers)
+    simulation.watch_lag = LagReport(_print_line)
     try:
         await simulation.start()
         await control.start()

@@ -66,6 +66,11 @@ class Worlds:
     def __init__(self, links: dict[str, World]) -> None:
         self._links = links
 
+    @property
+    def pace_s(self) -> float:
+        """How soon a link wants to go on."""
+        return min(world.pace_s for world in self._links.values())
+
     def advance_to(self, t_s: float) -> None:
         """Let all links go on until ``t_s``."""
         for world in self._links.values():

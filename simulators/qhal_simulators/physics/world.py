@@ -27,7 +27,7 @@ from qhal_simulators.physics.switch_paths import SwitchPaths
 from qhal_simulators.physics.truth import Truth, TruthLog
 from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, transmission
 
-TAGGER_LIMIT_HZ = 1e7
+_PACE_S = 0.02
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
 _FWHM_PER_SIGMA = 2.354820045
@@ -88,6 +88,11 @@ class World:
     def port(self, name: str) -> Port:
         """Return the port of a part. Raises KeyError for a part that this world does not have."""
         return self._ports[name]
+
+    @property
+    def pace_s(self) -> float:
+        """After how much wall time a live world is to be moved again."""
+        return _PACE_S
 
     def advance_to(self, t_s: float) -> None:
         """Let the world go on until ``t_s``. Raises ValueError when that is past."""

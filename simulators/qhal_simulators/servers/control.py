@@ -65,13 +65,16 @@ class ControlServer:
         try:
             request = json.loads(text)
             handler = self._handlers[request["do"]]
+            self._simulation.clock.refresh()
             answer = handler(request)
             return answer if isinstance(answer, dict) else await answer
         except (ValueError, KeyError, TypeError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
     def _now(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"now_s": self._simulation.clock.now_s()}
+        """``lag_s``: by how much a live world is behind the wall since the start, what it gave up included."""
+        clock = self._simulation.clock
+        return {"now_s": clock.now_s(), "lag_s": clock.lag_s}
 
     async def _step(self, request: dict[str, Any]) -> dict[str, Any]:
         if not self._simulation.clock.stepped:

@@ -78,6 +78,6 @@ class Endpoint(ABC):
         return self.instrument.connect(self.link, Delivery(self, write))
 
     def deliver(self, connection: Connection, data: bytes) -> None:
-        """Hand a client's bytes to the instrument, with the world brought up to date first."""
-        self.clock.catch_up()
+        """Hand a client's bytes to the instrument, with the world brought up to date first if it can follow."""
+        self.clock.refresh()
         connection.receive(data)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import zmq
@@ -16,8 +16,8 @@ from qhal_simulators.servers.pty import PtyEndpoint
 from qhal_simulators.servers.tcp import TcpEndpoint
 from qhal_simulators.servers.zeromq import PairSocket, RepEndpoint, ReservedPort
 
-_TICK_S = 0.02
-"""The world goes on in pieces of this wall time, so that bytes are answered in between."""
+_STEP_S = 0.02
+"""Stepped time moves in pieces of this length, so that bytes are answered in between."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Unit:
 
 
 class Simulation:
-    """A set of units on one clock, at ``addresses`` (None: new ones)."""
+    """A set of units on one clock, at ``addresses`` (None: new ones). ``watch_lag`` is called with the clock's lag."""
 
     def __init__(
         self, units: Iterable[Unit], clock: SimulationClock, addresses: Addresses | None = None
@@ -50,6 +50,7 @@ class Simulation:
         self.units = {unit.name: unit for unit in units}
         self.clock = clock
         self.addresses = addresses or NewAddresses()
+        self.watch_lag: Callable[[float], None] = lambda lag_s: None
         self._wake = asyncio.Event()
         self._pace: asyncio.Task[None] | None = None
 
@@ -113,7 +114,7 @@ class Simulation:
         """Move stepped time, in pieces, and come back when the output is written."""
         end_s = self.clock.now_s() + duration_s
         while self.clock.now_s() < end_s:
-            self.clock.advance_to(min(end_s, self.clock.now_s() + _TICK_S))
+            self.clock.advance_to(min(end_s, self.clock.now_s() + _STEP_S))
             await asyncio.sleep(0)
 
     async def _start_unit(self, unit: Unit) -> None:
@@ -139,11 +140,16 @@ class Simulation:
         return unit.pairs[tcp_port]
 
     async def _keep_pace(self) -> None:
+        world = None if self.clock.stepped else self.clock.world
         while True:
             self._wake.clear()
             wait_s = self.clock.catch_up()
-            if self.clock.world is not None and not self.clock.stepped:
-                wait_s = _TICK_S if wait_s is None else min(wait_s, _TICK_S)
+            self.watch_lag(self.clock.lag_s)
+            if self.clock.behind:
+                await asyncio.sleep(0)  # clients are served before the next slice
+                continue
+            if world is not None:
+                wait_s = world.pace_s if wait_s is None else min(wait_s, world.pace_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._wake.wait()
