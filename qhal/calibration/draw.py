@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from qhal.errors import ConfigurationError
+from qhal.extras import missing
 from qhal.records.record import Quantity, Record
 
 COLOURS = ("#0b6e99", "#d1495b", "#3f7d20", "#8c5fa8", "#e08e1a", "#5c5c5c")
@@ -21,8 +22,8 @@ def save_picture(record: Record, path: Path) -> None:
 
     try:
         figure_module = import_module("matplotlib.figure")
-    except ImportError as error:
-        raise ConfigurationError("pictures need matplotlib (pip install 'qhal[report]')") from error
+    except ModuleNotFoundError as error:
+        raise missing("a picture", error, "report") from error
     figure = figure_module.Figure(figsize=(9.0, 5.6), layout="constrained")
     load_calibration(record.calibration).draw(figure, record)
     figure.suptitle(_headline(record), fontsize=11, x=0.01, ha="left")

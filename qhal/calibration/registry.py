@@ -6,6 +6,7 @@ from typing import Any
 
 from qhal.calibration.calibrate import Calibration
 from qhal.errors import ConfigurationError
+from qhal.extras import missing
 
 
 def calibrations() -> dict[str, str]:
@@ -23,7 +24,7 @@ def load_calibration(name: str) -> Calibration[Any]:
         raise ConfigurationError(f"no calibration {name!r}; there are {', '.join(sorted(known))}")
     try:
         found = import_module(known[name]).CALIBRATION
-    except ImportError as error:
-        raise ConfigurationError(f"{name} needs {error.name} (pip install 'qhal[calibration]')") from error
+    except ModuleNotFoundError as error:
+        raise missing(name, error, "calibration") from error
     assert isinstance(found, Calibration)
     return found

@@ -12,7 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from qhal.cli.output import CONSOLE, ERRORS, print_json
+from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json
 from qhal.errors import ConfigurationError
 
 
@@ -46,7 +46,7 @@ def calibrate(
     resume: Annotated[
         Path | None, typer.Option(metavar="JOURNAL", help="Go on with one that was interrupted.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Calibrate, restore the devices' settings, and keep the record.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from qhal.cli.output import ERRORS, print_json, print_table
+from qhal.cli.output import ERRORS, AsJson, print_json, print_table
 from qhal.errors import OpenFailed
 from qhal.node.node import Node
 from qhal.node.schema import load_node_file
@@ -14,9 +14,9 @@ from qhal.node.schema import load_node_file
 
 def check(
     file: Annotated[Path, typer.Argument(metavar="NODE.toml", help="The node file.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
-    """Validate a node file, open every device and ask who it is. Exit code 1 when one fails."""
+    """Validate a node file, open every device, ask who it is. Exit code 1 when one fails."""
     node = Node(load_node_file(file))
     failures: dict[str, str] = {}
     try:

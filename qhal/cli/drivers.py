@@ -1,11 +1,9 @@
 """``qhal drivers``: what can be driven, and how well that is known."""
 
 import inspect
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from qhal.cli.output import CONSOLE, print_json, print_table
+from qhal.cli.output import CONSOLE, AsJson, print_json, print_table
 from qhal.devices.declaration import UsbId
 from qhal.devices.device import Device
 from qhal.devices.kind import Facet, Kind
@@ -13,8 +11,8 @@ from qhal.node.registry import drivers as known_drivers
 from qhal.node.registry import load_driver
 
 
-def drivers(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """List the drivers: kind, transports, facets, what the protocol rests on, USB ids."""
+def drivers(json: AsJson = False) -> None:
+    """List the drivers, or describe one: kind, transports, facets, what the protocol rests on, USB ids."""
     rows = [describe(name, load_driver(name)) for name in sorted(known_drivers())]
     if json:
         print_json(rows)

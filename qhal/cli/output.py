@@ -1,26 +1,58 @@
 """What the commands print: tables for people, JSON for scripts."""
 
 import json
+import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+from pydantic import BaseModel
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 CONSOLE = Console()
-if not CONSOLE.is_terminal:
-    CONSOLE.width = 120  # nobody's window: tables in files and pipes keep their lines
+if not CONSOLE.is_terminal and "COLUMNS" not in os.environ:
+    CONSOLE.width = 10_000  # a table in a file or pipe is as wide as its content
 ERRORS = Console(stderr=True)
 
 
+def _only_json(wanted: bool) -> bool:
+    """Let everything for people go to the error stream: standard output is for the JSON document."""
+    CONSOLE.stderr = wanted
+    return wanted
+
+
+AsJson = Annotated[
+    bool, typer.Option("--json", callback=_only_json, help="Print one JSON document, and nothing else.")
+]
+"""The option of every command that prints a result."""
+
+
 def print_json(value: Any) -> None:
-    """Print one JSON document on standard output, unstyled."""
-    print(json.dumps(value, indent=2, default=str))  # noqa: T201
+    """Print one JSON document on standard output, unstyled. NaN and infinities, which JSON lacks, become null."""
+    print(json.dumps(_plain(value), indent=2, allow_nan=False))  # noqa: T201
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="json"))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Path) else value
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table."""
+    """Print a table; on a terminal it is as wide as that, and long cells are wrapped between words."""
     table = Table(title=escape(title), title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, overflow="fold", no_wrap=number == 0)

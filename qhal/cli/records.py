@@ -2,12 +2,12 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
-from qhal.cli.output import CONSOLE, flat, print_json, print_table
+from qhal.cli.output import CONSOLE, AsJson, flat, print_json, print_table
 from qhal.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -19,17 +19,20 @@ Folder = Annotated[Path, typer.Option(help="Where records are kept.")]
 Name = Annotated[
     str, typer.Argument(metavar="RECORD", help="Id, name of a calibration (its latest) or file.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_FOLDER = Path("records")
 _MARKED_SIGMAS = 3.0
 _PICTURES = (".png", ".pdf", ".svg")
 
 
 @app.command("list")
-def list_records(folder: Folder = Path("records"), json: AsJson = False) -> None:
+def list_records(folder: Folder = _FOLDER, json: AsJson = False) -> None:
     """List the records of a folder, oldest first. Exit code 1 when a file is no good record."""
     from qhal.records.store import RecordStore
 
-    found = RecordStore(folder).list()
+    # Nothing was calibrated here yet: that is no error, a folder that was named and is not there is one.
+    found = [] if folder == _FOLDER and not folder.exists() else RecordStore(folder).list()
+    if json:
+        print_json([_listed(each.path, each.record, each.problem) for each in found])
     rows = []
     for each in found:
         record = each.record
@@ -47,17 +50,25 @@ def list_records(folder: Folder = Path("records"), json: AsJson = False) -> None
                 f"{record.quality}, until {record.validity.until:%Y-%m-%d}",
             )
         )
-    columns = ("record", "finished", "operator", "instruments", "state")
-    if json:
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
-    else:
+    if not json:
+        columns = ("record", "finished", "operator", "instruments", "state")
         print_table(f"{folder}: {len(found)} records", columns, rows)
     if any(each.record is None for each in found):
         raise typer.Exit(1)
 
 
+def _listed(path: Path, record: "Record | None", problem: str) -> dict[str, Any]:
+    """Return what a script wants to know of a record before it opens it; ``problem`` when it is no good one."""
+    if record is None:
+        return {"file": path, "record": None, "problem": problem}
+    fields = {"calibration", "title", "started", "finished", "operator", "quality", "instruments", "validity"}
+    return {"file": path, "record": record.id, "problem": None} | record.model_dump(
+        mode="json", include=fields
+    )
+
+
 @app.command("show")
-def show(record: Name, folder: Folder = Path("records"), json: AsJson = False) -> None:
+def show(record: Name, folder: Folder = _FOLDER, json: AsJson = False) -> None:
     """Show a record: its results with their budgets, how they were obtained, until when they hold."""
     from qhal.records.store import RecordStore
 
@@ -74,7 +85,8 @@ def plot(
     output: Annotated[
         Path | None, typer.Argument(metavar="PICTURE", help="PNG, PDF or SVG (default: RECORD.png).")
     ] = None,
-    folder: Folder = Path("records"),
+    folder: Folder = _FOLDER,
+    json: AsJson = False,
 ) -> None:
     """Draw a record's data, model and result."""
     from qhal.calibration.draw import save_picture
@@ -85,11 +97,13 @@ def plot(
     found = RecordStore(folder).load(record)
     target = output or Path(f"{found.id}.png")
     save_picture(found, target)
+    if json:
+        print_json({"record": found.id, "file": target})
     CONSOLE.print(f"{target}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command("compare")
-def compare(first: Name, second: Name, folder: Folder = Path("records"), json: AsJson = False) -> None:
+def compare(first: Name, second: Name, folder: Folder = _FOLDER, json: AsJson = False) -> None:
     """Compare two records of one calibration, quantity by quantity. Exit code 1 when one differs by over 3 sigma.
 
     Systematic contributions of one name are taken for the same error in both, so they do not count in the difference.

@@ -47,9 +47,10 @@ def simulate(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="With --list: as JSON.")] = False,
 ) -> None:
-    """Start simulated instruments; print a line of JSON for each when all can be connected to.
+    """Start simulated instruments that any client can connect to.
 
-    Addresses are the same at each start. A live simulation that lags behind the wall prints {"lag_s": ...}.
+    Prints one JSON line for each when all can be connected to. Addresses are the same at each start. A live
+    simulation that lags behind the wall prints {"lag_s": ...}.
     """
     runners = entry_points(group="qhal.simulate")
     if not runners:

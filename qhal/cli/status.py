@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from qhal.cli.output import flat, print_json, print_table
+from qhal.cli.output import AsJson, flat, print_json, print_table
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.errors import QhalError
@@ -16,9 +16,9 @@ from qhal.node.schema import load_node_file
 
 def status(
     file: Annotated[Path, typer.Argument(metavar="NODE.toml", help="The node file.")],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
-    """Print one snapshot of all devices; those that do not answer are named. Exit code 1 when there are any."""
+    """Print one snapshot of all devices. Those that do not answer are named. Exit code 1 when there are any."""
     node = Node(load_node_file(file))
     try:
         with ThreadPoolExecutor() as pool:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from qhal.cli.output import CONSOLE, ERRORS, print_json, print_table
+from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table
 from qhal.errors import ConfigurationError, DataError
 from qhal.tags.analysis.rates import RateMeter
 from qhal.tags.formats import FORMATS, TagFile, TagWriter, open_tags
@@ -39,7 +39,7 @@ def info(
     file: Source,
     format: Format = None,
     option: Settings = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json: AsJson = False,
 ) -> None:
     """Print counts, rates, span and gaps. Exit code 1 when the file is damaged; what comes before it is counted."""
     with open_tags(file, format, _settings(option)) as tags:
@@ -75,6 +75,7 @@ def convert(
         bool,
         typer.Option("--drop-gaps", help="Write a format that holds no gaps as if nothing were missing."),
     ] = False,
+    json: AsJson = False,
 ) -> None:
     """Write the same tags in another format. The target appears only when it is complete."""
     with (
@@ -87,6 +88,8 @@ def convert(
             if epoch is None or batch.epoch == epoch:
                 writer.write(batch)
             progress.update(task, completed=tags.position)
+    if json:
+        print_json({"file": target, "tags": writer.written})
     CONSOLE.print(f"{writer.written} tags in {target}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -97,6 +100,7 @@ def plot(
     format: Format = None,
     option: Settings = None,
     channel: Channels = None,
+    json: AsJson = False,
 ) -> None:
     """Draw the rates over time and the intervals between tags of each channel."""
     from qhal.cli.tag_plots import draw
@@ -112,6 +116,8 @@ def plot(
     bin_s = max(math.ceil(found.longest_s * 1e12 / _MOST_BINS), 1000) * 1e-12
     with open_tags(file, format, _settings(option), channel) as tags:
         draw(tags, bin_s, sorted(found.meter.counts), target)
+    if json:
+        print_json({"file": target, "damage": damage})
     CONSOLE.print(f"{target}", markup=False, highlight=False, soft_wrap=True)
 
 

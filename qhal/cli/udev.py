@@ -1,11 +1,10 @@
 """``qhal udev``: rules for stable device names, written from what the drivers declare."""
 
 import re
-from typing import Annotated
 
 import typer
 
-from qhal.cli.output import print_json
+from qhal.cli.output import AsJson, print_json
 from qhal.devices.declaration import UsbId
 from qhal.node.registry import drivers as known_drivers
 from qhal.node.registry import load_driver
@@ -18,7 +17,7 @@ _HEADER = """\
 """
 
 
-def udev(json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def udev(json: AsJson = False) -> None:
     """Print udev rules for all drivers that declare a USB identity."""
     declared = {name: usb for name in sorted(known_drivers()) if (usb := load_driver(name).declaration.usb)}
     if json:

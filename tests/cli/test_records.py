@@ -48,6 +48,7 @@ def test_a_folder_that_is_not_there_is_no_empty_one(qhal, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     assert qhal("records", "list", "--folder", "empty", "--json")[:2] == (0, "[]\n")
+    assert qhal("records", "list", "--json")[:2] == (0, "[]\n"), "nothing was calibrated here yet"
     for folder, reason in (("absent", "No such file or directory"), ("file", "Not a directory")):
         code, shown, errors = qhal("records", "list", "--folder", folder)
         assert (code, shown) == (2, "")
@@ -72,7 +73,7 @@ def test_names_of_no_record(qhal, store, tmp_path):
             assert (code, errors) == expected
     code, shown, _ = qhal("records", "list", "--json")
     assert code == 1
-    assert "Is a directory" in json.loads(shown)[0]["state"]
+    assert "Is a directory" in json.loads(shown)[0]["problem"]
 
 
 @pytest.mark.parametrize("picture", ["pic", "", ".", "pic.h5", "pic.png.", ".png"])

@@ -20,15 +20,15 @@ def test_passes_its_suites(driver, simulate, tmp_path):
     node = tmp_path / "node.toml"
     node.write_text(node_file_text("suites", background.simulation, "", {}))
     done = subprocess.run(
-        [sys.executable, "-m", "qhal", "test", str(node), "--json", str(tmp_path / "outcome.json")]
+        [sys.executable, "-m", "qhal", "test", str(node), "--json"]
         + [option for mark in ("moves", "emits", "biases") for option in ("--allow", mark)],
         capture_output=True,
         text=True,
         timeout=50,
         cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stdout
-    outcomes = json.loads((tmp_path / "outcome.json").read_text())
+    assert done.returncode == 0, done.stderr
+    outcomes = json.loads(done.stdout)["tests"]
     assert {outcome["outcome"] for outcome in outcomes} == {"passed"}
     suites = {outcome["test"].partition(".py")[0].rpartition("/")[2] for outcome in outcomes}
     row = describe(driver, load_driver(driver))
@@ -40,14 +40,18 @@ def test_only_reading_tests_run_unless_more_is_allowed(simulate, tmp_path):
     background = simulate("ozoptics.dd100", homed=True)
     node = tmp_path / "node.toml"
     node.write_text(node_file_text("suites", background.simulation, "", {}))
-    outcome = tmp_path / "outcome.json"
-    subprocess.run(
-        [sys.executable, "-m", "qhal", "test", str(node), "--json", str(outcome)],
+    command = [sys.executable, "-m", "qhal", "test", str(node)]
+    done = subprocess.run(
+        [*command, "--json"],
         check=True,
         capture_output=True,
         timeout=50,
         cwd=tmp_path,
     )
-    names = {entry["test"] for entry in json.loads(outcome.read_text())}
+    found = json.loads(done.stdout)
+    names = {entry["test"] for entry in found["tests"]}
+    assert found["not_run"] == {"moves": 2}
     assert any("test_beyond_the_limits_nothing_is_sent" in name for name in names)
     assert not any("test_goes_where_it_is_told" in name for name in names)
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path).stdout
+    assert shown.endswith("2 tests not run; they need --allow moves\n")

@@ -1,7 +1,6 @@
 """What the demonstration does, in order, and what it compares."""
 
 import base64
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from qhal.cli.demo.checks import Check, all_passed
 from qhal.cli.demo.compare import alignment_check, link_checks, raman_checks, reported_checks
 from qhal.cli.demo.process import SimulatorProcess
 from qhal.cli.demo.tables import print_results, progress
+from qhal.cli.output import print_json
 from qhal.link.decoy import DecoyBounds, Estimate, asymptotic_key_rate, decoy_bounds
 from qhal.link.estimates import ClickMatrix
 from qhal.link.pattern import Intensity
@@ -68,15 +68,15 @@ class Results:
     timings_s: dict[str, float] = field(default_factory=dict)
 
 
-def run_demo(seconds: float, seed: int | None, json_file: Path | None, report: Path | None) -> bool:
+def run_demo(seconds: float, seed: int | None, json: bool, report: Path | None) -> bool:
     """Run it, print and write what was found; return whether every check is within bounds."""
     started = time.monotonic()
     with progress() as tell, tempfile.TemporaryDirectory(prefix="qhal-records-") as folder:
         results = measure_link(seconds, seed, tell, Path(folder) if report is None else report / "records")
     results.timings_s["total"] = time.monotonic() - started
     print_results(results)
-    if json_file is not None:
-        json_file.write_text(json.dumps(record(results), indent=2), encoding="utf-8")
+    if json:
+        print_json(record(results))
     if report is not None:
         from qhal.cli.demo.report import write_report
 
