@@ -1,4 +1,4 @@
-# Every target sets up its own environment in the checkout; python3 (3.11 or newer), make and git are enough.
+# Every target sets up its own environment in the checkout. Needed are git, make and python3 (3.11 or newer) with venv.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -11,6 +11,7 @@ demo: .venv/ready
 test interruptions pulls: export OPENBLAS_NUM_THREADS := 1
 
 test: .venv/ready
+	@echo "Running all tests: about 6 minutes on two idle cores."
 	$(BIN)/pytest -n 2
 
 lint: .venv/ready
@@ -45,7 +46,10 @@ udev: .venv/ready
 	$(BIN)/qhal udev > udev/70-qhal.rules
 
 .venv/ready: pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "qhal needs Python 3.11 or newer"'
+	@$(PYTHON) -c 'import sys; sys.exit("qhal needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "$(PYTHON) lacks venv and ensurepip; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up .venv in this checkout, once: about 400 MB, about a minute on a fast network."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@

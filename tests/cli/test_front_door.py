@@ -97,6 +97,7 @@ def files(tmp_path_factory):
     (folder / "records.toml").write_text(table + '[[records]]\nfile = "a.h5"\n')
     (folder / "a.h5").touch()
     (folder / "a.bin").write_bytes(bytes(8))
+    (folder / "a.arrows").touch()
     return folder
 
 
@@ -111,7 +112,7 @@ CASES = (
     ("records", "show", "x", "--folder", "{folder}"),
     ("records", "plot", "{folder}/a.h5"),
     ("records", "compare", "x", "y"),
-    ("tags", "info", "{folder}/a.bin", "-f", "tdc1"),
+    ("tags", "info", "{folder}/a.arrows"),
     ("tags", "convert", "{folder}/a.bin", "{folder}/b.arrows", "-f", "idq-bin"),
     ("tags", "plot", "{folder}/a.bin", "{folder}/b.png", "-f", "idq-bin"),
 )
@@ -144,7 +145,13 @@ def test_a_missing_extra_is_told_in_one_line(arguments, files):
 
 @pytest.mark.parametrize(
     "arguments",
-    [("drivers",), ("udev",), ("check", "{folder}/node.toml"), ("status", "{folder}/node.toml")],
+    [
+        ("drivers",),
+        ("udev",),
+        ("check", "{folder}/node.toml"),
+        ("status", "{folder}/node.toml"),
+        ("tags", "info", "{folder}/a.bin", "-f", "idq-bin"),
+    ],
     ids=" ".join,
 )
 def test_commands_that_need_no_extra(arguments, files):
