@@ -49,7 +49,7 @@ udev: .venv/ready
 	@$(PYTHON) -c 'import sys; sys.exit("qhal needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "$(PYTHON) lacks venv and ensurepip; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@echo "Setting up .venv in this checkout, once: about 400 MB, about a minute on a fast network."
+	@echo "Setting up .venv in this checkout, once: 900 MB on disk, about a minute on a fast network."
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
