@@ -173,7 +173,7 @@ def _set_level(run: Run, plan: ClassicalNoisePlan, classical: Source, level: int
                 f" more than largest_rate_hz {plan.largest_rate_hz:g}"
             )
     classical.set_power_dbm(wanted_dbm)
-    if not classical.is_emitting():
+    if not classical.read_emitting():
         classical.enable()
     return float(10 ** (classical.status().model_dump()["power_dbm"] / 10))
 

@@ -147,7 +147,7 @@ def _set_light(source: Source, lit: bool) -> float:
     if not lit:
         source.disable()
         return 0.0
-    if not source.is_emitting():
+    if not source.read_emitting():
         source.enable()
     return float(10 ** (source.status().model_dump()["power_dbm"] / 10))
 

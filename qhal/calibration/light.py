@@ -97,7 +97,7 @@ def bring_up(source: Source, power_dbm: float | None, attenuators: Sequence[Atte
     close(attenuators)
     if power_dbm is not None:
         source.set_power_dbm(power_dbm)
-    if not source.is_emitting():
+    if not source.read_emitting():
         source.enable()
     reading = source.status().model_dump()["power_dbm"]
     return float(reading)

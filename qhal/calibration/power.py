@@ -36,7 +36,7 @@ def disconnect(switch: OpticalSwitch, ingress: int, egress: int) -> None:
 
 
 def _others(switch: OpticalSwitch, ingress: int, egress: int) -> dict[int, int]:
-    return {port: end for port, end in switch.pattern().items() if port != ingress and end != egress}
+    return {port: end for port, end in switch.read_pattern().items() if port != ingress and end != egress}
 
 
 def read_powers_dbm(meter: PowerMeter, channel: int, readings: int, settle_s: float) -> list[float]:

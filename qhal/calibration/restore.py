@@ -108,7 +108,7 @@ def _(kind: Detector) -> Remembered:
 
 @remember.register
 def _(kind: OpticalSwitch) -> Remembered:
-    pattern = kind.pattern()
+    pattern = kind.read_pattern()
     return Remembered(kind, hazards=[lambda: kind.set_pattern(pattern)])
 
 
@@ -163,7 +163,7 @@ def _(kind: PatternGenerator) -> Remembered:
             raise DeviceError(f"{kind.device.name}: what it played before is not known; it is left stopped")
         if not status["running"]:
             kind.stop()
-        elif not kind.is_running():
+        elif not kind.read_running():
             kind.start()
         for channel, on in enumerate(status["outputs"], 1):
             kind.set_output(channel, on)

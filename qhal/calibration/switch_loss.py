@@ -104,7 +104,7 @@ def measure(
 
 def _egresses(plan: SwitchLossPlan, switch: OpticalSwitch, meter: PowerMeter) -> list[int]:
     """Return the egresses to look at. Raises ConfigurationError for one without a monitor, or fewer than two."""
-    pattern, monitored = switch.pattern(), meter.meter_capabilities.channels
+    pattern, monitored = switch.read_pattern(), meter.meter_capabilities.channels
     free = [egress for egress in switch.capabilities.egress if egress not in pattern.values()]
     egresses = free if plan.egresses is None else list(plan.egresses)
     if missing := [port for port in (plan.ingress, *egresses) if port not in monitored]:

@@ -55,8 +55,8 @@ class OpticalSwitch(Kind):
         assert isinstance(found, OpticalSwitchCapabilities)
         return found
 
-    def pattern(self) -> dict[int, int]:
-        """Return which ingress is connected to which egress. Raises ProtocolError for ports that there are not."""
+    def read_pattern(self) -> dict[int, int]:
+        """Return which ingress is connected to which egress. Raises ProtocolError for an absent port."""
         with self.device.reading():
             return self._pattern()
 

@@ -113,7 +113,7 @@ class PatternGenerator(Kind):
             self._write_output(channel, on)
             self.device.note_settings(**self._play_settings())
 
-    def is_running(self) -> bool:
+    def read_running(self) -> bool:
         """Tell whether it plays."""
         with self.device.reading():
             return self._read_running()

@@ -98,8 +98,8 @@ class Source(Kind):
                 raise DeviceError(f"{self.device.name}: still emits after disabling")
             self.device.note_settings(emitting=False)
 
-    def is_emitting(self) -> bool:
-        """Tell whether light comes out."""
+    def read_emitting(self) -> bool:
+        """Return whether light comes out."""
         return self._read_emitting()
 
     def make_safe(self) -> None:

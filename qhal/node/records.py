@@ -92,7 +92,7 @@ class CalibratedAttenuator:
         rounded = min(max(round(set_db / steps) * steps, low), high)
         return self._curve.attenuation_db(self.attenuator.set_attenuation_db(rounded))
 
-    def attenuation_db(self) -> Uncertain:
+    def read_attenuation_db(self) -> Uncertain:
         """Return the true attenuation now, with its budget; whether the record still holds is in :meth:`status`."""
         return self._curve.attenuation_db(self.attenuator.read_attenuation_db())
 

@@ -28,7 +28,7 @@ def test_between_two_monitors_the_attenuators_are_no_part(tmp_path, declared_db)
     with hidden_world(CASE, 3, World({"channel": {"switch_loss_db": 1.03}})) as hidden:
         devices = {role: getattr(hidden.node, kind)(CASE.devices[role]) for role, kind in KINDS.items()}
         record = calibrate(CALIBRATION, devices, plan, folder=tmp_path, operator="test")
-        assert hidden.node.optical_switch("switch").pattern() == dict([OF_OTHERS])
+        assert hidden.node.optical_switch("switch").read_pattern() == dict([OF_OTHERS])
     loss = record.quantity("loss")
     assert abs(loss.value - 1.03) < 4 * loss.statistical
     assert record.quantity("excess_loss").value == pytest.approx(1.03 - declared_db, abs=0.02)

@@ -31,7 +31,7 @@ def test_stays_aligned_and_goes_on_after_an_interruption(tmp_path):
         with pytest.raises(KeyboardInterrupt):
             calibrate(CASE.calibration, devices, CASE.plan, folder=tmp_path, tell=interrupt_after(3))
         assert controller.read_angles_deg() == pytest.approx(BEFORE_DEG, abs=0.1)
-        assert not devices["source"].is_emitting()
+        assert not devices["source"].read_emitting()
         (journal,) = tmp_path.glob("*.partial.jsonl")
         kept = journal.read_text().splitlines()
         assert sum('"visit"' in line for line in kept) == 3

@@ -13,7 +13,7 @@ def refused(case: Case, plan, match, tmp_path, more=None):
         with pytest.raises(DeviceError, match=match):
             run_case(changed, hidden, tmp_path)
         for name in ("quantum-laser", "classical-laser"):
-            assert not hidden.node.source(name).is_emitting()
+            assert not hidden.node.source(name).read_emitting()
 
 
 def test_a_classical_power_that_would_be_too_bright_is_not_set(tmp_path):

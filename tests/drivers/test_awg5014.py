@@ -28,7 +28,7 @@ def test_play(bench, options):
     port = background.unit(NAME).instrument.port
     for _ in range(2):
         awg.play({1: ramp(), 4: -ramp()}, 1.0e9)
-    assert awg.is_running()
+    assert awg.read_running()
     assert port.sample_rate_hz == 1.0e9
     assert port.volts[1] == pytest.approx(ramp(), abs=3.0 / 16382)
     assert port.volts[4] == pytest.approx(-ramp(), abs=3.0 / 16382)
@@ -46,7 +46,7 @@ def test_over_visa(simulate):
     with open_device(NAME, f"TCPIP0::{host}::{port}::SOCKET") as awg:
         assert awg.identity.serial_number == "B010101"
         awg.play({2: ramp(100_000)}, 1.2e9)
-        assert awg.is_running()
+        assert awg.read_running()
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_restart_is_reported(bench):
     awg, background = bench(NAME)
     awg.play({1: ramp()}, 1e9)
     background.run(lambda: background.simulation.restart(NAME))
-    assert not awg.is_running()
+    assert not awg.read_running()
     assert awg.health.settings_changed["running"] == ("True", "False")

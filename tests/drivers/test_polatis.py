@@ -18,7 +18,7 @@ def test_connect_and_disconnect(bench, options):
     first = switch.capabilities.egress[0]
     switch.connect(1, first)
     switch.connect(2, first + 1)
-    assert switch.pattern() == {1: first, 2: first + 1}
+    assert switch.read_pattern() == {1: first, 2: first + 1}
     switch.connect(1, first)
     with pytest.raises(Busy, match=f"1 is connected to {first}"):
         switch.connect(1, first + 2)
@@ -26,7 +26,7 @@ def test_connect_and_disconnect(bench, options):
         switch.connect(3, first + 1)
     switch.disconnect(1)
     switch.set_pattern({3: first, 4: first + 1})
-    assert switch.pattern() == {3: first, 4: first + 1}
+    assert switch.read_pattern() == {3: first, 4: first + 1}
     assert background.unit(NAME).instrument.pairs == {3: first, 4: first + 1}
     switch.make_safe()
     assert switch.status().pattern == {}
@@ -87,7 +87,7 @@ def test_over_visa_and_wrong_shape(simulate):
     host, port = background.address(NAME).removeprefix("tcp://").split(":")
     with open_device(NAME, f"TCPIP0::{host}::{port}::SOCKET") as switch:
         switch.connect(1, 17)
-        assert switch.pattern() == {1: 17}
+        assert switch.read_pattern() == {1: 17}
     with pytest.raises(WrongDevice, match="shape is '16x16', '24x24' is expected"):
         open_device(NAME, background.address(NAME), expected={"shape": "24x24"})
 

@@ -17,11 +17,11 @@ def test_tune_and_emit(bench, options):
     laser, background = bench(NAME, **FAST, **options)
     port = background.unit(NAME).instrument.port
     assert laser.identity.serial_number == "CRTMXC0001"
-    assert not laser.is_emitting()
+    assert not laser.read_emitting()
     assert laser.set_frequency_thz(194.4) == 194.4
     assert laser.set_power_dbm(10.0) == 10.0
     laser.enable()
-    assert laser.is_emitting()
+    assert laser.read_emitting()
     assert (port.enabled, port.power_dbm, port.frequency_thz) == (True, 10.0, pytest.approx(194.4))
     assert laser.status().power_dbm == 10.0
     assert laser.facet(PowerMeter).read_power_dbm() == 10.0
@@ -37,7 +37,7 @@ def test_opening_leaves_a_laser_as_it_is(bench):
     laser.close()
     assert background.unit(NAME).instrument.port.enabled
     laser.open()
-    assert laser.is_emitting()
+    assert laser.read_emitting()
 
 
 def test_bad_input_sends_nothing(bench):
@@ -61,5 +61,5 @@ def test_power_cycle_leaves_it_dark_and_is_reported(bench):
     laser, background = bench(NAME, **FAST)
     laser.enable()
     background.run(lambda: background.simulation.restart(NAME))
-    assert not laser.is_emitting()
+    assert not laser.read_emitting()
     assert laser.health.settings_changed["emitting"] == ("True", "False")

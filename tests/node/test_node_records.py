@@ -127,7 +127,7 @@ def test_beyond_its_curve_it_runs_degraded(bench):
     assert (status.quality, status.attenuation_db) == (Quality.DEGRADED, None)
     assert "its curve is known from 2 to 40 dB" in status.problems[0]
     with pytest.raises(OutOfRange, match="its curve is known"):
-        voa.attenuation_db()
+        voa.read_attenuation_db()
 
 
 def test_damaged_record_is_told(bench):

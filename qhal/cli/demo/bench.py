@@ -247,7 +247,7 @@ class MetroLink:
             laser.disable()
             return
         laser.set_power_dbm(power_dbm)
-        if not laser.is_emitting():
+        if not laser.read_emitting():
             laser.enable()
 
     def _sifter(self) -> Sifter:

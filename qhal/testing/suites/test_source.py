@@ -13,7 +13,7 @@ def test_set_points_are_within_their_limits(source: Source) -> None:
     assert isinstance(status, SourceStatus)
     assert status.frequency_thz is not None
     assert limits.min_frequency_thz <= status.frequency_thz <= limits.max_frequency_thz
-    assert status.emitting == source.is_emitting()
+    assert status.emitting == source.read_emitting()
     assert status.emitting or status.power_dbm is None
 
 
@@ -45,4 +45,4 @@ def test_emits_what_is_set_and_stops(source: Source) -> None:
         assert status.power_dbm == pytest.approx(achieved, abs=1.0)
     finally:
         source.make_safe()
-    assert not source.is_emitting()
+    assert not source.read_emitting()
