@@ -1,19 +1,86 @@
 """Calibrations of a node's devices: which of them play the roles, and which optical path it is about."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qhal.calibration.attenuation import CURVE
 from qhal.calibration.calibrate import Calibration, Site, calibrate
+from qhal.calibration.plan import Plan
 from qhal.calibration.run import Tell, silent
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
-from qhal.errors import ConfigurationError, Unsupported
+from qhal.errors import ConfigurationError, QhalError, Unsupported
 from qhal.node.node import Node
 from qhal.node.schema import PathTable
 from qhal.records.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A calibration of a node that is known to be possible, as far as that can be known without its devices.
+
+    ``assigned``: name of the device by role. ``records``: those that are used; whether they are valid depends on the
+    devices.
+    """
+
+    calibration: Calibration[Any]
+    assigned: Mapping[str, str]
+    site: Site
+    plan: Plan
+    records: Sequence[Record]
+
+
+def prepare(
+    node: Node,
+    calibration: Calibration[Any],
+    values: Mapping[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
+    *,
+    path: str | None = None,
+    records: Sequence[Record] = (),
+) -> Prepared:
+    """Assign roles, find the path and make the plan; the node need not be open, and nothing is sent.
+
+    The arguments are those of :func:`calibrate_node`. Raises ConfigurationError for what is wrong, and for one of
+    ``records`` that is not used; DataError for a damaged record that may be needed.
+    """
+    assigned = assign_roles(calibration, node, names or {})
+    site = site_of(node, assigned, path)
+    # One that has expired must not be in the way of its successor.
+    wanted = set(calibration.uses) - {record.calibration for record in records} - {calibration.name}
+    known = [*records, *node.records_of(wanted)]
+    plan = calibration.plan_at(site, values or {}, known)
+    for record in records:
+        _refuse_unused(record, calibration, plan, site, values or {}, known)
+    return Prepared(calibration, assigned, site, plan, known)
+
+
+def _refuse_unused(
+    record: Record,
+    calibration: Calibration[Any],
+    plan: Plan,
+    site: Site,
+    values: Mapping[str, Any],
+    known: Sequence[Record],
+) -> None:
+    if any(record.is_of(CURVE, attenuator=name) for name in site.names.values()):
+        return  # its evaluation looks for the curves of its attenuators
+    if record.calibration in calibration.uses:
+        try:
+            without = calibration.plan_at(site, values, [each for each in known if each is not record])
+        except QhalError:
+            return
+        if without != plan:
+            return
+    uses = ", ".join(calibration.uses) or "none"
+    raise ConfigurationError(
+        f"record {record.id} is not used: no input of {calibration.name} comes from it"
+        f" (it uses records of: {uses}; of the devices in its roles, and for values that are not set)"
+    )
 
 
 def calibrate_node(
@@ -33,20 +100,28 @@ def calibrate_node(
 
     ``values``: of the plan, where neither its defaults nor what the node file's path and the records tell are meant.
     ``names``: devices by role, where there is a choice. Records that the node file names are used, but for those of
-    calibrations of which ``records`` has some. Raises what :func:`~qhal.calibration.calibrate.calibrate` does,
-    InvalidRecord for a record that does not hold.
+    calibrations of which ``records`` has some. Raises what :func:`prepare` and
+    :func:`~qhal.calibration.calibrate.calibrate` do, InvalidRecord for a record that does not hold.
     """
-    assigned = assign_roles(calibration, node, names or {})
-    site = site_of(node, assigned, path)
-    # One that has expired must not be in the way of its successor.
-    wanted = set(calibration.uses) - {record.calibration for record in records} - {calibration.name}
-    own = node.usable_records(wanted)
-    known = [*node.checked(records), *own]
-    plan = calibration.plan_at(site, values or {}, known)
-    devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in assigned.items()}
+    prepared = prepare(node, calibration, values, names, path=path, records=records)
+    return calibrate_prepared(node, prepared, folder=folder, operator=operator, tell=tell, resume=resume)
+
+
+def calibrate_prepared(
+    node: Node,
+    prepared: Prepared,
+    *,
+    folder: str | Path = "records",
+    operator: str | None = None,
+    tell: Tell = silent,
+    resume: str | Path | None = None,
+) -> Record:
+    """Carry out what was prepared on the devices of the node, which is open now; see :func:`calibrate_node`."""
+    calibration = prepared.calibration
+    devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in prepared.assigned.items()}
     return calibrate(
-        calibration, devices, plan, folder=folder, operator=operator, site=site, records=known, tell=tell,
-        resume=resume,
+        calibration, devices, prepared.plan, folder=folder, operator=operator, site=prepared.site,
+        records=node.checked(prepared.records), tell=tell, resume=resume,
     )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from qhal.calibration.data import Data
 from qhal.records.curve import AttenuatorCurve
 from qhal.records.uncertain import statistical, systematic
 
+CURVE = "attenuator-curve"
+
 
 class DeclaredAttenuator:
     """An attenuator without a curve: each set point is off by an error of its own, of a declared size (k = 1)."""
@@ -36,7 +38,7 @@ KnownAttenuator: TypeAlias = AttenuatorCurve | DeclaredAttenuator
 
 def known_as(data: Data, name: str, accuracy_db: float, repeatability_db: float) -> KnownAttenuator:
     """Return the curve of an attenuator if its record was given, else what is declared of it."""
-    record = data.record("attenuator-curve", attenuator=name)
+    record = data.record(CURVE, attenuator=name)
     if record is None:
         return DeclaredAttenuator(name, accuracy_db, repeatability_db)
     return AttenuatorCurve(record)

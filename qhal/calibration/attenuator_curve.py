@@ -19,7 +19,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import line, points, tidy
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.light import bring_up, present
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import Extent, Plan, Positive, steps_between
 from qhal.calibration.power import find_level_dbm, noise_db, read_powers_dbm, shield
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
@@ -35,6 +35,10 @@ from qhal.records.uncertain import statistical, systematic
 FORMULA = "reading = level of the pass - attenuation"
 LEVEL, STEPS = "level", "steps"
 _Decibel = Annotated[float, Field(ge=0)]
+
+
+_MOST_DB = 60.0
+"""Assumed of an attenuator whose last set point the plan leaves open."""
 
 
 class AttenuatorCurvePlan(Plan):
@@ -68,6 +72,12 @@ class AttenuatorCurvePlan(Plan):
     meter_nonlinearity_db_per_10db: _Decibel = 0.01
     meter_resolution_db: _Decibel = 0.01
     traceability: str = ""
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        steps = steps_between(self.first_db or 0.0, self.last_db or _MOST_DB, self.step_db)
+        rows = self.repetitions * steps
+        return Extent(rows, rows * self.readings * self.settle_s, rows * self.readings)
 
 
 def measure(
@@ -118,8 +128,8 @@ def _passes(
     limits = attenuator.capabilities
     first_db = limits.min_attenuation_db if plan.first_db is None else plan.first_db
     last_db = limits.max_attenuation_db if plan.last_db is None else plan.last_db
-    steps = int(np.floor((last_db - first_db) / plan.step_db + 1e-9)) if last_db > first_db else 0
-    set_points = [round(first_db + n * plan.step_db, 2) for n in range(steps + 1)]
+    steps = max(1, steps_between(first_db, last_db, plan.step_db))
+    set_points = [round(first_db + n * plan.step_db, 2) for n in range(steps)]
     shifts = [0.0] if auxiliary is None else _shifts(plan, auxiliary, level_dbm - first_db - high_dbm)
 
     def seen(shift_db: float) -> list[float]:

@@ -21,6 +21,7 @@ from qhal.calibration.journal import SUFFIX, Journal
 from qhal.calibration.plan import Plan
 from qhal.calibration.restore import put_back, remember_all
 from qhal.calibration.run import Run, Tell, silent
+from qhal.calibration.suitability import check_suitability
 from qhal.devices.detector import Detector
 from qhal.devices.kind import Kind
 from qhal.errors import ConfigurationError, DataError, DeviceError, InvalidRecord, QhalError
@@ -79,12 +80,20 @@ class Calibration(Generic[PlanType]):
             self.plan(**values)
         except ValidationError as error:
             for details in error.errors():
-                if details["type"] != "missing":
+                if details["type"] != "missing" or len(details["loc"]) > 1:
                     raise self._wrong(details) from error
 
     def _wrong(self, details: Any) -> ConfigurationError:
-        key, known = ".".join(map(str, details["loc"])), ", ".join(self.plan.model_fields)
-        return ConfigurationError(f"{self.name}: {key}: {details['msg']}; it takes {known}")
+        key = "".join(f"{part}: " for part in (self.name, ".".join(map(str, details["loc"]))) if part)
+        if details["type"] == "extra_forbidden":
+            known = ", ".join(self.plan.model_fields)
+            return ConfigurationError(f"{key}no such parameter; it takes {known}")
+        if details["type"] == "missing":
+            return ConfigurationError(f"{key}it is needed")
+        message = details.get("ctx", {}).get("error", details["msg"])
+        return ConfigurationError(
+            f"{key}{message}, not {_shown(details['input'])}" if details["loc"] else f"{key}{message}"
+        )
 
     @property
     def roles(self) -> dict[str, tuple[type[Kind], bool]]:
@@ -97,6 +106,11 @@ class Calibration(Generic[PlanType]):
                 kinds = [each for each in get_args(hint) if each is not type(None)] or [hint]
                 roles[name] = (kinds[0], get_origin(hint) is UnionType)
         return roles
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +153,7 @@ def calibrate(
     site = site or Site()
     plan = plan or calibration.plan_at(site, {}, records)
     _check_roles(calibration, devices)
+    check_suitability(calibration.name, plan, devices)
     started = datetime.now(UTC)
     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
     journal, started = _journal(calibration, plan, instruments, Path(folder), started, resume)
@@ -329,15 +344,38 @@ def _journal(
         return Journal.create(path, {**header, "started": started.isoformat()}), started
     journal, found = Journal.resume(Path(resume))
     try:
-        began = datetime.fromisoformat(found.pop("started"))
-    except (KeyError, TypeError, ValueError) as error:
+        began = _began(resume, found)
+        _check_same(resume, found, header)
+    except QhalError:
         journal.close()
+        raise
+    return journal, began
+
+
+def check_journal(resume: str | Path, calibration: Calibration[Any], plan: Plan | None = None) -> None:
+    """Raise for a journal from which a calibration (with this plan) cannot be resumed; no device is needed.
+
+    Raises DataError for a file that is absent or not a journal, InvalidRecord for one of another calibration or plan.
+    """
+    journal, found = Journal.resume(Path(resume))
+    journal.close()
+    _check_same(resume, found, {"calibration": calibration.name})
+    _began(resume, found)
+    if plan is not None:
+        _check_same(resume, found, {"plan": plan.model_dump(mode="json")})
+
+
+def _began(resume: str | Path, header: Mapping[str, Any]) -> datetime:
+    try:
+        return datetime.fromisoformat(header["started"])
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{resume}: it does not say when it was started") from error
+
+
+def _check_same(resume: str | Path, found: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     for key, value in header.items():
         if found.get(key) != value:
-            journal.close()
             raise InvalidRecord(f"{resume}: another {key}: {_difference(found.get(key), value)}")
-    return journal, began
 
 
 def _difference(there: Any, now: Any) -> str:

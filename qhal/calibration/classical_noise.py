@@ -19,7 +19,7 @@ from qhal.calibration.draw import channels_of, data_and_residuals, line, points,
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import close, present
 from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.plan import CountingPlan, Positive
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator
@@ -111,6 +111,11 @@ class ClassicalNoisePlan(CountingPlan):
             for n in range(self.repetitions)
             for level in (up if n % 2 == 0 else reversed(up))
         ]
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = self.repetitions * (len(self.powers_dbm) + 1)
+        return Extent(rows, rows * self.period_s, rows * CHANNELS)
 
 
 def measure(

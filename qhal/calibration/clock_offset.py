@@ -16,6 +16,7 @@ from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import points, tidy
+from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.tags import input_settings, record_tags
@@ -46,6 +47,12 @@ class ClockOffsetPlan(PulseTrainPlan):
         if self.recording_s < 10 * self.block_s:
             raise ValueError("recording_s must be 10 block_s at least")
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        blocks = self.recordings * self.recording_s / self.block_s
+        tags = CHANNELS * self.rate_hz * self.recording_s
+        return Extent(self.recordings, self.recordings * self.recording_s, 3 * CHANNELS * blocks, tags)
 
 
 def measure(

@@ -16,6 +16,7 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, line, one_axes, points
+from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
@@ -46,6 +47,12 @@ class ClockStabilityPlan(PulseTrainPlan):
         if self.recording_s < 16 * self.block_s:
             raise ValueError("recording_s must be 16 block_s at least")
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        blocks = self.recordings * self.recording_s / self.block_s
+        tags = CHANNELS * self.rate_hz * self.recording_s
+        return Extent(self.recordings, self.recordings * self.recording_s, 3 * CHANNELS * blocks, tags)
 
 
 def measure(

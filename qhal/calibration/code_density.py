@@ -16,7 +16,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, line, points, tidy, with_uncertainty
 from qhal.calibration.fit import Array
 from qhal.calibration.light import present
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
 from qhal.calibration.tags import record_tags
@@ -26,7 +26,6 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import OutOfRange
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import statistical
@@ -64,6 +63,12 @@ class CodeDensityPlan(SteadyLightPlan):
             raise ValueError("inputs must be one or several different numbers from 1 on, or None")
         return inputs
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        numbers = self.repetitions * CHANNELS * self.interpolator_bins
+        tags = CHANNELS * self.rate_hz * self.period_s
+        return Extent(self.repetitions, self.repetitions * self.period_s, numbers, tags)
+
 
 def measure(
     run: Run,
@@ -77,10 +82,8 @@ def measure(
     detectors: Detector,
     tagger: TimeTagger,
 ) -> None:
-    """Light all detectors and keep how their tags fall on the bins. Raises OutOfRange for inputs that there are not."""
+    """Light all detectors and keep how their tags fall on the bins."""
     channels = tagger.capabilities.channels
-    if plan.inputs is not None and max(plan.inputs) > channels:
-        raise OutOfRange(f"{tagger.device.name}: inputs {plan.inputs}: it has 1 to {channels}")
     attenuators = present(attenuator, second_attenuator)
     shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
     resolution_ps = tagger.capabilities.resolution_ps

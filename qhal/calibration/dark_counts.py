@@ -15,7 +15,7 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.plan import Plan, Positive
+from qhal.calibration.plan import CHANNELS, Extent, Plan, Positive, steps_between
 from qhal.calibration.run import Run
 from qhal.devices.detector import Detector
 from qhal.link.errors import NotEnoughCounts
@@ -49,9 +49,14 @@ class DarkCountPlan(Plan):
             raise ValueError("last_ua must be above first_ua")
         return self
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = steps_between(self.first_ua, self.last_ua, self.step_ua)
+        return Extent(rows, rows * self.period_s, rows * CHANNELS)
+
     def currents_ua(self) -> list[float]:
         """Return the currents."""
-        count = int(np.floor((self.last_ua - self.first_ua) / self.step_ua + 1e-9)) + 1
+        count = steps_between(self.first_ua, self.last_ua, self.step_ua)
         return [round(self.first_ua + n * self.step_ua, 6) for n in range(count)]
 
 

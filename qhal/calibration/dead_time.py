@@ -25,7 +25,7 @@ from qhal.calibration.intervals import (
     smearing_ns,
 )
 from qhal.calibration.light import present
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import BIN_PS, CHANNELS, Extent, Positive
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
 from qhal.devices.attenuator import Attenuator
@@ -56,6 +56,12 @@ class DeadTimePlan(SteadyLightPlan):
     afterpulse_lifetime_ns: Positive = 40.0
     afterpulse_lifetime_uncertainty_ns: Annotated[float, Field(ge=0)] = 30.0
     share: Annotated[float, Field(gt=0, lt=1)] = 0.9
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        bins = CHANNELS * self.range_ns * 1e3 / BIN_PS
+        tags = CHANNELS * self.rate_hz * self.period_s
+        return Extent(self.repetitions, self.repetitions * self.period_s, self.repetitions * bins, tags)
 
 
 def measure(

@@ -20,7 +20,7 @@ from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
 from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.plan import CountingPlan, Positive
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.power import connect, disconnect
 from qhal.calibration.run import Run
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
@@ -67,6 +67,14 @@ class EfficiencyPlan(BrightPlan, CountingPlan):
     share_uncertainty: Annotated[float, Field(ge=0)] = 0.01
     afterpulse_probability: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
     afterpulse_uncertainty: Annotated[float, Field(ge=0)] = 0.002
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        lit = self.repetitions * self.levels * self.settings
+        seconds = (
+            lit * self.period_s + self.dark_repetitions * self.dark_s + 2 * self.readings * self.settle_s
+        )
+        return Extent(lit + self.dark_repetitions, seconds, CHANNELS * (lit + self.dark_repetitions))
 
 
 def measure(

@@ -19,6 +19,7 @@ from qhal.calibration.clock_phase import Array
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, line, tidy
+from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.played_light import darken
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
@@ -65,6 +66,12 @@ class DetectionWindowPlan(PulseTrainPlan):
         if self.span_ps > 0.6 * self.period_ps:
             raise ValueError(f"span_ps must leave 0.4 of the period ({self.period_ps:g} ps) for background")
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        seconds = self.recordings * (self.recording_s + self.background_s)
+        tags = CHANNELS * self.rate_hz * max(self.recording_s, self.background_s)
+        return Extent(2 * self.recordings, seconds, self.recordings * CHANNELS * self.bins, tags)
 
 
 def measure(

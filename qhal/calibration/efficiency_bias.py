@@ -21,7 +21,7 @@ from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.plan import CountingPlan, Positive
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import even_out
 from qhal.devices.attenuator import Attenuator
@@ -68,8 +68,8 @@ class EfficiencyBiasPlan(CountingPlan):
 
     def shares(self) -> list[float]:
         """Return the currents as shares of the operating ones."""
-        count = int(np.floor((self.last_share - self.first_share) / self.step_share + 1e-9)) + 1
-        return [round(self.first_share + n * self.step_share, 6) for n in range(max(count, 0))]
+        count = steps_between(self.first_share, self.last_share, self.step_share)
+        return [round(self.first_share + n * self.step_share, 6) for n in range(count)]
 
     def points(self) -> list[dict[str, float]]:
         """Return repetitions, whether there is light, and shares, in the order of time."""
@@ -79,6 +79,11 @@ class EfficiencyBiasPlan(CountingPlan):
             for lit in (0, 1)
             for share in (self.shares() if n % 2 == 0 else reversed(self.shares()))
         ]
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = 2 * self.repetitions * steps_between(self.first_share, self.last_share, self.step_share)
+        return Extent(rows, rows * self.period_s, rows * CHANNELS)
 
 
 def measure(

@@ -17,7 +17,7 @@ from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import CountingPlan, Positive
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.power import read_powers_dbm
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import even_out
@@ -71,8 +71,8 @@ class EfficiencySpectrumPlan(CountingPlan):
 
     def frequencies_thz(self) -> list[float]:
         """Return the frequencies, ascending."""
-        count = int(np.floor((self.last_thz - self.first_thz) / self.step_thz + 1e-9)) + 1
-        even = {on_grid_thz(self.first_thz + n * self.step_thz) for n in range(max(count, 0))}
+        count = steps_between(self.first_thz, self.last_thz, self.step_thz)
+        even = {on_grid_thz(self.first_thz + n * self.step_thz) for n in range(count)}
         return sorted(even | {on_grid_thz(self.reference_thz)})
 
     def points(self) -> list[dict[str, float]]:
@@ -83,6 +83,11 @@ class EfficiencySpectrumPlan(CountingPlan):
             for n in range(self.repetitions)
             for frequency in shuffle.permutation(self.frequencies_thz())
         ]
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = self.repetitions * (steps_between(self.first_thz, self.last_thz, self.step_thz) + 1)
+        return Extent(rows, rows * self.period_s + 2 * self.dark_s, rows * CHANNELS)
 
 
 def measure(

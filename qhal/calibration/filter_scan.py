@@ -19,7 +19,7 @@ from qhal.calibration.detectors import bias
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import CountingPlan, Positive
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.run import Run
 from qhal.calibration.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
@@ -75,6 +75,11 @@ class FilterScanPlan(CountingPlan):
             for n in range(self.repetitions)
             for frequency in (up if n % 2 == 0 else reversed(up))
         ]
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = self.repetitions * steps_between(-self.span_ghz, self.span_ghz, self.step_ghz)
+        return Extent(rows, rows * self.period_s + 2 * self.dark_s, rows * CHANNELS)
 
 
 def measure(

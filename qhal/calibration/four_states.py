@@ -17,10 +17,8 @@ from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import ConfigurationError
 from qhal.link.modulation import POLARIZATION_CHANNEL
 from qhal.link.pattern import Intensity
 from qhal.link.sifting import Sifter
@@ -62,15 +60,6 @@ def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record
             vpi = record.quantity("vpi", channel=POLARIZATION_CHANNEL)
             found["vpi_uncertainty"] = vpi.uncertainty / vpi.value
     return found
-
-
-def check_paddles(retardances_pi: Sequence[float], polarization: PolarizationController) -> None:
-    """Raise ConfigurationError when a plan is about another number of paddles."""
-    paddles = polarization.capabilities.paddles
-    if paddles != len(retardances_pi):
-        raise ConfigurationError(
-            f"{polarization.device.name} has {paddles} paddles, retardances_pi gives {len(retardances_pi)}"
-        )
 
 
 def light_up(

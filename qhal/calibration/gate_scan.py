@@ -23,7 +23,7 @@ from qhal.calibration.fit import Array, fit_values
 from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
 from qhal.calibration.gate_fold import fold_gates, gate_phases, histogram
 from qhal.calibration.light import close, present
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.profile import widened
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
@@ -76,6 +76,13 @@ class GateScanPlan(SteadyLightPlan):
                 f" {_MOST_PER_GATE:g} at most"
             )
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = self.recordings + self.dark_recordings
+        seconds = self.recordings * self.recording_s + self.dark_recordings * self.dark_s
+        tags = CHANNELS * self.rate_hz * max(self.recording_s, self.dark_s)
+        return Extent(rows, seconds, rows * CHANNELS * self.bins, tags)
 
 
 def measure(

@@ -19,7 +19,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.known_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.played_light import count_dark, darken, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.symbol_counts import count_symbols
@@ -67,6 +67,18 @@ class IntensityRatioPlan(PatternPlan):
         """What is wanted of signal, decoy and vacuum: as dark as it can be."""
         darkest = 10 ** (-self.decoy.extinction_db / 10)
         return 1.0, self.decoy_ratio, min(self.decoy_ratio / 2, darkest)
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        tags = CHANNELS * self.rate_hz * self.row_s
+        numbers = self.repetitions * CHANNELS * 9
+        return Extent(
+            self.repetitions,
+            self.repetitions * self.row_s + self.dark_s,
+            numbers,
+            tags,
+            self.samples_to_play(),
+        )
 
 
 def measure(

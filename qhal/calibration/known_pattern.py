@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qhal.calibration.plan import Positive
 from qhal.calibration.played_light import TransmitterPlan
@@ -14,6 +14,8 @@ INPUTS = (1, 2, 3, 4)
 """Inputs of the tagger, in the order of the states ``2 * basis + bit``."""
 CARVE_SAMPLES = 2
 """Samples of a symbol in which the carver is open."""
+_OUTPUTS = 4
+"""Of the generator: two intensity modulators, polarization, randomiser."""
 
 
 class PatternPlan(TransmitterPlan):
@@ -47,6 +49,15 @@ class PatternPlan(TransmitterPlan):
             period_ps=self.period_ps,
             mean_photon_numbers=self.intensities,
         )
+
+    @model_validator(mode="after")
+    def _has_pattern(self) -> "PatternPlan":
+        self.pattern()
+        return self
+
+    def samples_to_play(self) -> int:
+        """Return the samples of all outputs."""
+        return _OUTPUTS * self.symbols * self.samples_per_symbol
 
     def play(self, generator: PatternGenerator) -> None:
         """Let the generator play it."""

@@ -21,7 +21,7 @@ from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, line, points
 from qhal.calibration.light import bring_up, close, move, present
 from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.power import connect
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, even_out
@@ -68,6 +68,11 @@ class LinearityPlan(SteadyLightPlan):
     recovery_uncertainty_ns: Annotated[float, Field(ge=0)]
     compression_db: Positive = 1.0
     settle_s: Positive = 0.05
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = self.repetitions * steps_between(0.0, self.span_db, self.step_db)
+        return Extent(rows, rows * (self.most_s + self.settle_s) + self.dark_s, rows * CHANNELS)
 
 
 def measure(

@@ -20,7 +20,7 @@ from qhal.calibration.draw import points, tidy, with_uncertainty
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.light import bring_up, close, move, present, split_evenly
 from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.plan import Plan
+from qhal.calibration.plan import Extent, Plan
 from qhal.calibration.power import connect, noise_db, read_powers_dbm, shield
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
@@ -68,6 +68,11 @@ class LossBudgetPlan(Plan):
     repeatability_db: _Decibel = 0.02
     resolution_db: _Decibel = 0.01
     traceability: str = ""
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = self.repetitions * len(self.levels_db)
+        return Extent(rows, rows * self.readings * self.settle_s, 2 * rows * self.readings)
 
 
 def measure(

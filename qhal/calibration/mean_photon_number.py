@@ -19,7 +19,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import line, points, tidy, with_uncertainty
 from qhal.calibration.light import close, home_unknown, present
 from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import Extent, Positive
 from qhal.calibration.power import noise_db
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
@@ -27,7 +27,6 @@ from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
-from qhal.errors import OutOfRange
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic
 
@@ -66,6 +65,11 @@ class MeanPhotonNumberPlan(BrightPlan):
             raise ValueError("the first of ratios must be 1, and probabilities must add up to 1")
         return self
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        one_s = self.pause_s + self.readings * self.settle_s
+        return Extent(self.repetitions, self.repetitions * one_s, self.repetitions * self.readings)
+
 
 def measure(
     run: Run,
@@ -80,8 +84,6 @@ def measure(
 ) -> None:
     """Read the power of the pattern that plays, several times."""
     attenuators = present(attenuator, second_attenuator)
-    if len(plan.set_db) != len(attenuators):
-        raise OutOfRange(f"set_db has {len(plan.set_db)} set points for {len(attenuators)} attenuators")
     home_unknown(source, attenuators)
     for repetition in range(1, plan.repetitions + 1):
         measure_bright(run, plan, str(repetition), source, attenuators, meter, detectors, switch)

@@ -20,7 +20,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import attenuate, close
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.staircase import Staircase
@@ -71,6 +71,12 @@ class ModulatorBiasPlan(OneOutputPlan):
                 f"dither_v is more than 1/{4 * _MARK} of vpi_v: that is no longer near the extinction"
             )
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        seconds = self.steps * (self.row_s + self.interval_s) + self.dark_s
+        tags = CHANNELS * self.rate_hz * self.row_s
+        return Extent(self.steps, seconds, self.steps * CHANNELS * len(_DITHER), tags)
 
     def dither(self, centre_v: float) -> Staircase:
         """Return the dither about a voltage."""

@@ -6,6 +6,7 @@ intensity has the relative standard deviation s, 2 for thermal light of one mode
 efficiencies nor dead times of the detectors enter, as long as a click of one leaves the others alone.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Annotated, Any
@@ -19,7 +20,7 @@ from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
 from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
@@ -28,7 +29,6 @@ from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import OutOfRange
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.tags.analysis.correlation import CrossCorrelation
@@ -73,6 +73,14 @@ class PhotonStatisticsPlan(OneOutputPlan):
         """Return the pairs of inputs, in the order in which their histograms are kept."""
         return list(combinations(self.inputs, 2))
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        numbers = self.repetitions * math.comb(len(self.inputs), 2) * (2 * self.lags + 1)
+        tags = CHANNELS * self.rate_hz * self.row_s
+        return Extent(
+            self.repetitions, self.repetitions * self.row_s + self.dark_s, numbers, tags, 4 * self.samples
+        )
+
     def volts(self) -> dict[int, Array]:
         """Return the waveforms of the generator's channels."""
         one = np.full(self.samples, self.closed_v)
@@ -92,8 +100,6 @@ def measure(
     tagger: TimeTagger,
 ) -> None:
     """Count in the dark, then keep a histogram of lags for each pair of detectors."""
-    if max(plan.inputs) > tagger.capabilities.channels:
-        raise OutOfRange(f"{tagger.device.name}: inputs {plan.inputs}, it has {tagger.capabilities.channels}")
     darken(plan, plan.inputs, source, attenuator, detectors, tagger)
     count_dark(run, plan, plan.inputs, tagger)
     generator.play(plan.volts(), plan.samples / plan.period_ps * 1e12)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.spatial.transform import Rotation as SpatialRotation
 from uncertainties import UFloat
 
@@ -20,8 +20,8 @@ from qhal.calibration.calibrate import Calibration, Site
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
-from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, known_states, light_up
-from qhal.calibration.plan import Positive
+from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
+from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.receiver_fit import receiver_model, states
 from qhal.calibration.run import Run
 from qhal.calibration.second_order import means
@@ -67,6 +67,11 @@ class KnownReceiver(BaseModel):
             weights=model.weights.tolist(),
         )
 
+    @model_validator(mode="after")
+    def _can_be(self) -> "KnownReceiver":
+        self.model()
+        return self
+
     def model(self) -> ReceiverModel:
         """Return the model. Raises OutOfRange for a receiver that there cannot be."""
         return ReceiverModel(*(np.array(values) for _, values in self))
@@ -87,6 +92,17 @@ class PolarizationAlignmentPlan(FourStatesPlan):
     repetitions: Annotated[int, Field(ge=2, le=100)] = 4
     correlation_time_s: Positive = 86_400.0
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        seconds = self.repetitions * self.row_s + self.dark_s
+        return Extent(
+            self.repetitions,
+            seconds,
+            self.repetitions * CHANNELS**2,
+            self.rate_hz * self.row_s,
+            self.samples_to_play(),
+        )
+
 
 def measure(
     run: Run,
@@ -100,7 +116,6 @@ def measure(
     tagger: TimeTagger,
 ) -> None:
     """Align, then count at the angles that were found. Raises AlignmentNotReachable."""
-    check_paddles(plan.retardances_pi, polarization)
     run.refuse_new_clock("settings", tagger.device.clock.now_s())
     light_up(run, plan, source, generator, attenuator, detectors, tagger)
     visits = _Visits(run, plan, polarization, tagger)

@@ -20,9 +20,8 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
-from qhal.calibration.four_states import check_paddles
 from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.plan import CountingPlan, Positive
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -64,6 +63,10 @@ class PolarizationDependencePlan(CountingPlan):
     power_dbm: float | None = None
     bias_ua: tuple[float, ...] | None = None
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        return Extent(self.settings, self.settings * self.period_s + self.dark_s, self.settings * CHANNELS)
+
 
 def measure(
     run: Run,
@@ -77,7 +80,6 @@ def measure(
 ) -> None:
     """Count in the dark, then at every setting of the paddles."""
     limits, attenuators = polarization.capabilities, present(attenuator, second_attenuator)
-    check_paddles(plan.retardances_pi, polarization)
     source.disable()
     close(attenuators)
     bias(detectors, plan.bias_ua)

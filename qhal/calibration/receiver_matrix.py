@@ -18,7 +18,8 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
-from qhal.calibration.four_states import FourStatesPlan, check_paddles, count_states, known_states, light_up
+from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
+from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.receiver_fit import fit_receiver
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
@@ -41,6 +42,17 @@ class ReceiverMatrixPlan(FourStatesPlan):
     settings: Annotated[int, Field(ge=8, le=100)] = 14
     settings_seed: int = 0
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        seconds = self.settings * self.row_s + self.dark_s
+        return Extent(
+            self.settings,
+            seconds,
+            self.settings * CHANNELS**2,
+            self.rate_hz * self.row_s,
+            self.samples_to_play(),
+        )
+
 
 def measure(
     run: Run,
@@ -54,7 +66,6 @@ def measure(
     tagger: TimeTagger,
 ) -> None:
     """Count dark, then by state and detector at every setting of the paddles."""
-    check_paddles(plan.retardances_pi, polarization)
     light_up(run, plan, source, generator, attenuator, detectors, tagger)
     limits = polarization.capabilities
     drawn = np.random.default_rng(plan.settings_seed).uniform(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration.plan import CountingPlan
+from qhal.calibration.plan import CHANNELS, CountingPlan, Extent
 from qhal.calibration.played_light import OneOutputPlan
 from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
@@ -24,6 +24,8 @@ Array = NDArray[np.float64]
 BINS = 10
 """Bins of a level. One holds the step, one on either side of it is left out: for a clock that is off, and settling."""
 _KEPT = slice(2, BINS - 1)
+_STAIRCASES = 2
+"""A calibration plays two at most."""
 _CLEAR = 5.0
 """Least chi2 per degree of freedom of the levels against none, below which there is no staircase."""
 
@@ -74,6 +76,12 @@ class StaircasePlan(OneOutputPlan, CountingPlan):
         if self.high_v <= self.low_v:
             raise ValueError("high_v must be above low_v")
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        numbers = _STAIRCASES * self.repetitions * self.levels * BINS * CHANNELS
+        seconds = _STAIRCASES * self.repetitions * self.row_s + self.dark_s
+        return Extent(_STAIRCASES * self.repetitions, seconds, numbers, CHANNELS * self.rate_hz * self.row_s)
 
     def staircase(self) -> Staircase:
         """Return the staircase over the range."""

@@ -17,7 +17,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import points, tidy
 from qhal.calibration.fit import Array
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import Plan
+from qhal.calibration.plan import Extent, Plan
 from qhal.calibration.power import find_level_dbm
 from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
@@ -37,6 +37,10 @@ _ABOVE_DARK_DB = 10.0
 _SIGNIFICANT = 3.0
 _LEAST_PROBABILITY = 1e-300
 _Decibel = Annotated[float, Field(ge=0)]
+
+
+_MANY_EGRESSES = 16
+"""Assumed of a switch whose egresses the plan leaves open."""
 
 
 class SwitchLossPlan(Plan):
@@ -60,6 +64,12 @@ class SwitchLossPlan(Plan):
     scale_uncertainty_db: _Decibel = 0.1
     nonlinearity_uncertainty_db_per_10db: _Decibel = 0.02
     resolution_db: _Decibel = 0.01
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        egresses = _MANY_EGRESSES if self.egresses is None else len(self.egresses)
+        rows = self.repetitions * egresses
+        return Extent(rows, rows * self.settle_s, rows * self.readings * egresses)
 
 
 def measure(

@@ -15,7 +15,7 @@ from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points
 from qhal.calibration.light import present
-from qhal.calibration.plan import Positive
+from qhal.calibration.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
 from qhal.calibration.threshold_fit import Steps, fit_steps
@@ -57,9 +57,14 @@ class ThresholdPlan(SteadyLightPlan):
             raise ValueError("highest_v must be above lowest_v")
         return self
 
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        rows = (self.repetitions + 1) * (steps_between(self.lowest_v, self.highest_v, self.step_v) + 1)
+        return Extent(rows, rows * self.period_s, rows * CHANNELS)
+
     def thresholds_v(self) -> list[float]:
         """Return the thresholds, descending."""
-        count = int(np.floor((self.highest_v - self.lowest_v) / self.step_v + 1e-9)) + 1
+        count = steps_between(self.lowest_v, self.highest_v, self.step_v)
         return [round(self.highest_v - n * self.step_v, 6) for n in range(count)]
 
 

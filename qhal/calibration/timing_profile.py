@@ -16,6 +16,7 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
+from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.run import Run
@@ -55,6 +56,12 @@ class TimingProfilePlan(PulseTrainPlan):
         if self.span_ps > 0.6 * self.period_ps:
             raise ValueError(f"span_ps must leave 0.4 of the period ({self.period_ps:g} ps) for background")
         return self
+
+    def extent(self) -> Extent:
+        """Return how large the measurement is."""
+        tags = CHANNELS * self.rate_hz * self.recording_s
+        numbers = self.recordings * CHANNELS * self.bins
+        return Extent(self.recordings, self.recordings * self.recording_s, numbers, tags)
 
 
 def measure(

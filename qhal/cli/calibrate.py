@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json
-from qhal.errors import ConfigurationError
+from qhal.errors import ConfigurationError, DataError
 
 
 def calibrate(
@@ -97,28 +97,23 @@ def _calibrate(
     operator: str | None,
     resume: Path | None,
 ) -> Any:
-    from qhal.calibration.assign import assign_roles, calibrate_node
+    from qhal.calibration.assign import calibrate_prepared
     from qhal.calibration.calibrate import NotPutBack
-    from qhal.node.node import open_node
-    from qhal.records.store import RecordStore
 
-    values = {key: _value(value) for key, value in _pairs(settings, "--set").items()}
-    records = [RecordStore(folder).load(each) for each in record_names]
-    calibration.check_values(values)  # what is wrong is told before anything is opened
-    with open_node(file) as node:
-        assigned = assign_roles(calibration, node, names)
+    node, prepared = _prepare(calibration, file, names, settings, record_names, path, folder, resume)
+    with node:
         CONSOLE.print(
-            f"{calibration.title}: " + ", ".join(f"{role} {name}" for role, name in assigned.items()),
+            f"{calibration.title}: "
+            + ", ".join(f"{role} {name}" for role, name in prepared.assigned.items()),
             style="dim",
             highlight=False,
             markup=False,
         )
         try:
             with _ended_like_by_ctrl_c() as ended_by, _progress() as tell:
-                return calibrate_node(
-                    node, calibration, values, assigned, path=path, folder=folder, operator=operator, records=records,
-                    tell=tell, resume=resume,
-                )  # fmt: skip
+                return calibrate_prepared(
+                    node, prepared, folder=folder, operator=operator, tell=tell, resume=resume
+                )
         except KeyboardInterrupt as interrupt:
             ERRORS.print("[red]interrupted[/]", highlight=False)
             for note in getattr(interrupt, "__notes__", ()):
@@ -129,6 +124,43 @@ def _calibrate(
             for line in (*map(str, group.exceptions), *getattr(group, "__notes__", ())):
                 ERRORS.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
             raise typer.Exit(1) from group
+
+
+def _prepare(
+    calibration: Any,
+    file: Path,
+    names: dict[str, str],
+    settings: Sequence[str],
+    record_names: Sequence[str],
+    path: str | None,
+    folder: Path,
+    resume: Path | None,
+) -> Any:
+    """Return the node, which is not open yet, and what is prepared: all that can be wrong without the devices."""
+    from qhal.calibration.assign import prepare
+    from qhal.calibration.calibrate import check_journal
+    from qhal.node.node import Node
+    from qhal.node.records import read_records
+    from qhal.node.schema import load_node_file
+    from qhal.records.store import RecordStore
+
+    if resume is not None:
+        check_journal(resume, calibration)
+    values = {key: _value(value) for key, value in _pairs(settings, "--set").items()}
+    calibration.check_values(values)
+    records = [RecordStore(folder).load(each) for each in record_names]
+    node = Node(load_node_file(file))
+    try:
+        prepared = prepare(node, calibration, values, names, path=path, records=records)
+        if resume is not None:
+            check_journal(resume, calibration, prepared.plan)
+    except BaseException:
+        node.release()
+        raise
+    for _, damaged in read_records(node.file):
+        if isinstance(damaged, DataError):
+            ERRORS.print(f"not used: {damaged}", highlight=False, soft_wrap=True, markup=False)
+    return node, prepared
 
 
 @contextmanager
@@ -192,11 +224,13 @@ def _print_list() -> None:
 
 
 def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
         key, separator, value = text.partition("=")
         if not separator or not key or not value:
             raise ConfigurationError(f"{option} {text!r}: KEY=VALUE is needed")
+        if key in pairs:
+            raise ConfigurationError(f"{option} {key} is given twice: {pairs[key]} and {value}")
         pairs[key] = value
     return pairs
 

@@ -17,7 +17,7 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import ConfigurationError, OpenFailed, QhalError
+from qhal.errors import ConfigurationError, DataError, OpenFailed, QhalError
 from qhal.node.open import make_device
 from qhal.node.schema import NodeFile, load_node_file
 
@@ -187,12 +187,18 @@ class Node:
         RecordCheck(self).require(record)
         return record
 
-    def usable_records(self, calibrations: Iterable[str]) -> "list[Record]":
-        """Return the records of these calibrations that the node file names. Raises InvalidRecord, DataError."""
+    def records_of(self, calibrations: Iterable[str]) -> "list[Record]":
+        """Return the records of these calibrations that the node file names, whether they are valid or not.
+
+        One that is damaged is passed over with a warning when its file's name says that it is of another calibration.
+        Raises DataError for any other that is damaged.
+        """
         wanted = set(calibrations)
-        if not wanted:
+        if not wanted or not self.file.records:
             return []
-        return self.checked(record for record in self.records() if record.calibration in wanted)
+        from qhal.node.records import load_records_of
+
+        return load_records_of(self.file, wanted)
 
     def checked(self, records: "Iterable[Record]") -> "list[Record]":
         """Return records, all of which hold for this node as it is. Raises InvalidRecord."""
@@ -204,13 +210,21 @@ class Node:
         return found
 
     def record_problems(self) -> dict[str, tuple[str, ...]]:
-        """Return by record id why it does not hold; empty for those that do. What runs with them is degraded."""
-        records = self.records()
-        if not records:
-            return {}
-        from qhal.node.records import RecordCheck
+        """Return by record id (or file, of one that is damaged) why it does not hold; empty for those that do.
 
-        return {record.id: RecordCheck(self).problems(record) for record in records}
+        What runs with them is degraded.
+        """
+        if not self.file.records:
+            return {}
+        from qhal.node.records import RecordCheck, read_records
+
+        found: dict[str, tuple[str, ...]] = {}
+        for path, record in read_records(self.file):
+            if isinstance(record, DataError):
+                found[path.stem] = (str(record),)
+            else:
+                found[record.id] = RecordCheck(self).problems(record)
+        return found
 
     def calibrated_attenuator(self, name: str) -> "CalibratedAttenuator":
         """Return an attenuator that is set to true attenuations by its record. Raises as :meth:`record` does."""

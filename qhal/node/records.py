@@ -4,12 +4,14 @@ A record that does not hold is an error when something is started or changed wit
 still given, marked degraded.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.status import Quality, Status
-from qhal.errors import ConfigurationError, InvalidRecord, OutOfRange
+from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
 from qhal.node.schema import NodeFile, PathTable
 from qhal.records.curve import AttenuatorCurve
 from qhal.records.hdf5 import read_record
@@ -19,6 +21,8 @@ from qhal.records.validity import problems
 
 if TYPE_CHECKING:
     from qhal.node.node import Node
+
+log = logging.getLogger(__name__)
 
 
 def parts_of(path: PathTable) -> tuple[PathPart, ...]:
@@ -39,6 +43,40 @@ def parts_of(path: PathTable) -> tuple[PathPart, ...]:
 def load_records(file: NodeFile) -> list[Record]:
     """Read the records that a node file names. Raises DataError for one that is damaged or altered."""
     return [read_record(table.file) for table in file.records]
+
+
+def read_records(file: NodeFile) -> Iterator[tuple[Path, Record | DataError]]:
+    """Yield each record that a node file names, or the error of one that is damaged or altered, with its path."""
+    for table in file.records:
+        path = Path(table.file)
+        try:
+            yield path, read_record(path)
+        except DataError as error:
+            yield path, error
+
+
+def load_records_of(file: NodeFile, calibrations: Collection[str]) -> list[Record]:
+    """Read the records of these calibrations.
+
+    One that is damaged is passed over with a warning when its file's name, an id, says that it is of another
+    calibration. Raises DataError for any other that is damaged.
+    """
+    found = []
+    for path, record in read_records(file):
+        if not isinstance(record, DataError):
+            if record.calibration in calibrations:
+                found.append(record)
+        elif (other := _calibration_of(path)) is None or other in calibrations:
+            raise record
+        else:
+            log.warning("passed over, a record of %s that is damaged: %s", other, record)
+    return found
+
+
+def _calibration_of(path: Path) -> str | None:
+    """Return the calibration that the name of a record's file says: CALIBRATION-TIME."""
+    name, _, time = path.stem.rpartition("-")
+    return name if name and time[:8].isdigit() else None
 
 
 def one_of(records: Iterable[Record], calibration: str, **roles: str) -> Record:

@@ -78,5 +78,8 @@ def assert_kept_and_drawn(case, record, hidden, folder):
         assert abs(found.value - stored.value) <= 1e-3 * stored.uncertainty, found.name
         assert found.uncertainty == pytest.approx(stored.uncertainty, rel=1e-3), found.name
     assert not list(folder.glob("*.partial.jsonl"))
+    rows = sum(len(table) for table in kept.tables.values())
+    # What is kept once (levels, angles, darkness before and after) is not counted as a point.
+    assert rows <= 1.3 * case.plan.extent().rows + 6, "the plan's extent is too small"
     save_picture(kept, folder / "picture.png")
     assert (folder / "picture.png").stat().st_size > 20_000

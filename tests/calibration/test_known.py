@@ -136,7 +136,7 @@ def test_two_records_of_one_thing_are_refused():
 def test_what_nobody_tells_is_asked_for():
     for name in ("detection-efficiency", "mean-photon-number", "loss-budget", "classical-noise"):
         values = {"set_db": [55.0], "pulse_rate_hz": 1e8} if name == "mean-photon-number" else {}
-        with pytest.raises(ConfigurationError, match=f"{name}: path: Field required"):
+        with pytest.raises(ConfigurationError, match=f"{name}: path: it is needed"):
             plan(name, [], **values)
     for name in ("afterpulse", "linearity"):
         with pytest.raises(ConfigurationError, match=f"{name}: recovery_time_ns: Field required"):

@@ -1,6 +1,7 @@
 """``qhal calibrate`` and ``qhal records`` as a user runs them, on a simulated bench."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -8,6 +9,10 @@ import tomllib
 
 import pytest
 
+from qhal.calibration.registry import load_calibration
+from qhal.cli.app import run
+from tests.calibration.hidden import hidden_world, run_case
+from tests.calibration.test_cases import CASES
 from tests.cli.test_cli import qhal, simulator
 
 __all__ = ["simulator"]
@@ -76,7 +81,7 @@ def test_interrupted_and_resumed(number, bench, tmp_path):
         (("dark-counts",), "which node"),
         (
             ("dark-counts", "{node}", "--set", "perod_s=1"),
-            "perod_s: Extra inputs are not permitted; it takes",
+            "perod_s: no such parameter; it takes",
         ),
         (("dark-counts", "{node}", "--set", "period_s"), "KEY=VALUE is needed"),
         (("dark-counts", "{node}", "-d", "detectors=voa"), "'voa' is no Detector"),
@@ -93,3 +98,90 @@ def test_wrong_requests_send_nothing(bench, tmp_path, arguments, message):
         failed = qhal("records", *wrong, "--folder", tmp_path, check=False)
         assert failed.returncode == 2
         assert text in failed.stderr
+
+
+NODE = """
+[node]
+name = "dead"
+[clock]
+mode = "wall"
+[devices.detectors]
+driver = "singlequantum.websq"
+address = "tcp://127.0.0.1:9"
+links = { counts = "tcp://127.0.0.1:9" }
+"""
+"""A node none of whose devices can be opened: what is wrong with a request is known before."""
+
+
+@pytest.fixture(scope="module")
+def dark_record(tmp_path_factory):
+    """Return a record of dark-counts."""
+    folder = tmp_path_factory.mktemp("dark")
+    case = CASES["dark_counts"]
+    with hidden_world(case, 1) as hidden:
+        record = run_case(case, hidden, folder)
+    return folder / f"{record.id}.h5"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--resume", "{folder}/absent.jsonl"), "absent.jsonl: No such file"),
+        (("--resume", "{folder}/node.toml"), "no qhal calibration journal"),
+        (
+            ("--resume", "{folder}/other.partial.jsonl"),
+            "another calibration: modulator there, dark-counts now",
+        ),
+        (("--resume", "{folder}/same.partial.jsonl"), "another plan: period_s 3.0 there, 2.0 now"),
+        (("--set", "period_s=1", "--set", "period_s=2"), "--set period_s is given twice: 1 and 2"),
+        (("-d", "detectors=detectors", "-d", "detectors=x"), "--device detectors is given twice"),
+        (("--set", "step_ua=1e-9"), "dark-counts: step_ua: 1e-09 is less than 1e-06 uA"),
+        (("--set", "step_ua=1e-6"), "points, at most 100000"),
+        (("--path", "nowhere"), "no path 'nowhere'"),
+        (("--record", "{record}"), "is not used: no input of dark-counts comes from it"),
+    ],
+)
+def test_wrong_requests_open_nothing(arguments, message, dark_record, tmp_path, monkeypatch, capsys):
+    (tmp_path / "node.toml").write_text(NODE)
+    plan = load_calibration("dark-counts").plan(period_s=3.0).model_dump(mode="json")
+    header = {"format": "qhal calibration journal", "calibration": "dark-counts", "plan": plan}
+    started = {"started": "2026-01-01T00:00:00+00:00"}
+    (tmp_path / "same.partial.jsonl").write_text(json.dumps(header | started) + "\n")
+    other = header | started | {"calibration": "modulator"}
+    (tmp_path / "other.partial.jsonl").write_text(json.dumps(other) + "\n")
+    before = sorted(tmp_path.iterdir())
+    more = [each.format(record=dark_record, folder=tmp_path) for each in arguments]
+    command = ["qhal", "calibrate", "dark-counts", str(tmp_path / "node.toml"), *more]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:  # in this process: a new one takes a second
+        run()
+    assert ended.value.code in (1, 2)
+    errors = capsys.readouterr().err
+    assert re.search(message, errors.replace("\n", " ")), errors
+    assert "127.0.0.1" not in errors
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_resume_is_looked_at_before_roles(bench, tmp_path):
+    done = qhal("calibrate", "mean-photon-number", bench, "--resume", tmp_path / "absent.jsonl", check=False)
+    assert "absent.jsonl" in done.stderr.replace("\n", "")
+    assert "--device" not in done.stderr
+
+
+def test_a_damaged_record_stops_only_what_may_need_it(bench, dark_record, tmp_path):
+    damaged = bytearray(dark_record.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    (tmp_path / dark_record.name).write_bytes(damaged)
+    bench.write_text(bench.read_text() + f'\n[[records]]\nfile = "{dark_record.name}"\n')
+    folder = ("--folder", tmp_path / "records")
+    done = qhal("calibrate", "dark-counts", bench, *DARK, *folder)
+    assert "kept as" in done.stdout
+    assert f"not used: {tmp_path / dark_record.name}" in done.stderr
+    named_after = tmp_path / "dead-time-20260101T000000000000Z.h5"
+    (tmp_path / dark_record.name).rename(named_after)
+    bench.write_text(bench.read_text().replace(dark_record.name, named_after.name))
+    status = json.loads(qhal("status", bench, "--json").stdout)
+    assert "damaged" in " ".join(status["records"][named_after.stem])
+    refused = qhal("calibrate", "afterpulse", bench, *folder, check=False)
+    assert refused.returncode == 1
+    assert named_after.name in refused.stderr.replace("\n", "")

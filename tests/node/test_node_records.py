@@ -83,7 +83,7 @@ def test_attenuates_as_the_record_says(bench):
     status = voa.status()
     assert (status.quality, status.attenuation_db) == (Quality.GOOD, pytest.approx(23.0))
     assert node.record_problems() == {voa.record.id: ()}
-    assert [record.id for record in node.usable_records(("attenuator-curve",))] == [voa.record.id]
+    assert [record.id for record in node.checked(node.records_of(("attenuator-curve",)))] == [voa.record.id]
 
 
 def test_out_of_date_nothing_begins_with_it(bench):
@@ -91,7 +91,7 @@ def test_out_of_date_nothing_begins_with_it(bench):
     for begin in (
         lambda: node.calibrated_attenuator(VOA),
         lambda: node.record("attenuator-curve", attenuator=VOA),
-        lambda: node.usable_records(("attenuator-curve",)),
+        lambda: node.checked(node.records_of(("attenuator-curve",))),
     ):
         with pytest.raises(InvalidRecord, match="attenuator-curve--1 may not be used: valid until"):
             begin()
