@@ -36,15 +36,17 @@ class _Pulses:
         return times[past], inputs[past]
 
     def _catch_up(self) -> None:
-        while self._piece * _PIECE_S <= self._clock.now_s():
+        now_s = self._clock.now_s()  # asked once: a clock faster than the draws would never be caught up with
+        while self._piece * _PIECE_S <= now_s:
             draw = np.random.default_rng((1, self._piece))
-            for n in range(1, 5):
-                count = int(draw.poisson(self._mean))
-                times = np.sort(draw.integers(0, round(_PIECE_S * 1e12), count))
+            counts = draw.poisson(self._mean, 4)
+            for n, count in enumerate(counts, 1):
+                recorded = self._port.recording
+                times = np.sort(draw.integers(0, round(_PIECE_S * 1e12), count)) if recorded else None
                 if not self._port.enabled[n - 1] or self._port.threshold_v[n - 1] >= _PULSE_V:
                     continue
-                self._clicks[n - 1] += count
-                if self._port.recording:
+                self._clicks[n - 1] += int(count)
+                if times is not None:
                     times += round(self._piece * _PIECE_S * 1e12) + self._port.delay_ps[n - 1]
                     resolution = self._port.resolution_ps
                     self._kept.append((times // resolution * resolution, np.full(count, n, np.uint8)))
