@@ -8,6 +8,7 @@ nodes. A trailing ``?`` in the pattern makes it a query.
 import re
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from qhal_simulators.messages import split
 from qhal_simulators.values import NotANumber, NumberOutOfRange, decimal, whole
@@ -254,6 +255,7 @@ def choice(argument: bytes, allowed: Sequence[str]) -> str:
     raise ScpiError(-224)
 
 
+@cache
 def _compile(pattern: str, abbreviations: bool) -> re.Pattern[str]:
     query = pattern.endswith("?")
     expression = ""
