@@ -25,6 +25,7 @@ class Scpi:
 
     def __init__(self, port: Port, *, end: bytes = b"\n", frame: Frame = _LINE) -> None:
         self._port = port
+        port.padding = replies.PADDING.encode()
         self._end = end
         self._frame = frame
 

@@ -53,7 +53,8 @@ class Port:
     """A locked, self-suspicious end of one link.
 
     ``late_s`` is the longest time after a request in which its reply may still come. ``on_unsolicited``
-    takes frames that answer nothing (status messages, broadcasts); without it they are errors.
+    takes frames that answer nothing (status messages, broadcasts); without it they are errors, but for bytes of
+    ``padding``: what may stand around the replies of a text protocol.
     ``recover`` is called with the lock held when the port is not ready.
     """
 
@@ -73,6 +74,7 @@ class Port:
         self.lock = lock or threading.RLock()
         self.state = PortState.CLOSED
         self.counters = PortCounters()
+        self.padding = b""
         self.on_unsolicited: Callable[[bytes], None] | None = None
         self.recover: Callable[[], None] = self._cannot_recover
         self._late_until = 0.0
@@ -230,7 +232,10 @@ class Port:
 
     def _surplus(self, frame: Frame | None, deadline: float) -> None:
         if self.on_unsolicited is None or frame is None:
-            raise ProtocolError(f"{self.link.discard()!r} came without a request")
+            surplus = self.link.discard()
+            if surplus.strip(self.padding):
+                raise ProtocolError(f"{surplus!r} came without a request")
+            return
         while self.link.pending():
             self._unsolicited(frame(self.link, deadline))
 

@@ -29,16 +29,17 @@ MOST = sys.float_info.max
 _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?)[ \t]*([^\W\d_]*)")
 _WORDS = re.compile(r"([+-]?)(?:(nan)|(n?)inf(?:inity)?)", re.IGNORECASE)
 _NOT_A_NUMBER, _INFINITY, _NEAR = 9.91e37, 9.9e37, 4e34
-_PADDING = " \t\r\n\0"
+PADDING = " \t\r\n\0"
+"""What may stand around a text and is no content."""
 _NO_UNITS: Mapping[str, float] = {}
 
 
 def text(reply: bytes) -> str:
     """Return a reply as text, without white space and NUL around it; a byte that is no UTF-8 is kept as Latin-1."""
     try:
-        return reply.decode("utf-8").strip(_PADDING)
+        return reply.decode("utf-8").strip(PADDING)
     except UnicodeDecodeError:
-        return reply.decode("latin-1").strip(_PADDING)
+        return reply.decode("latin-1").strip(PADDING)
 
 
 def number(
@@ -87,7 +88,7 @@ def whole_numbers(reply: str, *, low: int = 0, high: int = 2**63 - 1) -> list[in
     """Return whole numbers with commas between them; an empty reply has none."""
     if not reply.strip():
         return []
-    return [whole_number(part.strip(_PADDING), low=low, high=high) for part in reply.split(",")]
+    return [whole_number(part.strip(PADDING), low=low, high=high) for part in reply.split(",")]
 
 
 def groups(pattern: str, reply: str) -> tuple[str, ...]:
@@ -95,12 +96,12 @@ def groups(pattern: str, reply: str) -> tuple[str, ...]:
     found = re.fullmatch(pattern, reply)
     if found is None:
         raise ProtocolError(f"{reply[:_SHOWN]!r} is not of the form {pattern}")
-    return tuple(group.strip(_PADDING) for group in found.groups())
+    return tuple(group.strip(PADDING) for group in found.groups())
 
 
 def identity_fields(reply: str) -> tuple[str, str, str, str]:
     """Return maker, model, serial number and firmware of an ``*IDN?`` reply. Raises ProtocolError."""
-    fields = [field.strip(_PADDING) for field in label(_unquoted(reply)).split(",")]
+    fields = [field.strip(PADDING) for field in label(_unquoted(reply)).split(",")]
     if len(fields) != 4:
         raise ProtocolError(
             f"{reply[:_SHOWN]!r} has {len(fields)} fields; maker, model, serial, firmware are expected"
@@ -123,7 +124,7 @@ def error_entry(reply: str) -> tuple[int, str]:
         raise ProtocolError(
             f"{reply[:_SHOWN]!r} is no error entry: a number, a comma and a text are expected"
         )
-    return whole_number(code.strip(_PADDING), low=-99999, high=99999), label(_unquoted(rest))
+    return whole_number(code.strip(PADDING), low=-99999, high=99999), label(_unquoted(rest))
 
 
 # -- JSON
@@ -138,7 +139,7 @@ def json_values(reply: bytes) -> list[Any]:
         except (ValueError, RecursionError) as error:
             raise ProtocolError(f"{rest[:_SHOWN]!r} is not JSON: {str(error)[:_SHOWN]}") from error
         found.append(value)
-        rest = rest[end:].lstrip(_PADDING)
+        rest = rest[end:].lstrip(PADDING)
     return found
 
 
@@ -230,9 +231,9 @@ def _beyond(reply: str, *, below: bool) -> NoValue:
 
 
 def _unquoted(reply: str) -> str:
-    bare = reply.strip(_PADDING)
+    bare = reply.strip(PADDING)
     if len(bare) >= 2 and bare[0] == bare[-1] and bare[0] in "\"'":
-        return bare[1:-1].strip(_PADDING)
+        return bare[1:-1].strip(PADDING)
     return bare
 
 

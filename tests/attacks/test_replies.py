@@ -21,7 +21,7 @@ REPLIES = 1_000_000
 RATES = (0.05, 0.3, 1.0)
 VERBS = {
     "hubersuhner.polatis": (
-        lambda d: d.pattern(),
+        lambda d: d.read_pattern(),
         lambda d: d.set_pattern({1: d.capabilities.egress[0]}),
         lambda d: d.connect(2, d.capabilities.egress[1]),
         lambda d: d.disconnect(2),
