@@ -28,7 +28,7 @@ class EchoDevice(Device):
 
     declaration = Declaration(
         model="Echo",
-        links={"main": LinkSpec(("serial", "tcp", "visa", "zmq+tcp"), timeout_s=1.0, late_s=0.5)},
+        links={"main": LinkSpec(("serial", "tcp", "visa", "zmq+tcp"), timeout_s=1.0, line_delay_s=0.1)},
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.SINGLE,),
     )

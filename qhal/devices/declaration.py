@@ -4,9 +4,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 from pydantic import BaseModel, ConfigDict
 
+from qhal.errors import ConfigurationError
+from qhal.transport.link import MAX_FRAME_BYTES
 from qhal.transport.serial import SerialSettings
 
 
@@ -46,17 +49,33 @@ class UsbId:
 class LinkSpec:
     """One named link of a device.
 
-    ``schemes`` are the address schemes it may use; ``late_s`` is the longest time after a request in
-    which its reply may still come. ``on_demand`` links are opened by the driver when it needs them.
+    ``schemes`` are the address schemes it may use. ``timeout_s`` is that of an ordinary query: how long the unit may
+    take. ``line_delay_s`` is what the line may add to that: the latency timer of a USB bridge (16 ms in FTDI's chips
+    as delivered, 255 ms at most), a serial device server that collects bytes. ``max_frame_bytes`` is the longest
+    reply. ``on_demand`` links are opened by the driver when it needs them.
     """
 
     schemes: tuple[str, ...]
     timeout_s: float = 2.0
-    late_s: float = 2.0
+    line_delay_s: float = 0.3
+    max_frame_bytes: int = MAX_FRAME_BYTES
     serial: SerialSettings = field(default_factory=SerialSettings)
     zmq_pattern: str = "req"
     required: bool = True
     on_demand: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("timeout_s", "line_delay_s", "max_frame_bytes"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 < value < inf):
+                raise ConfigurationError(
+                    f"link for {', '.join(self.schemes)}: {name} {value!r} must be above 0"
+                )
+
+    @property
+    def late_s(self) -> float:
+        """The longest time after an ordinary request in which its reply may still come."""
+        return self.timeout_s + self.line_delay_s
 
 
 @dataclass(frozen=True, slots=True)

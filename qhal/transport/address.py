@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl, urlsplit
 from qhal.errors import ConfigurationError
 
 _VISA_RESOURCE = re.compile(r"(TCPIP|ASRL|GPIB|USB|VXI|PXI)\d*.*::(INSTR|SOCKET|RAW)$", re.IGNORECASE)
+_FLAGS = {"0": False, "1": True, "false": False, "true": True}
 _SCHEMES = "serial, tcp, zmq+tcp, visa, replay"
 
 
@@ -69,12 +70,16 @@ class Address:
         """Return an option's text and mark it as used; None when it is not given."""
         return self._options.pop(name, None)
 
-    def take_flag(self, name: str) -> bool:
-        """Return an option given as 0 or 1."""
-        text = self.take(name) or "0"
-        if text not in ("0", "1"):
-            raise ConfigurationError(f"address {self._text!r}: {name}={text}, allowed are 0 and 1")
-        return text == "1"
+    def take_flag(self, name: str, *, default: bool = False) -> bool:
+        """Return an option given as 0 or 1, or as false or true."""
+        text = self.take(name)
+        if text is None:
+            return default
+        if text not in _FLAGS:
+            raise ConfigurationError(
+                f"address {self._text!r}: {name}={text}, allowed are {', '.join(_FLAGS)}"
+            )
+        return _FLAGS[text]
 
     def take_int(self, name: str, default: int) -> int:
         """Return an option given as a whole number."""

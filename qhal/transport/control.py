@@ -8,7 +8,7 @@ import json
 import time
 from typing import Any
 
-from qhal.errors import ConfigurationError, DeviceError, ProtocolError
+from qhal.errors import ConfigurationError, DeviceError, Disconnected, ProtocolError
 from qhal.transport import replies
 from qhal.transport.frames import line
 from qhal.transport.open import make_link
@@ -16,6 +16,7 @@ from qhal.transport.port import Port, PortState
 
 _LINE = line(b"\n")
 _STEP_TIMEOUT_S = 120.0
+_OPEN_S = 5.0
 
 
 def _answer(reply: bytes) -> dict[str, Any]:
@@ -31,7 +32,7 @@ class SimulatorControl:
     """A client of a simulator's control link; thread-safe."""
 
     def __init__(self, address: str) -> None:
-        self._port = Port(make_link(address), "simulator", timeout_s=_STEP_TIMEOUT_S, late_s=0.0)
+        self._port = Port(make_link(address), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0)
         self._port.recover = self._open
 
     def request(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -41,13 +42,22 @@ class SimulatorControl:
 
     def close(self) -> None:
         """Close the link."""
-        self._port.link.close()
-        self._port.state = PortState.CLOSED
+        port = self._port
+        with port.lock:
+            if port.state is not PortState.INHERITED:
+                port.link.close()
+                port.settle(PortState.CLOSED)
 
-    def _open(self) -> None:
-        self._port.link.close()
-        self._port.link.open(time.monotonic() + 5.0)
-        self._port.state = PortState.READY
+    def _open(self, limit_s: float) -> None:
+        del limit_s
+        port = self._port
+        with port.lock:
+            if port.state is PortState.INHERITED:
+                raise Disconnected(f"{port.name}: {port.link.address} was opened by another process")
+            if port.state is not PortState.READY:
+                port.link.close()
+                port.link.open(time.monotonic() + _OPEN_S)
+                port.settle(PortState.READY)
 
 
 class SteppedClock:

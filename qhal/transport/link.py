@@ -8,12 +8,14 @@ are ``time.monotonic()`` seconds. Every failure leaves as a :mod:`qhal.errors` e
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol
 
 from qhal.errors import Disconnected, ProtocolError, ReplyTimeout
 
 MAX_FRAME_BYTES = 1 << 20
-"""A reply without its terminator is given up at this size."""
+"""The longest reply of a link whose device declares no other."""
+_SHOWN_BYTES = 200
 
 
 class Link(Protocol):
@@ -22,6 +24,8 @@ class Link(Protocol):
     address: str
     reopen_discards: bool
     """Whether closing and opening makes sure that a reply still under way never arrives."""
+    max_frame_bytes: int
+    """A reply that is longer is a ProtocolError; acts at the next opening."""
 
     def open(self, deadline: float) -> None:
         """Open; does nothing when open. Raises Disconnected, ReplyTimeout, ConfigurationError."""
@@ -51,8 +55,11 @@ class Link(Protocol):
         """Tell without waiting whether bytes, or the end of the link, are there to be read."""
         ...
 
-    def discard(self) -> bytes:
-        """Return and forget all that has arrived. Raises Disconnected at the end of the link."""
+    def discard(self, deadline: float) -> bytes:
+        """Forget all that has arrived and return its beginning.
+
+        Raises Disconnected at the end of the link, ReplyTimeout when bytes come without a pause.
+        """
         ...
 
 
@@ -63,6 +70,7 @@ class ByteLink(ABC):
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.max_frame_bytes = MAX_FRAME_BYTES
         self._buffer = b""
 
     @abstractmethod
@@ -90,7 +98,7 @@ class ByteLink(ABC):
         position = self._buffer.find(end)
         while position < 0:
             size = len(self._buffer)
-            if size > MAX_FRAME_BYTES:
+            if size > self.max_frame_bytes:
                 raise ProtocolError(f"{size} bytes without the terminator {end!r}")
             self._buffer += self._receive(deadline)
             position = self._buffer.find(end, max(0, size - len(end) + 1))
@@ -99,6 +107,7 @@ class ByteLink(ABC):
 
     def read_exactly(self, count: int, deadline: float) -> bytes:
         """Return the next ``count`` bytes."""
+        refuse_size(count, self.max_frame_bytes)
         while len(self._buffer) < count:
             self._buffer += self._receive(deadline)
         frame, self._buffer = self._buffer[:count], self._buffer[count:]
@@ -113,12 +122,10 @@ class ByteLink(ABC):
         """Tell without waiting whether bytes, or the end of the link, are there to be read."""
         return bool(self._buffer) or self._readable()
 
-    def discard(self) -> bytes:
-        """Return and forget all that has arrived."""
+    def discard(self, deadline: float) -> bytes:
+        """Forget all that has arrived and return its beginning."""
         data, self._buffer = self._buffer, b""
-        while self._readable():
-            data += self._receive(time.monotonic() + 1.0)
-        return data
+        return discarded(data, self._readable, self._receive, deadline)
 
 
 class MessageLink(ABC):
@@ -128,6 +135,7 @@ class MessageLink(ABC):
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.max_frame_bytes = MAX_FRAME_BYTES
         self._rest = b""
 
     @abstractmethod
@@ -157,6 +165,7 @@ class MessageLink(ABC):
 
     def read_exactly(self, count: int, deadline: float) -> bytes:
         """Return the next ``count`` bytes."""
+        refuse_size(count, self.max_frame_bytes)
         while len(self._rest) < count:
             self._rest += self._receive(deadline)
         frame, self._rest = self._rest[:count], self._rest[count:]
@@ -171,12 +180,28 @@ class MessageLink(ABC):
         """Tell without waiting whether a message, or the end of the link, is there to be read."""
         return bool(self._rest) or self._readable()
 
-    def discard(self) -> bytes:
-        """Return and forget all that has arrived."""
+    def discard(self, deadline: float) -> bytes:
+        """Forget all that has arrived and return its beginning."""
         data, self._rest = self._rest, b""
-        while self._readable():
-            data += self._receive(time.monotonic() + 1.0)
-        return data
+        return discarded(data, self._readable, self._receive, deadline)
+
+
+def discarded(
+    data: bytes, readable: Callable[[], bool], receive: Callable[[float], bytes], deadline: float
+) -> bytes:
+    """Receive and forget while there is something to be read; return the first bytes for a message."""
+    data = data[:_SHOWN_BYTES]
+    while readable():
+        if time.monotonic() > deadline:
+            raise ReplyTimeout(f"bytes come without a pause, {data[:20]!r} and on")
+        data = (data + receive(deadline))[:_SHOWN_BYTES]
+    return data
+
+
+def refuse_size(count: int, limit: int) -> None:
+    """Raise ProtocolError for a reply longer than its link allows."""
+    if count > limit:
+        raise ProtocolError(f"a reply of {count} bytes, {limit} are the most that this link carries")
 
 
 def left_s(deadline: float) -> float:

@@ -4,14 +4,18 @@ A query is a request and the reply to it, or an error; never the reply to anothe
 held across both. After a time-out, a protocol error or an interrupt nobody knows what is still under
 way, so the port is *tainted*: before the next exchange the device's ``recover`` makes it clean again
 (waits out a late reply or reopens) and lets it prove itself. A port whose link ended is *lost*; recovery
-opens the device again.
+opens the device again. A process that is forked off finds the ports *inherited*, and they refuse.
 """
 
+import os
 import threading
 import time
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import NoReturn, TypeVar, overload
 
 from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, ReplyTimeout
@@ -36,6 +40,8 @@ class PortState(Enum):
     READY = "ready"
     TAINTED = "tainted"
     LOST = "lost"
+    INHERITED = "inherited"
+    """Opened by the process that this one was forked from; not to be touched here."""
 
 
 @dataclass(slots=True)
@@ -52,10 +58,13 @@ class PortCounters:
 class Port:
     """A locked, self-suspicious end of one link.
 
-    ``late_s`` is the longest time after a request in which its reply may still come. ``on_unsolicited``
-    takes frames that answer nothing (status messages, broadcasts); without it they are errors, but for bytes of
-    ``padding``: what may stand around the replies of a text protocol.
-    ``recover`` is called with the lock held when the port is not ready.
+    ``line_delay_s`` is what the line may add to the unit's own time: after a time-out the reply is waited for that
+    much longer. ``on_unsolicited`` takes frames that answer nothing (status messages, broadcasts); without it they
+    are errors, but for bytes of ``padding``: what may stand around the replies of a text protocol.
+    ``recover`` is called when the port is not ready, with the time-out of the call that needs it and
+    without this port's lock, so that it may take the locks of a device in their order.
+    ``unanswered`` are the requests whose reply may still come, oldest first; ``budget_until`` is when the opening
+    or recovery that is going on must be over.
     """
 
     def __init__(
@@ -64,20 +73,28 @@ class Port:
         name: str,
         *,
         timeout_s: float = 2.0,
-        late_s: float = 2.0,
+        line_delay_s: float = 0.3,
         lock: "threading.RLock | None" = None,
     ) -> None:
         self.link = link
         self.name = name
         self.timeout_s = timeout_s
-        self.late_s = late_s
+        self.line_delay_s = line_delay_s
         self.lock = lock or threading.RLock()
         self.state = PortState.CLOSED
         self.counters = PortCounters()
         self.padding = b""
         self.on_unsolicited: Callable[[bytes], None] | None = None
-        self.recover: Callable[[], None] = self._cannot_recover
-        self._late_until = 0.0
+        self.recover: Callable[[float], None] = self._cannot_recover
+        self.unanswered: list[bytes] = []
+        self.late_until = 0.0
+        self.budget_until = inf
+        _ports.add(self)
+
+    @property
+    def late_s(self) -> float:
+        """The longest time after an ordinary request in which its reply may still come."""
+        return self.timeout_s + self.line_delay_s
 
     @overload
     def exchange(
@@ -116,53 +133,66 @@ class Port:
         Raises ReplyTimeout, Disconnected, ProtocolError (also in the place of an error of another library, which
         is its cause), and what recovery and ``parse`` raise.
         """
-        with self.lock:
+        limit_s = timeout_s or self.timeout_s
+        while True:
             if self.state is not PortState.READY and self.state is not PortState.PROVING:
-                self.recover()
-            link = self.link
-            limit_s = timeout_s or self.timeout_s
-            started = time.monotonic()
-            self.counters.exchanges += 1
-            try:
-                if link.pending():
-                    self._clear_the_line(frame, limit_s)
-                    started = time.monotonic()
-                deadline = started + limit_s
-                link.write(request, deadline)
-                reply = frame(link, deadline)
-                if accept is not None:
-                    for _ in range(MAX_UNSOLICITED):
-                        if accept(reply):
-                            break
-                        self._unsolicited(reply)
-                        reply = frame(link, deadline)
-                    else:
-                        raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
-                if parse is None:
-                    return reply
+                self.recover(limit_s)
+            with self.lock:
+                if self.state is not PortState.READY:
+                    if self.state is not PortState.PROVING:
+                        continue  # another thread closed or tainted it meanwhile
+                    limit_s = self._within_budget(limit_s)
+                link = self.link
+                started = time.monotonic()
+                self.counters.exchanges += 1
                 try:
-                    return parse(reply)
-                except DeviceError as error:
-                    answer = error
-            except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                self._fail(error, request, started)
-            raise self._in_context(answer, request, started)
+                    if link.pending():
+                        if self._ended_before(frame, limit_s):
+                            continue
+                        started = time.monotonic()
+                    deadline = started + limit_s
+                    link.write(request, deadline)
+                    reply = frame(link, deadline)
+                    if accept is not None:
+                        for _ in range(MAX_UNSOLICITED):
+                            if accept(reply):
+                                break
+                            self.unsolicited(reply)
+                            reply = frame(link, deadline)
+                        else:
+                            raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
+                    if parse is None:
+                        return reply
+                    try:
+                        return parse(reply)
+                    except DeviceError as error:
+                        answer = error
+                except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+                    self.fail(error, request, started, limit_s)
+                raise self._in_context(answer, request, started)
 
     def send(self, request: bytes, *, frame: Frame | None = None, timeout_s: float | None = None) -> None:
         """Send a request that has no reply; ``frame`` reads unsolicited frames that came before it."""
-        with self.lock:
+        limit_s = timeout_s or self.timeout_s
+        while True:
             if self.state is not PortState.READY and self.state is not PortState.PROVING:
-                self.recover()
-            limit_s = timeout_s or self.timeout_s
-            started = time.monotonic()
-            self.counters.exchanges += 1
-            try:
-                if self.link.pending():
-                    self._clear_the_line(frame, limit_s)
-                    started = time.monotonic()
-                self.link.write(request, started + limit_s)
-            except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                self._fail(error, request, started)
+                self.recover(limit_s)
+            with self.lock:
+                if self.state is not PortState.READY:
+                    if self.state is not PortState.PROVING:
+                        continue
+                    limit_s = self._within_budget(limit_s)
+                started = time.monotonic()
+                self.counters.exchanges += 1
+                try:
+                    if self.link.pending():
+                        if self._ended_before(frame, limit_s):
+                            continue
+                        started = time.monotonic()
+                    self.link.write(request, started + limit_s)
+                    return
+                except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+                    self.fail(error, b"", started, limit_s)
 
     @overload
     def receive(self, frame: Frame, *, timeout_s: float | None = None) -> bytes: ...
@@ -179,17 +209,28 @@ class Port:
 
         A frame that is late is no fault here: ReplyTimeout leaves the port ready.
         """
+        limit_s = timeout_s or self.timeout_s
         with self.lock:
             if self.state is not PortState.READY and self.state is not PortState.PROVING:
                 raise Disconnected(f"{self.name}: {self.link.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
-                found = frame(self.link, started + (timeout_s or self.timeout_s))
+                found = frame(self.link, started + limit_s)
                 return found if parse is None else parse(found)
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                self._fail(error, b"", started)
+                self.fail(error, b"", started, limit_s)
+
+    def discard(self) -> None:
+        """Forget what has arrived of a stream."""
+        with self.lock:
+            if self.state is PortState.READY:
+                started = time.monotonic()
+                try:
+                    self.link.discard(started + self.timeout_s)
+                except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+                    self.fail(error, b"", started, self.timeout_s)
 
     def drain_unsolicited(self, frame: Frame) -> None:
         """Hand over all unsolicited frames that have arrived."""
@@ -199,55 +240,44 @@ class Port:
                 if self.link.pending():
                     self._surplus(frame, started + self.timeout_s)
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                self._fail(error, b"", started)
+                self.fail(error, b"", started, self.timeout_s)
 
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
         self.state = PortState.TAINTED
-        self._late_until = time.monotonic() + self.late_s
+        self.late_until = max(self.late_until, time.monotonic() + self.late_s)
 
-    def wait_out_late_reply(self) -> None:
-        """Discard whatever arrives until no reply to an earlier request can be under way."""
-        while True:
-            self.link.discard()
-            left = self._late_until - time.monotonic()
-            if left <= 0:
-                return
-            try:
-                self.link.read_message(self._late_until)
-            except ReplyTimeout:
-                continue
+    def settle(self, state: PortState) -> None:
+        """Take a state in which no reply is under way: the port is proven, or its link is new or closed."""
+        self.state = state
+        self.unanswered.clear()
+        self.late_until = 0.0
 
-    def _clear_the_line(self, frame: Frame | None, limit_s: float) -> None:
-        """Deal with what came since the last exchange: surplus bytes, or the end of the link."""
+    @contextmanager
+    def held(self, limit_s: float) -> Iterator[None]:
+        """Hold the lock, so that no thread uses the link. Raises ReplyTimeout when one does for longer."""
+        if not self.lock.acquire(timeout=max(0.0, limit_s)):
+            raise ReplyTimeout(f"{self.name}: another thread uses {self.link.address} for {limit_s:.3g} s")
         try:
-            self._surplus(frame, time.monotonic() + limit_s)
-        except Disconnected:
-            if self.state is PortState.PROVING:
-                raise
-            # Nothing was sent yet, so opening again is all that is needed.
-            self.state = PortState.LOST
-            self.counters.losses += 1
-            self.recover()
+            yield
+        finally:
+            self.lock.release()
 
-    def _surplus(self, frame: Frame | None, deadline: float) -> None:
-        if self.on_unsolicited is None or frame is None:
-            surplus = self.link.discard()
-            if surplus.strip(self.padding):
-                raise ProtocolError(f"{surplus!r} came without a request")
-            return
-        while self.link.pending():
-            self._unsolicited(frame(self.link, deadline))
-
-    def _unsolicited(self, frame: bytes) -> None:
+    def unsolicited(self, frame: bytes) -> None:
+        """Hand over a frame that does not answer what was asked. Raises ProtocolError when none may come."""
         self.counters.unsolicited += 1
         if self.on_unsolicited is None:
-            raise ProtocolError(f"{frame!r} does not answer the request")
+            raise ProtocolError(f"{frame[:200]!r} does not answer the request")
         self.on_unsolicited(frame)
 
-    def _fail(self, error: BaseException, request: bytes, started: float) -> NoReturn:
-        """Note what the failure means for the port and raise the error with its context."""
-        self._late_until = started + self.late_s
+    def fail(self, error: BaseException, request: bytes, started: float, limit_s: float) -> NoReturn:
+        """Note what a failure means for the port and raise the error with its context.
+
+        ``request``: what was sent ``limit_s`` before its time was over, if it has a reply.
+        """
+        self.late_until = max(self.late_until, started + limit_s + self.line_delay_s)
+        if request:
+            self.unanswered.append(request)
         if isinstance(error, _BAD_INPUT) and not isinstance(error, QhalError):
             cause, error = error, ProtocolError(f"{type(error).__name__}: {str(error)[:200]}")
             error.__cause__ = cause
@@ -263,6 +293,37 @@ class Port:
             error = self._in_context(error, request, started)
         raise error from error.__cause__
 
+    def _within_budget(self, limit_s: float) -> float:
+        """Return how long an exchange of an opening or recovery may take."""
+        left_s = self.budget_until - time.monotonic()
+        if left_s <= 0:
+            raise ReplyTimeout(f"{self.name}: {self.link.address} is not ready in time")
+        return min(limit_s, left_s)
+
+    def _ended_before(self, frame: Frame | None, limit_s: float) -> bool:
+        """Deal with what came since the last exchange; tell whether it was the end of the link."""
+        try:
+            self._surplus(frame, time.monotonic() + limit_s)
+        except Disconnected:
+            if self.state is PortState.PROVING:
+                raise
+            # Nothing was sent yet, so opening again is all that is needed.
+            self.state = PortState.LOST
+            self.counters.losses += 1
+            return True
+        return False
+
+    def _surplus(self, frame: Frame | None, deadline: float) -> None:
+        if self.on_unsolicited is None or frame is None:
+            surplus = self.link.discard(deadline)
+            if surplus.strip(self.padding):
+                raise ProtocolError(f"{surplus[:200]!r} came without a request")
+            return
+        while self.link.pending():
+            if time.monotonic() > deadline:
+                raise ReplyTimeout("messages that nobody asked for come without a pause")
+            self.unsolicited(frame(self.link, deadline))
+
     def _in_context(self, error: QhalError, request: bytes, started: float) -> QhalError:
         """Return the error, with what was asked of whom and how long that took in its message."""
         asked = f" to {request[:60]!r}" if request else ""
@@ -271,5 +332,21 @@ class Port:
         error.args = (f"{self.name}{where}{asked}: {error}{waited}",)
         return error
 
-    def _cannot_recover(self) -> None:
+    def _cannot_recover(self, limit_s: float) -> None:
+        del limit_s
         raise Disconnected(f"{self.name}: {self.link.address} is not open ({self.state.value})")
+
+
+_ports: "weakref.WeakSet[Port]" = weakref.WeakSet()
+
+
+def _refuse_inherited() -> None:
+    """Keep a forked process off the links of its parent, whose locks some thread there may have held."""
+    locks: dict[int, threading.RLock] = {}
+    for port in list(_ports):
+        port.lock = locks.setdefault(id(port.lock), threading.RLock())
+        if port.state is not PortState.CLOSED:
+            port.state = PortState.INHERITED
+
+
+os.register_at_fork(after_in_child=_refuse_inherited)

@@ -23,6 +23,15 @@ class RecordedLink:
         self._file: TextIO | None = None
         self._started = time.monotonic()
 
+    @property
+    def max_frame_bytes(self) -> int:
+        """The longest reply of the link."""
+        return self._link.max_frame_bytes
+
+    @max_frame_bytes.setter
+    def max_frame_bytes(self, count: int) -> None:
+        self._link.max_frame_bytes = count
+
     def open(self, deadline: float) -> None:
         """Open the link and the trace file, which is appended to."""
         self._link.open(deadline)
@@ -63,9 +72,9 @@ class RecordedLink:
         """Tell whether something is there to be read."""
         return self._link.pending()
 
-    def discard(self) -> bytes:
+    def discard(self, deadline: float) -> bytes:
         """Discard and record."""
-        data = self._link.discard()
+        data = self._link.discard(deadline)
         return self._note("<", data) if data else data
 
     def _note(self, direction: str, data: bytes) -> bytes:

@@ -62,15 +62,21 @@ class TcpLink(ByteLink):
     def write(self, data: bytes, deadline: float) -> None:
         """Send all bytes."""
         connection = self._connection()
-        limit_s = deadline - time.monotonic()
-        if not 0.9 * self._send_limit_s <= limit_s <= self._send_limit_s:
-            self._send_limit_s = self._limit(connection, socket.SO_SNDTIMEO, limit_s)
-        try:
-            connection.sendall(data)
-        except BlockingIOError as error:
-            raise ReplyTimeout("the peer takes no bytes") from error
-        except OSError as error:
-            raise lost(self.address, error.strerror or str(error)) from error
+        left: bytes | memoryview = data
+        while True:
+            limit_s = deadline - time.monotonic()
+            if not 0.9 * self._send_limit_s <= limit_s <= self._send_limit_s:
+                self._send_limit_s = self._limit(connection, socket.SO_SNDTIMEO, limit_s)
+            try:
+                sent = connection.send(left)
+            except BlockingIOError as error:
+                raise ReplyTimeout(f"the peer takes no bytes ({len(left)} left)") from error
+            except OSError as error:
+                raise lost(self.address, error.strerror or str(error)) from error
+            if sent == len(left):
+                return
+            # The kernel's time limit is that of one call, and a slow peer needs many.
+            left = memoryview(left)[sent:]
 
     def _receive(self, deadline: float) -> bytes:
         connection = self._connection()

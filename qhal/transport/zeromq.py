@@ -3,9 +3,14 @@
 libzmq connects to a dead host without a word, so opening probes the TCP port first. It is told not to
 reconnect behind our back, and a monitor watches the connection: once that was lost the link is lost, and
 the device is identified again before anything else is said.
+
+Each request carries a number in its envelope, which a REP socket returns with the reply; a reply with another
+number is refused. For a unit that loses it, ``?correlate=false`` takes a new connection for each request
+instead: a reply cannot come over a connection that is closed.
 """
 
 import contextlib
+import os
 import select
 import socket
 import time
@@ -13,15 +18,18 @@ import time
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
+from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.link import MessageLink, left_s, lost
 
 _PATTERNS = ("req", "pair")
+_ID_BYTES = 8
+_SPARE_DESCRIPTORS = 16
+"""More than libzmq takes for its context, a socket, its monitor and its connection."""
 
 
 class ZmqLink(MessageLink):
-    """A ZeroMQ socket connected to an instrument: REQ for commands, PAIR for a stream."""
+    """A ZeroMQ socket connected to an instrument: DEALER towards its REP for commands, PAIR for a stream."""
 
     def __init__(self, address: Address, pattern: str = "req") -> None:
         super().__init__(str(address))
@@ -29,8 +37,11 @@ class ZmqLink(MessageLink):
             raise ConfigurationError(f"{address}: a ZeroMQ address is zmq+tcp://host:port")
         if pattern not in _PATTERNS:
             raise ConfigurationError(f"{address}: pattern {pattern!r}, allowed are {', '.join(_PATTERNS)}")
+        self._correlates = address.take_flag("correlate", default=True)
         address.refuse_other_options()
-        self._pattern = pattern
+        self._streams = pattern == "pair"
+        self._request = 0
+        self._envelope: tuple[bytes, ...] = ()
         self._endpoint = (address.host, address.port)
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
@@ -43,26 +54,29 @@ class ZmqLink(MessageLink):
         if self._socket is not None:
             return
         host, port = self._endpoint
+        refuse_without_descriptors(self.address)
         try:
             socket.create_connection((host, port), timeout=left_s(deadline)).close()
         except TimeoutError as error:
             raise ReplyTimeout(f"{self.address}: no connection in time") from error
         except OSError as error:
             raise Disconnected(f"{self.address}: {error.strerror or error}") from error
-        link: zmq.Socket[bytes] = zmq.Context.instance().socket(
-            zmq.REQ if self._pattern == "req" else zmq.PAIR
-        )
-        link.linger = 0
-        link.rcvhwm = 0
-        link.tcp_keepalive = 1
-        link.reconnect_ivl = -1
         events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-        self._socket, self._rest = link, b""
-        self._monitor = link.get_monitor_socket(events)
         try:
+            link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR if self._streams else zmq.DEALER)
+            self._socket, self._rest = link, b""
+            link.linger = 0
+            link.rcvhwm = 0
+            link.tcp_keepalive = 1
+            link.reconnect_ivl = -1
+            link.maxmsgsize = self.max_frame_bytes
+            self._monitor = link.get_monitor_socket(events)
             link.connect(f"tcp://{host}:{port}")
             while self._next_event(deadline) != zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 pass
+        except zmq.ZMQError as error:
+            self.close()
+            raise lost(self.address, str(error)) from error
         except BaseException:
             self.close()
             raise
@@ -85,7 +99,10 @@ class ZmqLink(MessageLink):
         self._socket, self._monitor, self._rest = None, None, b""
 
     def write(self, data: bytes, deadline: float) -> None:
-        """Send one message of one frame."""
+        """Send one message of one frame, in its envelope."""
+        if not self._correlates:
+            self.close()
+            self.open(deadline)
         link = self._socket
         if link is None:
             raise lost(self.address, "not open")
@@ -93,6 +110,12 @@ class ZmqLink(MessageLink):
         if not 0.9 * self._send_limit_ms <= left_ms <= self._send_limit_ms:
             link.sndtimeo = self._send_limit_ms = _whole(left_ms)
         try:
+            if not self._streams:
+                self._request += 1
+                number = (self._request.to_bytes(_ID_BYTES, "big"),) if self._correlates else ()
+                self._envelope = (*number, b"")
+                for frame in self._envelope:
+                    link.send(frame, zmq.SNDMORE)
             link.send(data)
         except zmq.Again as error:
             raise self._silent("the peer takes no message") from error
@@ -107,16 +130,35 @@ class ZmqLink(MessageLink):
         if not 0.9 * self._receive_limit_ms <= left_ms <= self._receive_limit_ms:
             link.rcvtimeo = self._receive_limit_ms = _whole(left_ms)
         try:
-            return link.recv(zmq.NOBLOCK if self._ended else 0)
+            frames = link.recv_multipart(zmq.NOBLOCK if self._ended else 0)
         except zmq.Again as error:
             raise self._silent("no reply") from error
         except zmq.ZMQError as error:
             raise lost(self.address, str(error)) from error
+        return self._content(frames)
+
+    def _content(self, frames: list[bytes]) -> bytes:
+        """Return what an envelope holds. Raises ProtocolError when it is not that of the last request."""
+        *envelope, content = frames
+        if self._streams:
+            if envelope:
+                raise ProtocolError(f"a message of {len(frames)} frames in a stream of single ones")
+            return content
+        if tuple(envelope) == self._envelope:
+            return content
+        if not self._correlates and not envelope:
+            return content
+        if self._correlates and len(envelope) < len(self._envelope):
+            raise ProtocolError(
+                f"{content[:60]!r} came without the number of its request; for a unit that loses it, "
+                "add correlate=false to the address"
+            )
+        raise ProtocolError(f"{content[:60]!r} does not answer this request but another one")
 
     def _readable(self) -> bool:
         if self._hung_up():
             return True
-        return self._pattern != "req" and self._socket is not None and bool(self._socket.poll(0, zmq.POLLIN))
+        return self._socket is not None and bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def _silent(self, what: str) -> Exception:
         return lost(self.address, "the peer closed the connection") if self._hung_up() else ReplyTimeout(what)
@@ -132,6 +174,19 @@ class ZmqLink(MessageLink):
         if self._monitor is None or not self._monitor.poll(int(left_s(deadline) * 1e3) + 1):
             raise ReplyTimeout(f"{self.address}: no ZeroMQ handshake in time")
         return int(recv_monitor_message(self._monitor)["event"])
+
+
+def refuse_without_descriptors(address: str) -> None:
+    """Raise Disconnected when this process cannot open a few more files: libzmq would abort it."""
+    taken: list[int] = []
+    try:
+        for _ in range(_SPARE_DESCRIPTORS):
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        raise Disconnected(f"{address}: {error.strerror}") from error
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
 
 
 def _whole(left_ms: float) -> int:

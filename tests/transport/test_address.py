@@ -39,7 +39,7 @@ def test_every_form_gives_its_link(text, kind):
         ("tcp://10.0.0.5", "tcp://host:port"),
         ("tcp://10.0.0.5:99999", "Port out of range"),
         ("tcp://10.0.0.5:1?speed=3", "unknown option speed"),
-        ("tcp://10.0.0.5:1?bridge=yes", "allowed are 0 and 1"),
+        ("tcp://10.0.0.5:1?bridge=yes", "allowed are 0, 1, false, true"),
         ("serial://?baudrate=9600", "serial:///dev/NAME"),
         ("serial:///dev/ttyS0?baudrate=fast", "a whole number"),
         ("serial:///dev/ttyS0?parity=mark", "allowed are none, even, odd"),

@@ -17,7 +17,7 @@ WIRE_S = 0.02
 def test_delayed_replies(echo, request):
     queries = request.config.getoption("--queries")
     device, background = echo()
-    device.port.late_s = LATE_S + WIRE_S
+    device.port.line_delay_s = LATE_S + WIRE_S - TIMEOUT_S
     endpoint = background.unit("echo1").endpoints["main"]
     background.do(lambda: endpoint.delay_randomly(LATE_S, seed=7))
     outcome: Counter[str] = Counter()

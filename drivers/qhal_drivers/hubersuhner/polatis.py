@@ -15,11 +15,20 @@ from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
 from qhal.errors import ProtocolError, WrongDevice
 from qhal.transport import replies
+from qhal.transport.frames import line
+from qhal.transport.proof import Proof
 
 _HIGHEST_METER_DBM = 15.0
 _DBM = {"dBm": 1.0}
 _MOST_PORTS = 1024
 """Ports of a side; the largest units made have some hundreds."""
+
+
+_PROOFS = (
+    Proof(b"*IDN?\n", line(), lambda reply: reply.count(b",") == 3 and b'"' not in reply),
+    Proof(b":OXC:SWIT:SIZE?\n", line(), lambda reply: re.fullmatch(rb"\s*\d+,\d+\s*", reply) is not None),
+    Proof(b":OXC:SWIT:CONN:STAT?\n", line(), lambda reply: reply.strip().startswith(b"(@")),
+)
 
 
 class PolatisOptions(BaseOptions):
@@ -39,10 +48,16 @@ class Polatis(Device, OpticalSwitch):
     options: PolatisOptions
     declaration = Declaration(
         model="HUBER+SUHNER Polatis",
-        links={"main": LinkSpec(("tcp", "visa"), timeout_s=2.0, late_s=2.0)},
+        links={"main": LinkSpec(("tcp", "visa"))},
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.CLIENTS,),
     )
+
+    def _align(self) -> None:
+        self.port.send(b"\n")
+
+    def _proofs(self) -> tuple[Proof, ...]:
+        return _PROOFS
 
     def _start(self) -> None:
         self._scpi = Scpi(self.port)

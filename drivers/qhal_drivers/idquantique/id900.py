@@ -44,6 +44,8 @@ _PS = {"TB": 1.0, "ps": 1.0, "ns": 1e3, "us": 1e6, "ms": 1e9, "s": 1e12} | {
 """Units of time; the unit's own time base, TB, is 1 ps."""
 _CLOCK_TOLERANCE = 1e-4
 _MARGIN_S = 1e-3
+_LONGEST_STREAM_BYTES = 1 << 33
+"""A message is a sub-record: at most 100 s at 1e7 tags/s of 8 bytes."""
 _HIRES_ERRORS = {
     0: "",
     1: "recalibrate",
@@ -83,7 +85,13 @@ class Id900(Device, TimeTagger):
             "main": LinkSpec(("zmq+tcp",)),
             "dlt": LinkSpec(("zmq+tcp",), required=False),
             **{
-                f"stream{n}": LinkSpec(("zmq+tcp",), zmq_pattern="pair", required=False, on_demand=True)
+                f"stream{n}": LinkSpec(
+                    ("zmq+tcp",),
+                    zmq_pattern="pair",
+                    max_frame_bytes=_LONGEST_STREAM_BYTES,
+                    required=False,
+                    on_demand=True,
+                )
                 for n in range(1, _CHANNELS + 1)
             },
         },

@@ -14,9 +14,10 @@ from qhal.devices.device import Device
 from qhal.errors import DeviceError, WrongDevice
 from qhal.transport import replies
 from qhal.transport.link import Link
+from qhal.transport.proof import Proof
 from qhal.transport.serial import SerialSettings
 
-_HOME_TIMEOUT_S = 40.0
+_MOVE_TIMEOUT_S, _HOME_TIMEOUT_S = 15.0, 40.0
 _RESOLUTION_DB = 0.1
 _MOST_DB = 120.0
 _DB = {"dB": 1.0}
@@ -47,19 +48,28 @@ def _reply(link: Link, deadline: float) -> bytes:
             return b"\n".join(lines)
 
 
+_PROOFS = (
+    Proof(b"CD\r", _reply, lambda reply: b"MAX ATTEN" in reply.upper()),
+    Proof(b"A?\r", _reply, lambda reply: re.search(rb"(?m)^Atten:", reply) is not None),
+    Proof(b"D\r", _reply, lambda reply: re.search(rb"(?m)^DPos:", reply) is not None),
+)
+
+
 class Dd100(Device, Attenuator):
     """A DD-100-MC. Before the first homing its attenuation is unknown and reading it raises DeviceError."""
 
     declaration = Declaration(
         model="OZ Optics DD-100-MC",
-        links={
-            "main": LinkSpec(
-                ("serial", "tcp"), timeout_s=15.0, late_s=15.0, serial=SerialSettings(baudrate=9600)
-            )
-        },
+        links={"main": LinkSpec(("serial", "tcp"), timeout_s=1.0, serial=SerialSettings(baudrate=9600))},
         identity=IdentityGrade.SHAPE,
         evidence=(Evidence.CLIENTS,),
     )
+
+    def _align(self) -> None:
+        self.port.send(b"\r")  # what the unit says to half a command is taken for an old reply by the proof
+
+    def _proofs(self) -> tuple[Proof, ...]:
+        return _PROOFS
 
     def _start(self) -> None:
         self._ask("E0", str)
@@ -85,7 +95,7 @@ class Dd100(Device, Attenuator):
         return {"attenuation_db": self._known(self._attenuation_db)}
 
     def _write_attenuation_db(self, attenuation_db: float) -> None:
-        self._ask(f"A{attenuation_db:.2f}", _whole_number(r"Pos:(.*)"))
+        self._ask(f"A{attenuation_db:.2f}", _whole_number(r"Pos:(.*)"), timeout_s=_MOVE_TIMEOUT_S)
 
     def _read_attenuation_db(self) -> float:
         return self._ask("A?", self._attenuation)

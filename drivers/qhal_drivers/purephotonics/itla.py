@@ -38,9 +38,14 @@ def request(register: int, data: int | None = None) -> bytes:
 
 def parse(frame: bytes) -> Reply:
     """Take a reply apart. Bit 26 is not looked at: some modules send 0. Raises ProtocolError."""
-    if frame[0] >> 4 != _bip4(frame):
+    if not is_whole(frame):
         raise ProtocolError(f"wrong checksum in {frame.hex(' ')}")
     return Reply(bool(frame[0] & 0x08), frame[0] & 0x03, frame[1], int.from_bytes(frame[2:], "big"))
+
+
+def is_whole(frame: bytes) -> bool:
+    """Tell whether a frame's checksum is right."""
+    return frame[0] >> 4 == _bip4(frame)
 
 
 def signed(data: int) -> int:

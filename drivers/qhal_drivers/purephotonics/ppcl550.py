@@ -6,6 +6,7 @@ on stays on. What the CE bit means is contradictory in the sources: it is learnt
 answers a read with a good checksum.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
@@ -16,6 +17,7 @@ from qhal.devices.source import Source, SourceCapabilities
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
 from qhal.transport import replies
 from qhal.transport.frames import exactly
+from qhal.transport.proof import Proof, align
 from qhal.transport.serial import SerialSettings
 from qhal_drivers.purephotonics import itla
 
@@ -34,6 +36,19 @@ _FAULTS = ("power fatal", "thermal fatal", "frequency fatal", "vendor fatal")
 _FRAME = exactly(4)
 
 
+def _tells(register: int) -> Callable[[bytes], bool]:
+    return lambda frame: frame[1] == register and itla.is_whole(frame)
+
+
+_PROOFS = tuple(
+    # Registers that this driver never writes: a reply tells the register, not whether that was read or written.
+    Proof(itla.request(register), _FRAME, _tells(register))
+    for register in (_OPSL, _OPSH, _LFL1, _LFH1, _STATUS_F)
+)
+_LONGEST_REST = 3
+"""Bytes by which a frame of another program may be incomplete."""
+
+
 class Ppcl550(Device, Source):
     """A tunable laser with an OIF ITLA interface."""
 
@@ -43,7 +58,6 @@ class Ppcl550(Device, Source):
             "main": LinkSpec(
                 ("serial",),
                 timeout_s=0.5,
-                late_s=0.5,
                 serial=SerialSettings(baudrate=9600, dtr=False, rts=False),
             )
         },
@@ -51,6 +65,12 @@ class Ppcl550(Device, Source):
         evidence=(Evidence.CLIENTS,),
         usb=(UsbId(0x0403, 0x6001), UsbId(0x0403, 0x6015)),
     )
+
+    def _align(self) -> None:
+        align(self.port, _PROOFS, b"\0", _LONGEST_REST)
+
+    def _proofs(self) -> tuple[Proof, ...]:
+        return _PROOFS
 
     def _start(self) -> None:
         reply = self.port.exchange(itla.request(_NOP), _FRAME, parse=itla.parse)

@@ -47,8 +47,8 @@ class WebSq(Device, Detector):
     declaration = Declaration(
         model="Single Quantum Atlas",
         links={
-            "main": LinkSpec(("tcp",), timeout_s=10.0, late_s=10.0),
-            "counts": LinkSpec(("tcp",), timeout_s=10.0),
+            "main": LinkSpec(("tcp",), timeout_s=1.0),
+            "counts": LinkSpec(("tcp",), timeout_s=1.0),
         },
         identity=IdentityGrade.SHAPE,
         evidence=(Evidence.CLIENTS,),
@@ -113,8 +113,8 @@ class WebSq(Device, Detector):
         self._set("SetMeasurementPeriod", "InptMeasurementPeriod", milliseconds)
         counts = self.link_port("counts")
         if counts.state is not PortState.READY:
-            counts.recover()
-        counts.link.discard()
+            counts.recover(counts.timeout_s)
+        counts.discard()
         # The first period that is whole begins after everything that has arrived by now.
         for _ in range(_LINES_IN_A_PERIOD):
             self.clock.sleep_s(period_s)

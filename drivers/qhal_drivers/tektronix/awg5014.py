@@ -16,6 +16,8 @@ from qhal.devices.pattern_generator import PatternGenerator, PatternGeneratorCap
 from qhal.devices.scpi import Scpi
 from qhal.errors import DeviceError, WrongDevice
 from qhal.transport import replies
+from qhal.transport.frames import line
+from qhal.transport.proof import Proof
 
 _CHANNELS = 4
 _HALF_SCALE = 8191
@@ -25,15 +27,30 @@ _BLOCK_TIMEOUT_S = 60.0
 _OPERATION_TIMEOUT_S = 30.0
 
 
+_PROOFS = (
+    Proof(b"*IDN?\n", line(), lambda reply: reply.count(b",") == 3 and b'"' not in reply),
+    Proof(b"SOUR1:ROSC:SOUR?\n", line(), lambda reply: reply.strip()[:3].upper() in (b"INT", b"EXT")),
+    Proof(
+        b"AWGC:RMOD?\n", line(), lambda reply: reply.strip()[:3].upper() in (b"CON", b"TRI", b"GAT", b"SEQ")
+    ),
+)
+
+
 class Awg5014(Device, PatternGenerator):
     """A four-channel arbitrary waveform generator, 1.2 GS/s, 14 bits."""
 
     declaration = Declaration(
         model="Tektronix AWG5014",
-        links={"main": LinkSpec(("tcp", "visa"), timeout_s=10.0, late_s=10.0)},
+        links={"main": LinkSpec(("tcp", "visa"), timeout_s=10.0)},
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.MANUAL, Evidence.CLIENTS),
     )
+
+    def _align(self) -> None:
+        self.port.send(b"\n")
+
+    def _proofs(self) -> tuple[Proof, ...]:
+        return _PROOFS
 
     def _start(self) -> None:
         self._scpi = Scpi(self.port)

@@ -5,6 +5,7 @@ being enabled a channel counts steps but does not move. A move has ended when th
 """
 
 import struct
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
@@ -16,6 +17,8 @@ from qhal.devices.polarization_controller import (
 )
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
 from qhal.transport import replies
+from qhal.transport.port import PortState
+from qhal.transport.proof import Proof, align
 from qhal.transport.serial import SerialSettings
 from qhal_drivers.thorlabs import apt
 
@@ -27,8 +30,22 @@ _FULL_SPEED_DEG_PER_S = 400.0
 _POLL_S = 0.02
 _ENABLE_PAUSE_S = 0.2
 _SLACK_S = 2.0
-# Messages that come on their own: status updates, ends of moves and of homing, stopped.
+# Messages that come unasked: status updates, ends of moves and of homing, stopped.
 _UNSOLICITED = frozenset({0x0491, 0x0464, 0x0444, 0x0466})
+
+
+def _status_of(channel: int) -> Callable[[bytes], bool]:
+    return lambda message: apt.message_id(message) == 0x0491 and message[6:8] == bytes((channel, 0))
+
+
+_PROOFS = (
+    Proof(apt.request(0x0531), apt.frame, lambda message: apt.message_id(message) == 0x0532),
+    Proof(apt.request(0x0005), apt.frame, lambda message: apt.message_id(message) == 0x0006),
+    Proof(apt.request(0x0490, 1), apt.frame, _status_of(1)),
+    Proof(apt.request(0x0490, 2), apt.frame, _status_of(2)),
+)
+_LONGEST_REST = 5
+"""Bytes by which a header of another program may be incomplete."""
 
 
 class _PaddleStatus(NamedTuple):
@@ -45,7 +62,6 @@ class Mpc320(Device, PolarizationController):
             "main": LinkSpec(
                 ("serial",),
                 timeout_s=1.0,
-                late_s=1.0,
                 serial=SerialSettings(baudrate=115200, rtscts=True),
             )
         },
@@ -54,12 +70,19 @@ class Mpc320(Device, PolarizationController):
         usb=(UsbId(0x0403, 0xFAF0, "Thorlabs", new_id=True),),
     )
 
+    def _align(self) -> None:
+        align(self.port, _PROOFS, b"\0", _LONGEST_REST)
+
+    def _proofs(self) -> tuple[Proof, ...]:
+        return _PROOFS
+
     def _start(self) -> None:
         self.port.on_unsolicited = self._note
         self.port.send(apt.request(0x0012), frame=apt.frame)  # stop status updates left on by another client
 
     def _note(self, message: bytes) -> None:
-        if apt.message_id(message) not in _UNSOLICITED:
+        late = apt.message_id(message) == 0x0491 and self.port.state is PortState.PROVING
+        if late or apt.message_id(message) not in _UNSOLICITED:
             raise ProtocolError(f"{self.name}: {message.hex(' ')} answers nothing that was asked")
 
     def _identify(self) -> Identity:

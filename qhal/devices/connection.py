@@ -1,0 +1,262 @@
+"""How a device opens its links, and how it comes back after a time-out or a loss."""
+
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, ClassVar
+
+from qhal.devices.declaration import Capabilities, Declaration, Identity
+from qhal.errors import ConfigurationError, Disconnected, ProtocolError, WrongDevice
+from qhal.transport.link import Link
+from qhal.transport.port import Port, PortState
+from qhal.transport.proof import Proof, prove, refuse_more, wait_out_late_reply
+
+log = logging.getLogger("qhal")
+
+OPEN_S = 5.0
+"""How long opening waits for a connection."""
+OPENING_S = 60.0
+"""How long opening may take in all; a unit that says nothing ends it at its first time-out."""
+_REOPENING_S = 5.0
+"""What a call may take beyond its own time-out to open a lost device again."""
+_CONNECT_S = 1.0
+_CLOSE_S = 10.0
+
+
+class Connected(ABC):
+    """The links of a device, and what a driver tells about itself through them."""
+
+    declaration: ClassVar[Declaration]
+
+    def __init__(self, links: Mapping[str, Link], name: str, expected: Mapping[str, str]) -> None:
+        self.name = name or self.declaration.model
+        self._expected = dict(expected)
+        self._ports = self._make_ports(links)
+        self._identity: Identity | None = None
+        self._capabilities: Capabilities | None = None
+        self._settings: dict[str, Any] = {}
+        self._settings_changed: dict[str, tuple[str, str]] = {}
+        self._reconnects = 0
+
+    @property
+    def port(self) -> Port:
+        """The main port."""
+        return self._ports["main"]
+
+    @property
+    def _lock(self) -> threading.RLock:
+        """The lock of the device is that of its main port."""
+        return self.port.lock
+
+    # -- links
+
+    def link_port(self, name: str) -> Port:
+        """Return the port of a named link. Raises ConfigurationError when it was not given."""
+        if name not in self._ports:
+            raise ConfigurationError(f"{self.name}: no address for link {name!r}")
+        return self._ports[name]
+
+    def open_link(self, name: str) -> Port:
+        """Open a link that is not open all the time, anew, and return its port. Raises Disconnected."""
+        port = self.link_port(name)
+        self._refuse_inherited()
+        with port.held(_CLOSE_S):
+            port.link.close()
+            port.settle(PortState.CLOSED)
+            port.link.open(time.monotonic() + OPEN_S)
+            port.state = PortState.READY
+        return port
+
+    def close_link(self, name: str) -> None:
+        """Close a link that is not open all the time, once no thread uses it."""
+        port = self.link_port(name)
+        with port.held(_CLOSE_S):
+            port.link.close()
+            port.settle(PortState.CLOSED)
+
+    # -- hooks of drivers
+
+    @abstractmethod
+    def _identify(self) -> Identity:
+        """Ask the instrument who it is. Raises WrongDevice when it is no device of this model."""
+
+    @abstractmethod
+    def _read_capabilities(self) -> Capabilities:
+        """Read what the unit can do."""
+
+    @abstractmethod
+    def _read_settings(self) -> dict[str, Any]:
+        """Read every setting that somebody else, or a power cycle, could have changed."""
+
+    def _align(self) -> None:
+        """End what another program may have left half said, on a link that outlives its clients."""
+
+    def _start(self) -> None:
+        """Bring a freshly opened link into a known state, before the first question."""
+
+    def _proofs(self) -> tuple[Proof, ...]:
+        """Return at least two questions on the main port whose answers fit no other request.
+
+        Needed on a serial line, where a late reply cannot be called back: without them only the declared delay of
+        the line keeps it from the next question.
+        """
+        return ()
+
+    def _prove(self) -> None:
+        """Check on the main port that it is still this unit and that it can be used. By default: who it is."""
+        identity = self._identify()
+        if self._identity is not None and identity != self._identity:
+            raise WrongDevice(f"{self.name}: {identity} answers where {self._identity} did")
+
+    # -- inside
+
+    def _make_ports(self, links: Mapping[str, Link]) -> dict[str, Port]:
+        specs = self.declaration.links
+        unknown = set(links) - set(specs)
+        missing = {name for name, spec in specs.items() if spec.required} - set(links)
+        if unknown or missing:
+            raise ConfigurationError(
+                f"{self.name}: links of a {self.declaration.model} are {', '.join(specs)}; "
+                + ", ".join([f"{n} is missing" for n in missing] + [f"{n} is unknown" for n in unknown])
+            )
+        ports: dict[str, Port] = {}
+        device_lock = threading.RLock()
+        for name, link in links.items():
+            spec = specs[name]
+            label = self.name if name == "main" else f"{self.name}.{name}"
+            # Links that only listen have no replies to mix up and must not wait for the others.
+            lock = device_lock if name in ("main", "control") else None
+            port = Port(link, label, timeout_s=spec.timeout_s, line_delay_s=spec.line_delay_s, lock=lock)
+            link.max_frame_bytes = spec.max_frame_bytes
+            port.recover = self._recover
+            ports[name] = port
+        return ports
+
+    @property
+    def _standing_ports(self) -> list[Port]:
+        """The ports that are open whenever the device is."""
+        return [port for name, port in self._ports.items() if not self.declaration.links[name].on_demand]
+
+    @contextmanager
+    def _held(self, limit_s: float) -> Iterator[None]:
+        """Hold all links that are open whenever the device is, as no thread may use one that is closed."""
+        deadline = time.monotonic() + limit_s
+        with ExitStack() as stack:
+            for port in self._standing_ports:
+                stack.enter_context(port.held(deadline - time.monotonic()))
+            yield
+
+    def _connect(self, deadline: float, budget_until: float) -> None:
+        """Open all standing links by ``deadline`` and read everything by ``budget_until``."""
+        try:
+            for port in self._standing_ports:
+                port.budget_until = budget_until
+                port.link.open(deadline)
+                if port.link.reopen_discards:
+                    port.settle(PortState.PROVING)
+                else:
+                    wait_out_late_reply(port, proves=bool(self._proofs()) and port is self.port)
+                    port.state = PortState.PROVING
+            if not self.port.link.reopen_discards:
+                self._align()
+                if proofs := self._proofs():
+                    prove(self.port, proofs)
+            self._start()
+            identity = self._identify()
+            self._check_identity(identity)
+            self._identity = identity
+            self._capabilities = self._read_capabilities()
+            if wrong := self._capabilities.contradictions():
+                raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
+            settings = self._read_settings()
+        except BaseException:
+            for port in self._standing_ports:
+                port.link.close()
+                port.state = PortState.LOST if self._settings else PortState.CLOSED
+            raise
+        self._note_changes(settings)
+        for port in self._standing_ports:
+            port.settle(PortState.READY)
+
+    def _check_identity(self, identity: Identity) -> None:
+        for field, wanted in self._expected.items():
+            found = getattr(identity, field)
+            if found != wanted:
+                raise WrongDevice(
+                    f"{self.name} ({self.port.link.address}): {field} is {found!r}, {wanted!r} is expected"
+                )
+
+    def _note_changes(self, settings: dict[str, Any]) -> None:
+        before, self._settings = self._settings, settings
+        for key, old in before.items():
+            new = settings.get(key)
+            if old != new:
+                first_old, _ = self._settings_changed.get(key, (str(old), ""))
+                self._settings_changed[key] = (first_old, str(new))
+                log.warning("%s: after reopening %s is %s, was %s", self.name, key, new, old)
+
+    def _refuse_inherited(self) -> None:
+        if self.port.state is PortState.INHERITED:
+            raise Disconnected(
+                f"{self.name}: {self.port.link.address} was opened by the process that this one was forked from; "
+                "make a device of your own here"
+            )
+
+    def _recover(self, limit_s: float) -> None:
+        """Make the ports ready again for a call with a time-out: prove a tainted one, reopen all when one is lost.
+
+        Takes as long as the call and the line's delay, twice; reopening takes up to ``_REOPENING_S`` while the unit
+        answers. What is not done by then is left to the next call, and the error says what is being waited for.
+        """
+        with self._lock:
+            self._refuse_inherited()
+            states = {port.state for port in self._standing_ports}
+            if PortState.CLOSED in states:
+                raise Disconnected(f"{self.name}: not open")
+            if states <= {PortState.READY, PortState.PROVING}:
+                return
+            with self._held(limit_s):
+                tainted = [port for port in self._standing_ports if port.state is PortState.TAINTED]
+                if PortState.LOST not in states and not any(port.link.reopen_discards for port in tainted):
+                    try:
+                        self._clean(tainted, limit_s)
+                        return
+                    except (Disconnected, WrongDevice):
+                        pass  # the line is gone or another unit is on it: open everything again
+                self._reopen(limit_s)
+
+    def _clean(self, tainted: list[Port], limit_s: float) -> None:
+        """Wait for a late reply and prove that none is under way."""
+        deadline = time.monotonic() + limit_s + 2 * self.port.line_delay_s
+        proofs = self._proofs() if self.port in tainted else ()
+        try:
+            for port in tainted:
+                port.budget_until = deadline
+                wait_out_late_reply(port, proves=bool(proofs) and port is self.port)
+                port.state = PortState.PROVING
+            if proofs:
+                prove(self.port, proofs, listen_s=self.port.line_delay_s)
+            self._prove()
+            for port in tainted:
+                refuse_more(port, 0.0 if proofs else port.line_delay_s)
+        except BaseException as error:
+            for port in tainted:
+                if port.state is PortState.PROVING:
+                    port.taint()
+                if isinstance(error, ProtocolError):
+                    port.state = PortState.LOST  # opening brings the unit into a known state
+            raise
+        for port in tainted:
+            port.settle(PortState.READY)
+
+    def _reopen(self, limit_s: float) -> None:
+        for port in self._standing_ports:
+            port.link.close()
+            port.state = PortState.LOST
+        now = time.monotonic()
+        self._connect(now + max(limit_s, _CONNECT_S), now + limit_s + _REOPENING_S)
+        self._reconnects += 1
+        log.warning("%s: reopened (%d times so far)", self.name, self._reconnects)

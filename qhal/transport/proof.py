@@ -1,0 +1,169 @@
+"""Proof that the next reply answers the next request, on a line that cannot be made to forget.
+
+A serial line keeps the order of bytes and nothing else: after a time-out the reply may come at any later
+moment, and the reply to a question that was asked to find that out may be late as well. So the port keeps the
+requests that have no reply yet, in order. A reply that fits a question belongs to the first of them that it
+can belong to, or to a later one; all up to that place are settled. Only when none is left is the line clear.
+Then another question is asked, whose answer must come next, and after it the line must stay silent.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from qhal.errors import ProtocolError, ReplyTimeout
+from qhal.transport.frames import Frame
+from qhal.transport.port import Port, PortState
+
+log = logging.getLogger("qhal")
+
+_ROUNDS = 3
+_REALIGN_S = 0.2
+"""A reply to a query takes less on any line."""
+_MOST_UNANSWERED = 10_000
+_ANNOUNCED_S = 1.0
+"""A wait that may be longer is logged when it begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A question without side effects; ``fits`` tells its reply from that to any other request of the driver."""
+
+    request: bytes
+    frame: Frame
+    fits: Callable[[bytes], bool]
+
+
+def prove(
+    port: Port, proofs: Sequence[Proof], *, listen_s: float = 0.0, timeout_s: float | None = None
+) -> None:
+    """Make sure that no reply to an earlier request is under way, by two questions with different answers.
+
+    ``listen_s``: for how long the line must be silent afterwards, at least the last round trip. Raises
+    ReplyTimeout, Disconnected, ProtocolError.
+    """
+    limit_s = timeout_s or port.timeout_s
+    with port.lock:
+        started = time.monotonic()
+        try:
+            for last_round in [False] * (_ROUNDS - 1) + [True]:
+                try:
+                    asked = _clear(port, proofs, limit_s)
+                    taken_s = _confirm(port, next(p for p in proofs if p is not asked), limit_s)
+                    refuse_more(port, max(taken_s, listen_s))
+                    return
+                except ProtocolError:
+                    if last_round:
+                        raise
+                    port.link.discard(port.budget_until)
+        except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+            port.fail(error, b"", started, limit_s)
+
+
+def wait_out_late_reply(port: Port, *, proves: bool) -> None:
+    """Discard whatever arrives until no reply to an earlier request is expected any more.
+
+    With ``proves`` a proof follows, and the wait ends soon after something came. Raises ReplyTimeout when the
+    call's time is over before that.
+    """
+    until, deadline, link = port.late_until, port.budget_until, port.link
+    wait_s = min(until, deadline) - time.monotonic()
+    if wait_s > _ANNOUNCED_S:
+        log.warning("%s: waiting up to %.0f s for a late reply to %s", port.name, wait_s, _last(port))
+    while True:
+        link.discard(deadline)
+        now = time.monotonic()
+        if now >= until:
+            return
+        if now >= deadline:
+            raise ReplyTimeout(
+                f"{port.name} ({link.address}): the reply to {_last(port)} may still come, for {until - now:.1f} s"
+            )
+        try:
+            link.read_message(min(until, deadline))
+        except ReplyTimeout:
+            continue
+        if proves:
+            until = min(until, time.monotonic() + port.line_delay_s)
+
+
+def refuse_more(port: Port, listen_s: float) -> None:
+    """Raise ProtocolError when anything comes on a line that should be silent."""
+    try:
+        data = port.link.read_message(min(time.monotonic() + listen_s, port.budget_until))
+    except ReplyTimeout:
+        return
+    raise ProtocolError(f"{data[:60]!r} came after the last answer")
+
+
+def _clear(port: Port, proofs: Sequence[Proof], limit_s: float) -> Proof:
+    """Ask until the requests without a reply are settled; return the question that was asked last."""
+    while True:
+        # The later a question stands first, or not at all, the more its reply settles.
+        proof = max(proofs, key=lambda each: _place(port.unanswered, each.request))
+        deadline = _ask(port, proof, limit_s)
+        while True:
+            try:
+                reply = proof.frame(port.link, deadline)
+            except ProtocolError:
+                port.link.discard(deadline)
+                continue
+            answered = next((each.request for each in proofs if each.fits(reply)), None)
+            if answered is None:
+                continue  # a reply to something older
+            if answered not in port.unanswered:
+                raise ProtocolError(f"{reply[:60]!r} came once too often")
+            del port.unanswered[: port.unanswered.index(answered) + 1]
+            if answered == proof.request:
+                break
+        if not port.unanswered:
+            return proof
+
+
+def _confirm(port: Port, proof: Proof, limit_s: float) -> float:
+    """Ask another question, whose reply must come next; return how long that took."""
+    started = time.monotonic()
+    deadline = _ask(port, proof, limit_s)
+    while not proof.fits(reply := proof.frame(port.link, deadline)):
+        port.unsolicited(reply)
+    port.unanswered.clear()
+    return time.monotonic() - started
+
+
+def _ask(port: Port, proof: Proof, limit_s: float) -> float:
+    now = time.monotonic()
+    deadline = min(now + limit_s, port.budget_until)
+    if deadline <= now:
+        raise ReplyTimeout("no time is left for the proof that the line is clear")
+    port.unanswered.append(proof.request)
+    del port.unanswered[:-_MOST_UNANSWERED]
+    port.late_until = max(port.late_until, deadline + port.line_delay_s)
+    port.counters.exchanges += 1
+    port.link.write(proof.request, deadline)
+    return deadline
+
+
+def _place(unanswered: Sequence[bytes], request: bytes) -> int:
+    return unanswered.index(request) if request in unanswered else len(unanswered)
+
+
+def _last(port: Port) -> str:
+    return repr(port.unanswered[-1][:60]) if port.unanswered else "an earlier request"
+
+
+def align(port: Port, proofs: Sequence[Proof], filler: bytes, most: int) -> None:
+    """Prove, and when the unit does not answer complete what it may hold of another program's message.
+
+    For protocols of fixed lengths without a mark between messages: ``filler`` is one byte of a message that does
+    nothing, ``most`` how many of them a message may lack.
+    """
+    for number in range(most + 1):
+        try:
+            prove(port, proofs, timeout_s=_REALIGN_S if number else None)
+            return
+        except ReplyTimeout:
+            if number == most:
+                raise
+            port.link.write(filler, time.monotonic() + port.timeout_s)
+            port.state = PortState.PROVING
