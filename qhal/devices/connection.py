@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 from qhal.devices.declaration import Capabilities, Declaration, Identity
-from qhal.errors import ConfigurationError, Disconnected, ProtocolError, WrongDevice
+from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, WrongDevice
 from qhal.transport.link import Link
 from qhal.transport.port import Port, PortState
 from qhal.transport.proof import Proof, prove, refuse_more, wait_out_late_reply
@@ -172,10 +172,12 @@ class Connected(ABC):
             if wrong := self._capabilities.contradictions():
                 raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
             settings = self._read_settings()
-        except BaseException:
+        except BaseException as error:
             for port in self._standing_ports:
                 port.link.close()
                 port.state = PortState.LOST if self._settings else PortState.CLOSED
+            if isinstance(error, QhalError) and self.name not in str(error):
+                error.args = (f"{self.name}: {error}",)
             raise
         self._note_changes(settings)
         for port in self._standing_ports:

@@ -10,10 +10,11 @@ Then another question is asked, whose answer must come next, and after it the li
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from qhal.errors import ProtocolError, ReplyTimeout
-from qhal.transport.frames import Frame
+from qhal.transport.frames import Frame, message
 from qhal.transport.port import Port, PortState
 
 log = logging.getLogger("qhal")
@@ -50,8 +51,9 @@ def prove(
             for last_round in [False] * (_ROUNDS - 1) + [True]:
                 try:
                     asked = _clear(port, proofs, limit_s)
-                    taken_s = _confirm(port, next(p for p in proofs if p is not asked), limit_s)
-                    refuse_more(port, max(taken_s, listen_s))
+                    other = next(proof for proof in proofs if proof is not asked)
+                    taken_s = _confirm(port, other, limit_s)
+                    refuse_more(port, max(taken_s, listen_s), other.frame)
                     return
                 except ProtocolError:
                     if last_round:
@@ -88,13 +90,14 @@ def wait_out_late_reply(port: Port, *, proves: bool) -> None:
             until = min(until, time.monotonic() + port.line_delay_s)
 
 
-def refuse_more(port: Port, listen_s: float) -> None:
-    """Raise ProtocolError when anything comes on a line that should be silent."""
-    try:
-        data = port.link.read_message(min(time.monotonic() + listen_s, port.budget_until))
-    except ReplyTimeout:
-        return
-    raise ProtocolError(f"{data[:60]!r} came after the last answer")
+def refuse_more(port: Port, listen_s: float, frame: Frame = message) -> None:
+    """Raise ProtocolError when anything comes that no one asked for, on a line that should be silent."""
+    until = min(time.monotonic() + listen_s, port.budget_until)
+    with suppress(ReplyTimeout):
+        while True:
+            port.unsolicited(frame(port.link, until))
+    if rest := port.link.discard(until):
+        raise ProtocolError(f"{rest!r} came after the last reply")
 
 
 def _clear(port: Port, proofs: Sequence[Proof], limit_s: float) -> Proof:

@@ -4,6 +4,7 @@ Rests on several independent public clients, some of which quote the vendor's ma
 so each is followed by reading the pattern and the error queue. Ingress ports come first, egress ports after them.
 """
 
+import re
 from typing import Any
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec

@@ -5,7 +5,6 @@ being enabled a channel counts steps but does not move. A move has ended when th
 """
 
 import struct
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
@@ -17,7 +16,6 @@ from qhal.devices.polarization_controller import (
 )
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
 from qhal.transport import replies
-from qhal.transport.port import PortState
 from qhal.transport.proof import Proof, align
 from qhal.transport.serial import SerialSettings
 from qhal_drivers.thorlabs import apt
@@ -34,15 +32,10 @@ _SLACK_S = 2.0
 _UNSOLICITED = frozenset({0x0491, 0x0464, 0x0444, 0x0466})
 
 
-def _status_of(channel: int) -> Callable[[bytes], bool]:
-    return lambda message: apt.message_id(message) == 0x0491 and message[6:8] == bytes((channel, 0))
-
-
+# No status message: one that comes unasked could not be told from the reply.
 _PROOFS = (
     Proof(apt.request(0x0531), apt.frame, lambda message: apt.message_id(message) == 0x0532),
     Proof(apt.request(0x0005), apt.frame, lambda message: apt.message_id(message) == 0x0006),
-    Proof(apt.request(0x0490, 1), apt.frame, _status_of(1)),
-    Proof(apt.request(0x0490, 2), apt.frame, _status_of(2)),
 )
 _LONGEST_REST = 5
 """Bytes by which a header of another program may be incomplete."""
@@ -71,18 +64,17 @@ class Mpc320(Device, PolarizationController):
     )
 
     def _align(self) -> None:
+        self.port.on_unsolicited = self._note
         align(self.port, _PROOFS, b"\0", _LONGEST_REST)
 
     def _proofs(self) -> tuple[Proof, ...]:
         return _PROOFS
 
     def _start(self) -> None:
-        self.port.on_unsolicited = self._note
         self.port.send(apt.request(0x0012), frame=apt.frame)  # stop status updates left on by another client
 
     def _note(self, message: bytes) -> None:
-        late = apt.message_id(message) == 0x0491 and self.port.state is PortState.PROVING
-        if late or apt.message_id(message) not in _UNSOLICITED:
+        if apt.message_id(message) not in _UNSOLICITED:
             raise ProtocolError(f"{self.name}: {message.hex(' ')} answers nothing that was asked")
 
     def _identify(self) -> Identity:
