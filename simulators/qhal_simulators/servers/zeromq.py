@@ -17,7 +17,11 @@ _BIND_PATIENCE_S = 1.0
 
 
 class RepEndpoint(Endpoint):
-    """A REP socket: one request, one reply, whoever asks."""
+    """A REP socket: one request, one reply, whoever asks.
+
+    It is a ROUTER that does what a REP does, so that it can also lose the envelope of a request: with
+    ``returns_envelope`` False a reply comes behind the empty frame alone, which a REQ socket still takes.
+    """
 
     def __init__(
         self, name: str, link: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
@@ -26,7 +30,8 @@ class RepEndpoint(Endpoint):
         self._tcp_port = tcp_port
         self._socket: zmq.Socket[bytes] | None = None
         self._connection: Connection | None = None
-        self._asked = False
+        self._envelope: list[bytes] | None = None
+        self.returns_envelope = True
 
     @property
     def address(self) -> str:
@@ -35,14 +40,14 @@ class RepEndpoint(Endpoint):
 
     async def start(self) -> None:
         """Bind."""
-        link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.REP)
+        link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
         self._socket = link
         self._socket.linger = 0
         if self._tcp_port:
             _bind(self._socket, self._tcp_port)
         else:
             self._tcp_port = self._socket.bind_to_random_port("tcp://127.0.0.1")
-        self._asked = False
+        self._envelope = None
         self._connection = self.attach(self._reply)
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self._serve)
 
@@ -61,29 +66,37 @@ class RepEndpoint(Endpoint):
         # The descriptor is edge-triggered: everything that is there must be taken now.
         while (
             self._socket is not None
-            and not self._asked
+            and self._envelope is None
             and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN
         ):
-            self._asked = True
-            request = self._socket.recv(zmq.NOBLOCK)
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            if b"" not in frames[1:-1]:
+                continue  # no request: nothing says where its envelope ends
+            self._envelope = frames[: frames.index(b"", 1) + 1]
             if self._connection is not None:
-                self.deliver(self._connection, request)
-            if self.silent:
-                return
+                try:
+                    self.deliver(self._connection, frames[-1])
+                except BaseException:
+                    self._envelope = None
+                    raise
 
     def _reply(self, data: bytes) -> None:
-        if self._socket is None or not self._asked:
+        if self._socket is None or self._envelope is None:
             return
-        self._asked = False
-        with contextlib.suppress(zmq.Again):
-            self._socket.send(data, zmq.NOBLOCK)
+        envelope, self._envelope = self._envelope, None
+        if not self.returns_envelope:
+            envelope = [envelope[0], b""]
+        with contextlib.suppress(zmq.ZMQError):  # the client is gone
+            self._socket.send_multipart([*envelope, data], zmq.NOBLOCK)
         asyncio.get_running_loop().call_soon(self._serve)
 
     def heal(self) -> None:
         """Take back silence and delay; a question asked in the silence stays without an answer."""
-        if self.silent and self._asked:
-            self._reply(b"")
+        silent = self.silent
         super().heal()
+        if silent and self._envelope is not None:
+            self._envelope = None
+            self._serve()
 
 
 class PairSocket:
