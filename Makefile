@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench stress attacks faults interruptions pulls interop udev clean
+.PHONY: demo test lint bench attacks faults interruptions pulls interop udev clean
 
 demo: .venv/ready
 	$(BIN)/qhal demo
@@ -22,9 +22,6 @@ lint: .venv/ready
 
 bench: .venv/ready .venv-sequence/ready .venv-tags/ready
 	$(BIN)/python -m benchmarks
-
-stress: .venv/ready
-	$(BIN)/python -m pytest tests/transport/test_nobody_gets_anothers_answer.py --queries 10000 --timeout 3600
 
 attacks: .venv/ready
 	$(BIN)/python -m pytest tests/attacks --attacks 1

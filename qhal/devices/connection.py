@@ -244,12 +244,10 @@ class Connected(ABC):
             self._prove()
             for port in tainted:
                 refuse_more(port, 0.0 if proofs else port.line_delay_s)
-        except BaseException as error:
+        except BaseException:
             for port in tainted:
                 if port.state is PortState.PROVING:
-                    port.taint()
-                if isinstance(error, ProtocolError):
-                    port.state = PortState.LOST  # opening brings the unit into a known state
+                    port.state = PortState.TAINTED
             raise
         for port in tainted:
             port.settle(PortState.READY)

@@ -220,7 +220,7 @@ class Port:
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                self.fail(error, b"", started, limit_s)
+                self.fail(error, b"", started, 0.0)
 
     def discard(self) -> None:
         """Forget what has arrived of a stream."""
@@ -230,7 +230,7 @@ class Port:
                 try:
                     self.link.discard(started + self.timeout_s)
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                    self.fail(error, b"", started, self.timeout_s)
+                    self.fail(error, b"", started, 0.0)
 
     def drain_unsolicited(self, frame: Frame) -> None:
         """Hand over all unsolicited frames that have arrived."""
@@ -240,7 +240,7 @@ class Port:
                 if self.link.pending():
                     self._surplus(frame, started + self.timeout_s)
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-                self.fail(error, b"", started, self.timeout_s)
+                self.fail(error, b"", started, 0.0)
 
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
@@ -273,9 +273,10 @@ class Port:
     def fail(self, error: BaseException, request: bytes, started: float, limit_s: float) -> NoReturn:
         """Note what a failure means for the port and raise the error with its context.
 
-        ``request``: what was sent ``limit_s`` before its time was over, if it has a reply.
+        ``request``: what was sent, if it has a reply; ``limit_s``: how long that may take, 0 when nothing was sent.
         """
-        self.late_until = max(self.late_until, started + limit_s + self.line_delay_s)
+        if limit_s:
+            self.late_until = max(self.late_until, started + limit_s + self.line_delay_s)
         if request:
             self.unanswered.append(request)
         if isinstance(error, _BAD_INPUT) and not isinstance(error, QhalError):

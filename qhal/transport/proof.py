@@ -60,7 +60,7 @@ def prove(
                         raise
                     port.link.discard(port.budget_until)
         except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-            port.fail(error, b"", started, limit_s)
+            port.fail(error, b"", started, 0.0)
 
 
 def wait_out_late_reply(port: Port, *, proves: bool) -> None:
