@@ -5,6 +5,7 @@ its ``read_until`` costs one system call and one ``select`` a byte.
 """
 
 import contextlib
+import fcntl
 import os
 import select
 import termios
@@ -74,6 +75,8 @@ class SerialLink(ByteLink):
             line.rts = self._settings.rts
         try:
             line.open()
+            # pyserial's lock binds only those who ask for it; this one binds everybody but root.
+            fcntl.ioctl(line.fileno(), termios.TIOCEXCL)
         except ValueError as error:
             raise ConfigurationError(f"{self.address}: {error}") from error
         except (OSError, termios.error) as error:
@@ -85,6 +88,8 @@ class SerialLink(ByteLink):
     def close(self) -> None:
         """Close the line."""
         if self._serial is not None:
+            with contextlib.suppress(OSError, termios.error):
+                fcntl.ioctl(self._descriptor, termios.TIOCNXCL)
             with contextlib.suppress(OSError, termios.error):
                 self._serial.close()
         self._serial, self._descriptor, self._buffer = None, -1, b""

@@ -20,9 +20,11 @@ from pyvisa.resources import MessageBasedResource
 
 from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.link import ByteLink, MessageLink, left_s, lost
+from qhal.transport.link import ByteLink, MessageLink, left_s, lost, refuse_size
 
 _CHUNK_BYTES = 20 * 1024
+_PIECE_BYTES = 4096
+"""A socket that takes bytes at all takes as many as that."""
 
 
 class _Session:
@@ -38,6 +40,7 @@ class _Session:
         self._limit_ms = 0.0
         self._termination: int | None = None
         self._poll: select.poll | None = None
+        self._writable = select.poll()
         self._socket: socket.socket | None = None
         self._unread: Callable[[], bytes] = bytes
         self._quiet = contextlib.ExitStack()
@@ -74,6 +77,9 @@ class _Session:
 
     def write(self, data: bytes, deadline: float) -> None:
         resource = self._ready(deadline)
+        # PyVISA-py waits without a limit for a socket that takes no bytes.
+        if self._socket is not None and not self._writable.poll((deadline - time.monotonic()) * 1e3):
+            raise ReplyTimeout(f"the peer takes no bytes ({len(data)} left)")
         try:
             resource.visalib.write(resource.session, data)
         except Exception as error:
@@ -123,6 +129,8 @@ class _Session:
             return
         if isinstance(interface, socket.socket):
             self._socket = interface
+            self._writable = select.poll()
+            self._writable.register(interface.fileno(), select.POLLOUT)
             try:
                 interface.getpeername()
             except OSError as error:
@@ -174,7 +182,8 @@ class VisaByteLink(ByteLink):
 
     def write(self, data: bytes, deadline: float) -> None:
         """Write all bytes."""
-        self._session.write(data, deadline)
+        for start in range(0, len(data), _PIECE_BYTES):
+            self._session.write(data[start : start + _PIECE_BYTES], deadline)
 
     def read_until(self, end: bytes, deadline: float) -> bytes:
         """Return the bytes before the next ``end``, which is consumed too."""
@@ -184,6 +193,7 @@ class VisaByteLink(ByteLink):
 
     def read_exactly(self, count: int, deadline: float) -> bytes:
         """Return the next ``count`` bytes, read by count because data may hold any terminator."""
+        refuse_size(count, self.max_frame_bytes)
         while len(self._buffer) < count:
             self._buffer += self._session.read(count - len(self._buffer), deadline, None)[0]
         return super().read_exactly(count, deadline)
@@ -219,6 +229,7 @@ class VisaMessageLink(MessageLink):
     def _receive(self, deadline: float) -> bytes:
         message, more = self._session.read(_CHUNK_BYTES, deadline, None)
         while more:
+            refuse_size(len(message) + 1, self.max_frame_bytes)
             chunk, more = self._session.read(_CHUNK_BYTES, deadline, None)
             message += chunk
         return message

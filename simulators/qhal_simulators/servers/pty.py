@@ -3,7 +3,9 @@
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
+import termios
 import tty
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from qhal_simulators.instrument import Connection, Instrument
 from qhal_simulators.servers.endpoint import OUTPUT_LIMIT_BYTES, Endpoint
 
 _CHUNK_BYTES = 1 << 16
+_RELEASE_S = 0.25
+_TIOCGEXCL = 0x80045440
+"""Whether a terminal is in exclusive use; the module termios does not name it."""
 
 
 class PtyEndpoint(Endpoint):
@@ -25,6 +30,7 @@ class PtyEndpoint(Endpoint):
         self._master = self._slave = -1
         self._connection: Connection | None = None
         self._waiting = b""
+        self._releasing: asyncio.TimerHandle | None = None
 
     @property
     def address(self) -> str:
@@ -44,12 +50,15 @@ class PtyEndpoint(Endpoint):
         self._waiting = b""
         self._connection = self.attach(self._write)
         asyncio.get_running_loop().add_reader(self._master, self._read)
+        self._release()
 
     def stop(self, *, reset: bool = False) -> None:
         """Unplug: the client's descriptor reads the end, the path is gone."""
         del reset
         if self._master < 0:
             return
+        if self._releasing is not None:
+            self._releasing.cancel()
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._master)
         loop.remove_writer(self._master)
@@ -59,6 +68,20 @@ class PtyEndpoint(Endpoint):
         self._master = self._slave = -1
         if self._connection is not None:
             self._connection.closed()
+
+    def _release(self) -> None:
+        """Let the line be opened again once its client is gone.
+
+        A client that was killed leaves the terminal marked as in exclusive use. On a real line the mark goes with the
+        last one who has it open, but here the slave stays open.
+        """
+        status = os.fstat(self._slave)
+        where = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+        if fcntl.ioctl(self._slave, _TIOCGEXCL, bytes(4)) != bytes(4):
+            locks = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+            if not any("FLOCK" in lock and f" {where} " in lock for lock in locks):
+                fcntl.ioctl(self._slave, termios.TIOCNXCL)
+        self._releasing = asyncio.get_running_loop().call_later(_RELEASE_S, self._release)
 
     def _read(self) -> None:
         try:
