@@ -10,11 +10,10 @@ Anybody can seal a file: this is no signature.
 """
 
 import hashlib
-import os
-import secrets
 from pathlib import Path
 
 from qhal.errors import ConfigurationError, DataError
+from qhal.files import NewFile
 
 FORMAT = "qhal calibration record"
 BLOCK_BYTES = 512
@@ -27,21 +26,15 @@ def seal(content: bytes) -> bytes:
 
 
 def write_sealed(content: bytes, path: Path) -> None:
-    """Write a content behind its seal; the file is there whole or not at all. Raises ConfigurationError."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    """Write a content behind its seal; the file is there whole or not at all. Raises ConfigurationError, Busy."""
+    file = NewFile(path)
     try:
-        file = part.open("xb")  # not tempfile, whose files are the user's alone: the umask decides
-        try:
-            with file:
-                file.write(seal(content) + content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            part.unlink()
-            raise
-    except OSError as error:
-        raise ConfigurationError(f"{path}: cannot be written: {error.strerror}") from error
+        file.write(seal(content) + content)
+        file.commit()
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
+    finally:
+        file.discard()
 
 
 def read_sealed(path: Path) -> bytes:

@@ -4,21 +4,29 @@ Columns: ``time_ps`` (int64, since the start of the epoch), ``channel`` (uint8),
 tell (spans, gaps, empty batches) is JSON: of an Arrow record batch its metadata ``qhal.batch``, of a Parquet file the
 footer's ``qhal.batches``, a list with a number of rows each. An Arrow stream is readable up to its last whole batch
 when its writer was killed; Parquet is smaller, and has its index at the end.
+
+Each description holds ``crc32``: of the batch, its description and all batches before it, so that a file which was
+changed, cut or put together from others is found out. An Arrow stream ends with an empty record batch, ``qhal.end``.
+Anybody can compute the number: this is no signature.
 """
 
 import json
-from collections.abc import Iterator
+import os
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qhal.errors import DataError
+from qhal.files import NewFile
 from qhal.tags.batch import TagBatch
 
-VERSION = b"1"
+VERSION = b"2"
 _SCHEMA = pa.schema(
     [
         pa.field("time_ps", pa.int64(), nullable=False),
@@ -28,28 +36,46 @@ _SCHEMA = pa.schema(
     metadata={b"qhal.version": VERSION},
 )
 _ROW_GROUP = 1 << 20
-_ONE, _MANY = b"qhal.batch", b"qhal.batches"
+_ONE, _MANY, _END = b"qhal.batch", b"qhal.batches", b"qhal.end"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+_OF_LIBRARY = (
+    pa.ArrowException, OSError, EOFError, ValueError, TypeError, LookupError, ArithmeticError, MemoryError,
+    NotImplementedError,
+)  # fmt: skip
+"""What pyarrow raises for content that it does not take."""
 
 
 class ArrowWriter:
     """Write an Arrow IPC stream, one record batch per batch."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: NewFile) -> None:
         self._writer = pa.ipc.new_stream(file, _SCHEMA)
+        self._sum = _Sum()
+        self._batches = self._tags = 0
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
-        self._writer.write_batch(_rows(batch), custom_metadata={_ONE: json.dumps(batch.description())})
+        content = self._sum.describe(batch)
+        self._writer.write_batch(_rows(batch), custom_metadata={_ONE: json.dumps(content)})
+        self._batches += 1
+        self._tags += len(batch)
 
     def close(self) -> None:
         """End the stream."""
+        end = json.dumps({"batches": self._batches, "tags": self._tags})
+        self._writer.write_batch(pa.RecordBatch.from_pylist([], _SCHEMA), custom_metadata={_END: end})
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Let go of a file that is not wanted any more."""
+        with suppress(*_OF_LIBRARY, DataError):  # it may have failed before
+            self._writer.close()
 
 
 class ParquetWriter:
     """Write a Parquet file in row groups of about a million tags."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: NewFile) -> None:
         # Plain values behind a fast compressor: times compress to a third, at ten times the rate of a tagger.
         self._writer = pq.ParquetWriter(
             file,
@@ -59,13 +85,14 @@ class ParquetWriter:
             use_dictionary=["channel", "epoch"],
             column_encoding={"time_ps": "DELTA_BINARY_PACKED"},
         )
+        self._sum = _Sum()
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
         self._described: list[dict[str, Any]] = []
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
-        self._described.append({"rows": len(batch), **batch.description()})
+        self._described.append({"rows": len(batch), **self._sum.describe(batch)})
         self._waiting.append(_rows(batch))
         self._rows += len(batch)
         if self._rows >= _ROW_GROUP:
@@ -77,6 +104,11 @@ class ParquetWriter:
         self._writer.add_key_value_metadata({_MANY: json.dumps(self._described)})
         self._writer.close()
 
+    def abandon(self) -> None:
+        """Let go of a file that is not wanted any more."""
+        with suppress(*_OF_LIBRARY, DataError):  # it may have failed before
+            self._writer.close()
+
     def _flush(self) -> None:
         if self._rows:
             self._writer.write_table(pa.Table.from_batches(self._waiting, _SCHEMA), row_group_size=self._rows)
@@ -86,91 +118,183 @@ class ParquetWriter:
 class ArrowReader:
     """Read an Arrow IPC stream of tags.
 
-    Raises DataError for another file, and after the last whole batch of one that is cut or damaged.
+    Raises DataError for another file, and after the last whole batch of one that is cut, altered or damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("rb")
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         try:
             self._reader = pa.ipc.open_stream(self._file)
             _check_schema(self._reader.schema, path)
-        except (pa.ArrowException, OSError) as error:
-            self._file.close()
-            raise DataError(f"{path}: no Arrow stream: {error}", 0) from error
         except DataError:
             self._file.close()
             raise
+        except _OF_LIBRARY as error:
+            self._file.close()
+            raise DataError(f"{path}: no Arrow stream: {error}", 0) from error
 
     def __iter__(self) -> Iterator[TagBatch]:
+        found, batches, tags = _Sum(), 0, 0
         while True:
             place = self._file.tell()
             try:
                 rows, metadata = self._reader.read_next_batch_with_custom_metadata()
                 rows.validate(full=True)
+                told = dict(metadata or {})
             except StopIteration:
-                return
-            except (pa.ArrowException, OSError, EOFError) as error:
+                raise DataError(f"{self._path}: cut: the end of the stream is not there", place) from None
+            except _OF_LIBRARY as error:
                 raise DataError(f"{self._path}: damaged: {error}", place) from error
-            if metadata is None or _ONE not in metadata:
+            if _END in told:
+                self._check_end(told[_END], {"batches": batches, "tags": tags}, place)
+                return
+            if _ONE not in told:
                 raise DataError(f"{self._path}: a record batch without {_ONE.decode()}", place)
-            yield _batch(rows, json.loads(metadata[_ONE]))
+            try:
+                batch = found.checked(rows, _json(told[_ONE]))
+            except ValueError as error:
+                raise DataError(f"{self._path}: batch {batches}: {error}", place) from error
+            batches, tags = batches + 1, tags + len(batch)
+            yield batch
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
+    def _check_end(self, told: bytes, counted: Mapping[str, int], place: int) -> None:
+        try:
+            content = _json(told)
+        except ValueError as error:
+            raise DataError(f"{self._path}: {error}", place) from error
+        if content != counted:
+            raise DataError(f"{self._path}: {counted} came of {content}", place)
+        try:
+            more = next(iter(self._reader), None)
+            end = self._file.tell()
+        except _OF_LIBRARY as error:
+            raise DataError(f"{self._path}: damaged after its last batch: {error}", place) from error
+        size = self._file.seek(0, os.SEEK_END)
+        self._file.seek(max(0, end - len(_END_OF_STREAM)))
+        if more is not None or end != size or self._file.read() != _END_OF_STREAM:
+            raise DataError(f"{self._path}: it does not end after its last batch", place)
+
 
 class ParquetReader:
-    """Read a Parquet file of tags. Raises DataError for another or a damaged file."""
+    """Read a Parquet file of tags. Raises DataError for another, and for one that is altered or damaged."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             self._file = pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
+        except _OF_LIBRARY as error:
             raise DataError(f"{path}: no Parquet file: {error}") from error
         try:
             _check_schema(self._file.schema_arrow, path)
-            listed = self._file.metadata.metadata.get(_MANY)
-            if listed is None:
-                raise DataError(f"{path}: no {_MANY.decode()} in the footer")
-            self._described: list[dict[str, Any]] = json.loads(listed)
-            rows = sum(each["rows"] for each in self._described)
-            if rows != self._file.metadata.num_rows:
-                raise DataError(f"{path}: {self._file.metadata.num_rows} rows, {rows} described")
+            self._described = self._read_footer()
         except DataError:
             self._file.close()
             raise
+        except _OF_LIBRARY as error:
+            self._file.close()
+            raise DataError(f"{path}: damaged footer: {error}") from error
 
     def __iter__(self) -> Iterator[TagBatch]:
         groups = iter(range(self._file.num_row_groups))
         rest = _SCHEMA.empty_table()
-        for described in self._described:
-            while len(rest) < described["rows"]:
-                try:
+        found = _Sum()
+        for number, described in enumerate(self._described):
+            count = described["rows"]
+            try:
+                while len(rest) < count:
                     group = self._file.read_row_group(next(groups))
-                except (pa.ArrowException, OSError) as error:
-                    raise DataError(f"{self._path}: damaged: {error}") from error
-                rest = pa.concat_tables([rest, group]) if len(rest) else group
-            yield _batch(rest.slice(0, described["rows"]), described)
-            rest = rest.slice(described["rows"])
+                    group.validate(full=True)
+                    rest = pa.concat_tables([rest, group]) if len(rest) else group
+                rows = rest.slice(0, count)
+                rest = rest.slice(count)
+            except StopIteration:
+                raise DataError(f"{self._path}: {len(rest)} of {count} rows of batch {number}") from None
+            except _OF_LIBRARY as error:
+                raise DataError(f"{self._path}: damaged: {error}") from error
+            try:
+                batch = found.checked(rows, {key: value for key, value in described.items() if key != "rows"})
+            except ValueError as error:
+                raise DataError(f"{self._path}: batch {number}: {error}") from error
+            yield batch
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _read_footer(self) -> list[dict[str, Any]]:
+        listed = (self._file.metadata.metadata or {}).get(_MANY)
+        if listed is None:
+            raise DataError(f"{self._path}: no {_MANY.decode()} in the footer")
+        described = _json(listed)
+        if not isinstance(described, list) or not all(map(_has_rows, described)):
+            raise DataError(f"{self._path}: {_MANY.decode()} in the footer is no list of batches with rows")
+        rows = sum(each["rows"] for each in described)
+        if rows != self._file.metadata.num_rows:
+            raise DataError(f"{self._path}: {self._file.metadata.num_rows} rows, {rows} described")
+        return described
+
+
+class _Sum:
+    """The checksum of a file so far."""
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def describe(self, batch: TagBatch) -> dict[str, Any]:
+        """Return the description of the next batch, with its checksum."""
+        description = batch.description()
+        return {**description, "crc32": self._add(description, batch.times_ps, batch.channels)}
+
+    def checked(self, rows: Any, described: Any) -> TagBatch:
+        """Return the next batch. Raises ValueError when it, or one before it, is not what was written."""
+        if not isinstance(described, dict) or "crc32" not in described:
+            raise ValueError(f"no description with a checksum: {str(described)[:80]}")
+        told = described.pop("crc32")
+        times, channels = _numbers(rows, "time_ps"), _numbers(rows, "channel")
+        if told != self._add(described, times, channels):
+            raise ValueError("altered or damaged: its content does not have the checksum beside it")
+        batch = TagBatch.described(times, channels, described)
+        if not (_numbers(rows, "epoch") == batch.epoch).all():
+            raise ValueError(f"altered or damaged: not all of its rows are of epoch {batch.epoch}")
+        return batch
+
+    def _add(self, description: Any, times: Any, channels: Any) -> int:
+        for content in (json.dumps(description).encode(), _bytes(times, "<i8"), _bytes(channels, "u1")):
+            self._sum = zlib.crc32(content, self._sum)
+        return self._sum
+
+
+def _bytes(values: Any, kind: str) -> memoryview:
+    return np.ascontiguousarray(values, kind).data.cast("B") if len(values) else memoryview(b"")
+
+
+def _numbers(rows: Any, name: str) -> Any:
+    return rows.column(name).to_numpy()
+
+
+def _json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError(f"JSON that is nested too deep: {text[:40]!r}") from None
+
+
+def _has_rows(described: Any) -> bool:
+    return isinstance(described, dict) and type(described.get("rows")) is int and described["rows"] >= 0
 
 
 def _rows(batch: TagBatch) -> pa.RecordBatch:
     epoch = np.full(len(batch), batch.epoch, np.uint32)
     return pa.RecordBatch.from_arrays(
         [pa.array(batch.times_ps), pa.array(batch.channels), pa.array(epoch)], schema=_SCHEMA
-    )
-
-
-def _batch(rows: Any, description: dict[str, Any]) -> TagBatch:
-    return TagBatch.described(
-        rows.column("time_ps").to_numpy(), rows.column("channel").to_numpy(), description
     )
 
 

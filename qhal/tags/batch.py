@@ -5,7 +5,7 @@ batch always says which span it covers and what is missing in it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -118,6 +118,19 @@ class TagBatch:
         gaps = tuple(gap for gap in self.gaps if not gap.channels or set(gap.channels) & set(channels))
         return replace(self, times_ps=self.times_ps[kept], channels=self.channels[kept], gaps=gaps)
 
+    def check_order(self) -> None:
+        """Raise ValueError unless the times ascend within the span."""
+        times = self.times_ps
+        if len(times) != len(self.channels):
+            raise ValueError(f"{len(times)} times, {len(self.channels)} channels")
+        if len(times) and (times[1:] < times[:-1]).any():
+            place = int(np.flatnonzero(times[1:] < times[:-1])[0])
+            raise ValueError(f"tags are out of order: {times[place + 1]} ps comes after {times[place]} ps")
+        if len(times) and not self.start_ps <= times[0] <= times[-1] < self.stop_ps:
+            raise ValueError(
+                f"tags from {times[0]} to {times[-1]} ps are not in their span, {self.start_ps} to {self.stop_ps} ps"
+            )
+
     def description(self) -> dict[str, Any]:
         """Return what the columns do not tell, as plain data: span, epoch, gaps."""
         gaps = [asdict(gap) for gap in self.gaps]
@@ -127,13 +140,21 @@ class TagBatch:
     def described(
         cls, times_ps: NDArray[np.int64], channels: NDArray[np.uint8], description: Mapping[str, Any]
     ) -> Self:
-        """Return the batch of these columns and this :meth:`description`."""
-        gaps = tuple(
-            Gap(**{**gap, "loss": Loss(gap["loss"]), "channels": tuple(gap["channels"])})
-            for gap in description["gaps"]
-        )
-        span = (description["start_ps"], description["stop_ps"], description["epoch"])
-        return cls(times_ps, channels, *span, gaps)
+        """Return the batch of these columns and this :meth:`description`.
+
+        Raises ValueError for a description of other names or types, or numbers that cannot be; and for times that do
+        not ascend within the span.
+        """
+        if not isinstance(description, Mapping) or set(description) != {
+            "start_ps",
+            "stop_ps",
+            "epoch",
+            "gaps",
+        }:
+            raise ValueError(f"no description of a batch: {str(description)[:80]}")
+        batch = cls(times_ps, channels, *_span(description), tuple(map(_gap, _list(description["gaps"]))))
+        batch.check_order()
+        return batch
 
     @classmethod
     def concatenate(cls, batches: Iterable[Self]) -> Self:
@@ -155,6 +176,36 @@ class TagBatch:
             parts[0].epoch,
             tuple(gap for part in parts for gap in part.gaps),
         )
+
+
+def _span(description: Mapping[str, Any]) -> tuple[int, int, int]:
+    start, stop = (_whole(description, name, -(2**63), 2**63 - 1) for name in ("start_ps", "stop_ps"))
+    if start > stop:
+        raise ValueError(f"a span from {start} to {stop} ps")
+    return start, stop, _whole(description, "epoch", 0, 2**32 - 1)
+
+
+def _gap(described: Any) -> Gap:
+    if not isinstance(described, Mapping) or set(described) != {each.name for each in fields(Gap)}:
+        raise ValueError(f"no description of a gap: {str(described)[:80]}")
+    start, stop = (_whole(described, name, -(2**63), 2**63 - 1) for name in ("start_ps", "stop_ps"))
+    if start > stop:
+        raise ValueError(f"a gap from {start} to {stop} ps")
+    channels = tuple(_whole({"channel": each}, "channel", 0, 255) for each in _list(described["channels"]))
+    return Gap(start, stop, _whole(described, "missed", 0, 2**63 - 1), Loss(described["loss"]), channels)
+
+
+def _whole(content: Mapping[str, Any], name: str, least: int, most: int) -> int:
+    value = content[name]
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(f"{name} is {str(value)[:40]}, a whole number from {least} to {most} is expected")
+    return value
+
+
+def _list(value: Any) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"{str(value)[:80]} is no list")
+    return value
 
 
 def _union_length(spans: Sequence[tuple[int, int]]) -> int:

@@ -1,20 +1,21 @@
 """Files of tags by format: open one for reading, write one, and say which formats there are."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from pydantic import ValidationError
 
-from qhal.errors import ConfigurationError, DataError
+from qhal.errors import ConfigurationError, DataError, QhalError
+from qhal.files import NewFile
 from qhal.tags.batch import TagBatch
 from qhal.tags.closing import Closing
 from qhal.tags.codecs import idq, ptu, qutag, sfifteen, swabian
-from qhal.tags.codecs.codec import CodecOptions, TagDecoder, TagEncoder
-from qhal.tags.codecs.ptu_header import Incomplete, PtuHeader
+from qhal.tags.codecs.codec import CodecOptions, Disorder, ReadingOptions, TagDecoder, TagEncoder
+from qhal.tags.codecs.ptu_header import MOST_BYTES, Incomplete, PtuHeader
 from qhal.tags.numbering import ALL, ranges
 
 _CHUNK_BYTES = 1 << 22
@@ -23,38 +24,44 @@ _HEADER_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One file format. ``decoder`` and ``encoder`` are None where qhal has no own codec or must not write."""
+    """One file format. ``decoder`` and ``encoder`` are None where qhal has no own codec or must not write.
+
+    ``reading``, ``writing``: the options of each.
+    """
 
     name: str
     description: str
     suffix: str
     decoder: Callable[..., TagDecoder] | None
     encoder: Callable[..., TagEncoder] | None
-    options: type[CodecOptions] = CodecOptions
+    reading: type[CodecOptions] = ReadingOptions
+    writing: type[CodecOptions] = CodecOptions
     header_bytes: int = 0
 
 
 FORMATS: Mapping[str, Format] = {
     each.name: each
     for each in (
-        Format("arrow", "qhal's own, Arrow IPC stream", ".arrows", None, None),
-        Format("parquet", "qhal's own, Parquet", ".parquet", None, None),
-        Format("ptu", "PicoQuant PTU, T2 and T3", ".ptu", None, ptu.PtuEncoder, ptu.PtuOptions),
+        Format("arrow", "qhal's own, Arrow IPC stream", ".arrows", None, None, CodecOptions),
+        Format("parquet", "qhal's own, Parquet", ".parquet", None, None, CodecOptions),
+        Format("ptu", "PicoQuant PTU, T2 and T3", ".ptu", None, ptu.PtuEncoder, ReadingOptions, ptu.PtuOptions),
         Format("swabian-dump", "Swabian raw dump", "", swabian.SwabianDecoder, swabian.SwabianEncoder,
-               swabian.SwabianOptions),
-        Format("qutag-raw", "quTAG RAW", "", qutag.QutagDecoder, qutag.QutagEncoder, qutag.QutagOptions),
-        Format("qutag-binary", "quTAG BINARY", "", qutag.QutagBinaryDecoder, None, qutag.QutagOptions, 40),
+               swabian.SwabianReading, swabian.SwabianOptions),
+        Format("qutag-raw", "quTAG RAW", "", qutag.QutagDecoder, qutag.QutagEncoder, qutag.QutagReading,
+               qutag.QutagOptions),
+        Format("qutag-binary", "quTAG BINARY", "", qutag.QutagBinaryDecoder, None, qutag.QutagReading,
+               header_bytes=40),
         Format("idq-bin", "IDQ Time Controller .bin, one input", "", idq.IdqDecoder, idq.IdqEncoder,
-               idq.IdqOptions),
+               idq.IdqReading, idq.IdqOptions),
         Format("idq-bin-ref", "IDQ Time Controller .bin with reference index", "", idq.IdqReferencedDecoder,
-               None, idq.IdqOptions),
+               None, idq.IdqReading),
         Format("tdc1", "S-Fifteen TDC1, 32-bit words", "", sfifteen.Tdc1Decoder, sfifteen.Tdc1Encoder),
         Format("tdc1-64", "S-Fifteen TDC1, consolidated", "", sfifteen.ConsolidatedTdc1Decoder,
-               sfifteen.ConsolidatedTdc1Encoder, sfifteen.WordOptions),
+               sfifteen.ConsolidatedTdc1Encoder, sfifteen.WordReading, sfifteen.WordOptions),
         Format("tdc2", "S-Fifteen TDC2 and timestamp7", "", sfifteen.Tdc2Decoder, sfifteen.Tdc2Encoder,
-               sfifteen.WordOptions),
+               sfifteen.WordReading, sfifteen.WordOptions),
         Format("timestamp3", "S-Fifteen timestamp3", "", sfifteen.Timestamp3Decoder,
-               sfifteen.Timestamp3Encoder, sfifteen.WordOptions),
+               sfifteen.Timestamp3Encoder, sfifteen.WordReading, sfifteen.WordOptions),
     )
 }  # fmt: skip
 """The formats by name."""
@@ -81,7 +88,10 @@ class TagFile(Closing):
 
             self._own = ArrowReader(path) if form.name == "arrow" else ParquetReader(path)
             return
-        self._file = path.open("rb")
+        try:
+            self._file = path.open("rb")
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         try:
             self._decoder = self._make_decoder(form, options)
         except BaseException:
@@ -103,34 +113,47 @@ class TagFile(Closing):
 
     def _decoded(self) -> Iterator[TagBatch]:
         assert self._decoder is not None
-        while data := self._file.read(_CHUNK_BYTES):
-            yield self._decoder.feed(data)
+        while data := self._read(_CHUNK_BYTES):
+            batch = self._decoder.feed(data)
+            if batch.stop_ps > batch.start_ps or batch.gaps:
+                yield batch
         yield self._decoder.finish()
         self._decoder.verify()
+
+    @property
+    def disorder(self) -> Disorder:
+        """How far from ascending order the records were that were read so far; they are handed out in order."""
+        return Disorder() if self._decoder is None else self._decoder.disorder
 
     def _make_decoder(self, form: Format, options: CodecOptions) -> TagDecoder:
         source = str(self.path)
         if form.name == "ptu":
             header = self._ptu_header(source)
             self.details = {"record type": header.layout.name, **header.tags}
-            return ptu.PtuDecoder(header, source)
+            assert isinstance(options, ReadingOptions)
+            return ptu.PtuDecoder(header, options, source)
         assert form.decoder is not None
-        if len(self._file.read(form.header_bytes)) < form.header_bytes:
+        if len(self._read(form.header_bytes)) < form.header_bytes:
             raise DataError(f"{source}: cut within the header of {form.header_bytes} bytes", 0)
-        if form.options is CodecOptions:
-            return form.decoder(source=source, offset=form.header_bytes)
         return form.decoder(options, source=source, offset=form.header_bytes)
 
+    def _read(self, size: int) -> bytes:
+        try:
+            return self._file.read(size)
+        except OSError as error:
+            raise DataError(f"{self.path}: cannot be read: {error.strerror}", self.position) from error
+
     def _ptu_header(self, source: str) -> PtuHeader:
-        data = b""
+        data, more = b"", _HEADER_BYTES
         while True:
-            more = self._file.read(_HEADER_BYTES)
-            data += more
+            data += (read := self._read(more))
             try:
                 header = PtuHeader.parse(data, source)
             except Incomplete as error:
-                if not more:
-                    raise DataError(f"{source}: cut within the header", len(data)) from error
+                if not read or len(data) > MOST_BYTES:
+                    why = f"no end of the header in {MOST_BYTES} bytes" if read else "cut within the header"
+                    raise DataError(f"{source}: {why}", len(data)) from error
+                more = len(data)  # twice as much each time: what is parsed again is no more than that
                 continue
             self._file.seek(header.length)
             return header
@@ -151,17 +174,20 @@ def open_tags(
     if not place.is_file():
         raise ConfigurationError(f"{place}: no such file")
     form = _format(format or _recognise(place), place)
+    parsed = _options(form, form.reading, options)
     wanted = None if channels is None else frozenset(channels)
-    if wanted is not None and (strange := wanted - (held := _channels(form, options))):
+    if wanted is not None and (strange := wanted - (held := _channels(form, parsed))):
         raise ConfigurationError(f"{place}: {form.name} has no channel {min(strange)}; it has {ranges(held)}")
-    return TagFile(place, form, _options(form, options), wanted)
+    return TagFile(place, form, parsed, wanted)
 
 
 class TagWriter:
     """Write batches to a file that appears only when it is complete; a context manager.
 
-    Until :meth:`close` the content is in ``<path>.part``; leaving the context with an error removes it.
-    ``drop_gaps``: write formats that hold no gaps as if nothing were missing, instead of refusing.
+    Until :meth:`close` the content has a hidden name beside it; leaving the context with an error, or an error of
+    ``write`` or ``close``, removes it. ``drop_gaps``: write formats that hold no gaps as if nothing were lost, instead
+    of refusing. ``paused_ps``: pauses of the tagger that the format does not say. Raises ConfigurationError when the
+    file cannot be made, Busy while another program writes it.
     """
 
     def __init__(
@@ -177,22 +203,20 @@ class TagWriter:
         self.written = 0
         self._own: Any = None
         self._encoder: TagEncoder | None = None
-        parsed = _options(form, options)
+        parsed = _options(form, form.writing, options)
         if form.encoder is not None:
-            self._encoder = form.encoder() if form.options is CodecOptions else form.encoder(parsed)
+            self._encoder = form.encoder(parsed)
             self._encoder.drop_gaps = drop_gaps
         elif form.name not in ("arrow", "parquet"):
             raise ConfigurationError(f"{form.name} is read only: its header is not public")
-        if not self._path.parent.is_dir():
-            raise ConfigurationError(f"{self._path}: no folder {self._path.parent}")
-        self._part = self._path.with_name(f"{self._path.name}.part")
-        self._file: IO[bytes] = self._part.open("wb")
-        if self._encoder is not None:
-            self._file.write(self._encoder.begin())
-            return
-        from qhal.tags.arrow import ArrowWriter, ParquetWriter
+        self._file = NewFile(self._path)
+        with self._all_or_nothing():
+            if self._encoder is not None:
+                self._file.write(self._encoder.begin())
+                return
+            from qhal.tags.arrow import ArrowWriter, ParquetWriter
 
-        self._own = ArrowWriter(self._file) if form.name == "arrow" else ParquetWriter(self._file)
+            self._own = ArrowWriter(self._file) if form.name == "arrow" else ParquetWriter(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -203,29 +227,48 @@ class TagWriter:
         if error is None:
             self.close()
         else:
-            if self._own is not None:
-                self._own.close()  # pyarrow would complete its file later, into a closed one
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+            self._discard()
+
+    @property
+    def paused_ps(self) -> int:
+        """How long the tagger paused in what was written, as far as the file does not say so."""
+        return 0 if self._encoder is None else self._encoder.paused_ps
 
     def write(self, batch: TagBatch) -> None:
-        """Append a batch. Raises DataError for what the format cannot hold."""
-        if self._encoder is not None:
-            self._file.write(self._encoder.encode(batch))
-        else:
-            self._own.write(batch)
+        """Append a batch. Raises DataError for what the format cannot hold, and when the disk is full or fails."""
+        with self._all_or_nothing():
+            batch.check_order()
+            if self._encoder is not None:
+                self._file.write(self._encoder.encode(batch))
+            else:
+                self._own.write(batch)
         self.written += len(batch)
 
     def close(self) -> None:
-        """Complete the file and give it its name."""
-        if self._encoder is not None:
-            for place, content in self._encoder.amend():
-                self._file.seek(place)
-                self._file.write(content)
-        else:
-            self._own.close()
-        self._file.close()
-        os.replace(self._part, self._path)
+        """Complete the file and give it its name. Raises DataError when the disk is full or fails."""
+        with self._all_or_nothing():
+            if self._encoder is not None:
+                for place, content in self._encoder.amend():
+                    self._file.seek(place)
+                    self._file.write(content)
+            else:
+                self._own.close()
+            self._file.commit()
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._discard()
+            if isinstance(error, ValueError | OSError) and not isinstance(error, QhalError):
+                raise DataError(f"{self._path}: {error}") from error
+            raise
+
+    def _discard(self) -> None:
+        self._file.discard()
+        if self._own is not None:
+            self._own.abandon()
 
 
 def _format(name: str | None, path: Path) -> Format:
@@ -240,8 +283,11 @@ def _format(name: str | None, path: Path) -> Format:
 
 
 def _recognise(path: Path) -> str | None:
-    with path.open("rb") as file:
-        begins = file.read(8)
+    try:
+        with path.open("rb") as file:
+            begins = file.read(8)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if begins == b"PQTTTR\0\0":
         return "ptu"
     if begins[:4] == b"PAR1":
@@ -253,20 +299,21 @@ def _by_suffix(path: Path) -> str | None:
     return next((form.name for form in FORMATS.values() if form.suffix and form.suffix == path.suffix), None)
 
 
-def _options(form: Format, options: Mapping[str, Any] | None) -> CodecOptions:
+def _options(form: Format, kind: type[CodecOptions], options: Mapping[str, Any] | None) -> Any:
     try:
-        return form.options.model_validate(dict(options or {}))
+        return kind.model_validate(dict(options or {}))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, each['loc']))}: {each['msg']} (given: {each['input']!r})"
             for each in error.errors()
         )
-        known = ", ".join(form.options.model_fields) or "none"
+        known = ", ".join(kind.model_fields) or "none"
         raise ConfigurationError(f"format {form.name}: {problems}; options are {known}") from error
 
 
-def _channels(form: Format, options: Mapping[str, Any] | None) -> frozenset[int]:
+def _channels(form: Format, options: CodecOptions) -> frozenset[int]:
     if form.encoder is None:  # our own files, and what is read only, hold any
         return ALL
-    parsed = _options(form, options)
-    return (form.encoder() if form.options is CodecOptions else form.encoder(parsed)).channels
+    shared = {name: value for name, value in options if name in form.writing.model_fields}
+    held = form.encoder(form.writing.model_validate(shared)).channels
+    return held | (frozenset(options.map.values()) if isinstance(options, ReadingOptions) else frozenset())

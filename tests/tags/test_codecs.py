@@ -146,14 +146,18 @@ def test_own_files_that_are_cut(name, tmp_path):
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
 @settings(max_examples=50, deadline=None)
-@given(words=st.lists(st.integers(0, 2**32 - 1), max_size=50), overflow=st.integers(0, 2**50))
-def test_kernel_and_numpy_agree_on_any_words(layout, words, overflow):
+@given(
+    words=st.lists(st.integers(0, 2**32 - 1), max_size=50),
+    overflow=st.integers(0, 2**50),
+    limit=st.integers(2**50, 2**50 + 2**40) | st.just(2**63 - 2),
+)
+def test_kernel_and_numpy_agree_on_any_words(layout, words, overflow, limit):
     from qhal.tags.codecs import picoquant
 
     raw = np.array(words, np.uint32)
     fields = (
         layout.time_bits, layout.dtime_bits, layout.channel_shift, layout.special_channel, layout.lowest,
-        layout.highest, layout.offset, layout.wrap, layout.counted, overflow, overflow, 1 << 20,
+        layout.highest, layout.offset, layout.wrap, layout.counted, overflow, overflow, 1 << 20, limit,
     )  # fmt: skip
     results = []
     for decode in (compiled.kernels.decode_picoquant, picoquant._decode_plainly):
@@ -168,8 +172,11 @@ def test_kernel_and_numpy_agree_on_any_words(layout, words, overflow):
     words=st.lists(st.integers(0, 2**64 - 1) | st.integers(2**63, 2**63 + 2**20), max_size=40),
     constant=st.sampled_from([0, 0x300]),
     dummy=st.sampled_from([0, 16]),
+    before=st.integers(0, 2**54 - 1),
+    base=st.integers(-1, 131).map(lambda wraps: wraps * (125 << 49)),
+    tolerance=st.integers(0, 2**54) | st.integers(0, 2**14),
 )
-def test_kernel_and_numpy_agree_on_any_events(words, constant, dummy):
+def test_kernel_and_numpy_agree_on_any_events(words, constant, dummy, before, base, tolerance):
     from qhal.tags.codecs import sfifteen
 
     raw = np.array(words, np.uint64) | np.uint64(constant)
@@ -177,18 +184,9 @@ def test_kernel_and_numpy_agree_on_any_events(words, constant, dummy):
     for decode in (compiled.kernels.decode_patterns, sfifteen._decode_plainly):
         out = np.zeros(20_000, np.int64), np.zeros(20_000, np.uint8)
         found = decode(
-            raw,
-            0,
-            np.uint64(0),
-            10,
-            125,
-            5,
-            np.uint64(dummy),
-            np.uint64(constant),
-            np.uint64(1 << 18),
-            *out,
-            0,
-        )
+            raw, 0, before, base, base, 10, 54, 125, 5, np.uint64(dummy), np.uint64(constant),
+            tolerance, 2**63 - 2, *out, 0,
+        )  # fmt: skip
         results.append((*map(int, found), out[0][: found[1]].tolist(), out[1][: found[1]].tolist()))
     assert results[0] == results[1]
 

@@ -181,7 +181,7 @@ def test_a_reader_too_slow_for_its_queue_is_told_what_it_lost():
         big = np.zeros(50_000, np.int64)
         for _ in range(2500):  # more than both queues and the sockets' buffers hold
             publisher.send(
-                TagBatch(big + sent, np.ones(len(big), np.uint8), sent * 10_000, (sent + 1) * 10_000)
+                TagBatch(big + sent * 10_000, np.ones(len(big), np.uint8), sent * 10_000, (sent + 1) * 10_000)
             )
             sent += 1
         while True:

@@ -120,7 +120,9 @@ def test_wrong_requests(tmp_path):
         ConfigurationError, match=r"channel: Input should be less than or equal to 99 \(given: 100\)"
     ):
         open_tags(path, "idq-bin", {"channel": 100})
-    with pytest.raises(ConfigurationError, match=r"chanel: Extra inputs.*; options are channel"):
+    with pytest.raises(
+        ConfigurationError, match=r"chanel: Extra inputs.*; options are disorder_ps, map, skip, channel"
+    ):
         open_tags(path, "idq-bin", {"chanel": 1})
     with pytest.raises(ConfigurationError, match=r"tdc2 has no channel 7; it has 1\.\.4$"):
         open_tags(path, "tdc2", channels=[1, 7])

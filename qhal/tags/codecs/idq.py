@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.tags.batch import TagBatch
-from qhal.tags.codecs.codec import Channels, CodecOptions, TagEncoder, Times
-from qhal.tags.codecs.plain import Input, PlainDecoder
+from qhal.tags.codecs.codec import CodecOptions, ReadingOptions, TagEncoder
+from qhal.tags.codecs.plain import Columns, Input, PlainDecoder
+from qhal.tags.codecs.units import MAX_PS
 
 _PAIR = np.dtype([("time", "<u8"), ("reference", "<u8")])
 
@@ -18,6 +19,10 @@ class IdqOptions(CodecOptions):
     channel: Input = 1
 
 
+class IdqReading(IdqOptions, ReadingOptions):
+    """How to read a file of a Time Controller."""
+
+
 class IdqDecoder(PlainDecoder):
     """IDQ Time Controller ``.bin``: one unsigned 64-bit time in picoseconds per event.
 
@@ -26,16 +31,20 @@ class IdqDecoder(PlainDecoder):
 
     record: ClassVar[np.dtype[Any]] = np.dtype("<u8")
 
-    def __init__(self, options: IdqOptions | None = None, **where: Any) -> None:
-        super().__init__(**where)
-        self._channel = (options or IdqOptions()).channel
+    def __init__(self, options: IdqReading | None = None, **where: Any) -> None:
+        super().__init__(options, **where)
+        self._channel = (options or IdqReading()).channel
 
-    def _columns(self, records: NDArray[Any]) -> tuple[Times, Channels, int | None, str]:
+    def _columns(self, records: NDArray[Any]) -> Columns:
         times = records["time"] if records.dtype.names else records
-        large = np.flatnonzero(times > np.uint64(2**63 - 1))
-        bad = int(large[0]) if len(large) else None
+        large = np.flatnonzero(times > np.uint64(MAX_PS))
         channels = np.full(len(times), self._channel, np.uint8)
-        return times.astype(np.int64), channels, bad, "a time beyond 2^63 ps"
+        if len(large):
+            bad = int(large[0])
+            return Columns(
+                times[:bad].astype(np.int64), channels[:bad], bad, f"a time beyond 2^63 ps: {times[bad]} ps"
+            )
+        return Columns(times.astype(np.int64), channels)
 
 
 class IdqReferencedDecoder(IdqDecoder):
@@ -46,13 +55,16 @@ class IdqReferencedDecoder(IdqDecoder):
     """
 
     record = _PAIR
+    _reference: int | None = None
 
-    def _columns(self, records: NDArray[Any]) -> tuple[Times, Channels, int | None, str]:
-        times, channels, bad, why = super()._columns(records)
-        other = np.flatnonzero(records["reference"] != records["reference"][:1])
-        if len(other) and (bad is None or other[0] < bad):
-            return times, channels, int(other[0]), "a second reference: the file does not say when that was"
-        return times, channels, bad, why
+    def _columns(self, records: NDArray[Any]) -> Columns:
+        found = super()._columns(records)
+        if self._reference is None and len(records):
+            self._reference = int(records["reference"][0])
+        other = np.flatnonzero(records["reference"] != np.uint64(self._reference or 0))
+        if len(other) and (found.bad is None or other[0] < found.bad):
+            found.bad, found.why = int(other[0]), "a second reference: the file does not say when that was"
+        return found
 
 
 class IdqEncoder(TagEncoder):
@@ -68,4 +80,5 @@ class IdqEncoder(TagEncoder):
         return b""
 
     def _encode(self, batch: TagBatch) -> bytes:
+        self._check_times(batch.times_ps, MAX_PS)
         return batch.times_ps.astype("<u8").tobytes()

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.tags.codecs import compiled
-from qhal.tags.codecs.codec import Channels, Times
+from qhal.tags.codecs.codec import Channels
+from qhal.tags.codecs.units import Times
 from qhal.tags.numbering import SYNC, marker
 
 Dtimes = NDArray[np.uint16]
@@ -97,10 +98,12 @@ def decode_words(
     latest: int = 0,
     tolerance: int = 0,
     head: int = 0,
+    limit: int = 2**63 - 1,
 ) -> Records:
     """Decode words that follow ``overflow`` ticks, and records up to ``latest``.
 
-    A tick more than ``tolerance`` before an earlier one cannot be. The first ``head`` places stay free.
+    A tick more than ``tolerance`` before an earlier one, or beyond ``limit``, cannot be. The first
+    ``head`` places stay free.
     """
     ticks, channels = np.empty(head + len(words), np.int64), np.empty(head + len(words), np.uint8)
     dtimes = np.empty(head + len(words) if layout.is_t3 else 0, np.uint16)
@@ -108,7 +111,7 @@ def decode_words(
     filled, overflow, ordered, bad = decode(
         words, layout.time_bits, layout.dtime_bits, layout.channel_shift, layout.special_channel,
         layout.lowest, layout.highest, layout.offset, layout.wrap, layout.counted, overflow, latest, tolerance,
-        ticks[head:], channels[head:], dtimes[head:],
+        limit, ticks[head:], channels[head:], dtimes[head:],
     )  # fmt: skip
     end = head + filled
     place = None if bad < 0 else int(bad)
@@ -129,6 +132,7 @@ def _decode_plainly(
     overflow: int,
     latest: int,
     tolerance: int,
+    limit: int,
     ticks: Times,
     channels: Channels,
     dtimes: Dtimes,
@@ -151,9 +155,15 @@ def _decode_plainly(
     number = np.where(special, np.where(bits > 0, marker(1) - 1 + bits, SYNC), field + offset)
     bad |= ~special & ((field < lowest) | (field > highest))
     steps = np.where(wraps, np.maximum(time, 1) if counted else 1, 0)
-    passed = overflow + np.cumsum(steps * wrap)
+    # As many overflows as fit; a sum of some thousand words more cannot leave 64 bits, and is cut before it counts.
+    most = (limit - overflow) // wrap
+    periods = np.cumsum(np.minimum(steps, most + 1))
+    beyond = periods > most
+    passed = overflow + np.minimum(periods, most) * wrap
+    beyond |= ~wraps & (passed > limit - time)
+    bad |= beyond
     kept = np.flatnonzero(~wraps)
-    found = (passed + time)[kept]
+    found = (passed + np.where(beyond, 0, time))[kept]
     highest_before = np.maximum.accumulate(np.concatenate(([latest], found)))[:-1]
     bad[kept] |= found < highest_before - tolerance
     first = int(np.flatnonzero(bad)[0]) if bad.any() else -1

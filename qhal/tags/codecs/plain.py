@@ -1,39 +1,58 @@
 """Formats whose records are one tag each."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from qhal.tags.codecs.codec import Channels, Piece, TagDecoder, Times, order_of
+from qhal.tags.codecs.codec import Channels, Piece, TagDecoder, order_of
+from qhal.tags.codecs.units import Times
 from qhal.tags.numbering import LAST_INPUT
 
 Input = Annotated[int, Field(ge=1, le=LAST_INPUT)]
 
 
-class PlainDecoder(TagDecoder):
-    """Records that are one tag each. ``disorder_ps`` is what inputs with cables of their own may show."""
+@dataclass(slots=True)
+class Columns:
+    """What records say: times, channels, and the first that cannot be with the reason.
 
-    disorder_ps = 1_000_000
+    ``numbers``: the channels as they stand in the file, ``known``: whether they mean one; None where all do.
+    """
+
+    times_ps: Times
+    channels: Channels
+    bad: int | None = None
+    why: str = ""
+    numbers: NDArray[Any] | None = None
+    known: NDArray[np.bool_] | None = None
+
+
+class PlainDecoder(TagDecoder):
+    """Records that are one tag each; late ones are what inputs with cables and buffers of their own show."""
+
+    usual_disorder_ps: ClassVar[int] = 1_000_000
 
     def _decode(self, records: NDArray[Any], head: int) -> Piece:
-        times, channels, bad, why = self._columns(records)
-        end = len(records) if bad is None else bad
-        ordered, late = order_of(times[:end], self.disorder_ps, self._reached_ps)
-        if late is not None:
-            end = bad = late
-            why = f"time {times[late]} ps is {_before(times, late, self._reached_ps)} ps before an earlier record"
-        out = np.empty(head + end, np.int64), np.empty(head + end, np.uint8)
-        out[0][head:], out[1][head:] = times[:end], channels[:end]
-        reached = int(times[:end].max()) if end else self._reached_ps or 0
-        return Piece(*out, reached, ordered and not head, (), bad, why)
+        found = self._columns(records)
+        times, channels = found.times_ps[: found.bad], found.channels[: found.bad]
+        places, strange = None, None
+        if found.numbers is not None:
+            known = None if found.known is None else found.known[: found.bad]
+            kept, strange = self._map.apply(found.numbers[: found.bad], channels, known)
+            if kept is not None:
+                places = np.flatnonzero(kept)
+                times, channels = times[places], channels[places]
+        ordered, bad, disorder, why = order_of(times, self.disorder_ps, self._reached_ps)
+        if bad is not None:
+            times, channels = times[:bad], channels[:bad]
+            found.bad, found.why = bad if places is None else int(places[bad]), why
+        out = np.empty(head + len(times), np.int64), np.empty(head + len(times), np.uint8)
+        out[0][head:], out[1][head:] = times, channels
+        reached = int(times.max()) if len(times) else self._reached_ps or 0
+        return Piece(*out, reached, ordered and not head, (), found.bad, found.why, disorder, strange)
 
-    def _columns(self, records: NDArray[Any]) -> tuple[Times, Channels, int | None, str]:
-        """Return times, channels, and the first impossible record with the reason."""
+    def _columns(self, records: NDArray[Any]) -> Columns:
+        """Return what the records say."""
         raise NotImplementedError
-
-
-def _before(times: Times, place: int, reached_ps: int | None) -> int:
-    latest = int(times[: place + 1].max())
-    return max(latest, reached_ps if reached_ps is not None else latest) - int(times[place])

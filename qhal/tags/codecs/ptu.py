@@ -3,28 +3,39 @@
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from qhal.errors import ConfigurationError, DataError
 from qhal.tags.batch import TagBatch
-from qhal.tags.codecs.codec import CodecOptions, Piece, TagDecoder, TagEncoder, Times, order_of
-from qhal.tags.codecs.picoquant import LAYOUTS, Records, decode_words, encode_words
-from qhal.tags.codecs.ptu_header import PtuHeader, build_header
+from qhal.tags.codecs.codec import (
+    CodecOptions,
+    Disorder,
+    Piece,
+    ReadingOptions,
+    TagDecoder,
+    TagEncoder,
+    lateness,
+    order_of,
+)
+from qhal.tags.codecs.picoquant import LAYOUTS, decode_words, encode_words
+from qhal.tags.codecs.ptu_header import LONGEST_TICK_S, PtuHeader, build_header
+from qhal.tags.codecs.units import MAX_PS, Times, Unit, last_tick, last_time, to_ps, to_ticks
 from qhal.tags.numbering import SYNC, describe, marker
 
 _T2_DISORDER_PS = 1_000_000
+_MOST_OVERFLOWS = 1 << 24
+"""Overflow words in one batch, 64 MB: more are hardly meant."""
 
 
 class PtuOptions(CodecOptions):
     """How to write: the record type, its resolution, and for T3 the sync period."""
 
     record_type: str = "Generic T2"
-    resolution_ps: Annotated[Fraction, Field(gt=0)] = Fraction(1)
-    sync_period_ps: Annotated[Fraction, Field(gt=0)] = Fraction(12_500)
+    resolution_ps: Unit = Fraction(1)
+    sync_period_ps: Unit = Fraction(12_500)
 
 
 class PtuDecoder(TagDecoder):
@@ -35,51 +46,59 @@ class PtuDecoder(TagDecoder):
 
     record = np.dtype("<u4")
 
-    def __init__(self, header: PtuHeader, source: str = "tags") -> None:
-        super().__init__(source, header.length, 0)
+    def __init__(
+        self, header: PtuHeader, options: ReadingOptions | None = None, source: str = "tags"
+    ) -> None:
+        super().__init__(options, source, header.length, 0)
         self.header = header
-        self._overflow = self._latest = 0
+        self._overflow = self._latest = self._read = 0
         layout = header.layout
+        given = (options or ReadingOptions()).disorder_ps
+        self._late_ps = (0 if layout.is_t3 else _T2_DISORDER_PS) if given is None else given
         longest = int(header.dtime_ps * ((1 << layout.dtime_bits) - 1))
-        self.disorder_ps = longest if layout.is_t3 else _T2_DISORDER_PS
+        self.disorder_ps = self._late_ps + longest
+        self._last_tick = min(last_tick(header.tick_ps, MAX_PS - longest), 2**63 - 1)
 
     def _decode(self, records: NDArray[Any], head: int) -> Piece:
-        layout, t3 = self.header.layout, self.header.layout.is_t3
-        tolerance = 0 if t3 else int(_T2_DISORDER_PS / self.header.tick_ps)
-        found = decode_words(records, layout, self._overflow, self._latest, tolerance, head)
+        header = self.header
+        surplus = 0 < header.count < self._read + len(records)
+        if surplus:
+            records = records[: header.count - self._read]
+        self._read += len(records)
+        tolerance = int(self._late_ps / header.tick_ps)
+        found = decode_words(
+            records, header.layout, self._overflow, self._latest, tolerance, head, self._last_tick
+        )
         self._overflow = found.overflow
         if len(found.ticks) > head:
             self._latest = max(
                 self._latest, int(found.ticks[head:].max() if not found.ordered else found.ticks[-1])
             )
-        times = self._in_ps(found, head)
-        ordered = found.ordered if not t3 else order_of(times[head:], self.disorder_ps, self._reached_ps)[0]
-        reached = _scaled(np.array([max(self._latest, self._overflow)]), self.header.tick_ps)
-        why = (
-            ""
-            if found.bad is None
-            else f"word 0x{int(records[found.bad]):08x} is no record of a {layout.name}"
-        )
-        return Piece(times, found.channels, int(reached[0]), ordered and not head, (), found.bad, why)
-
-    def _in_ps(self, found: Records, head: int) -> Times:
-        header, times = self.header, found.ticks
-        if header.tick_ps != 1:
-            times = _scaled(times, header.tick_ps)
+        times = to_ps(found.ticks, header.tick_ps)
+        disorder = Disorder() if found.ordered else lateness(times[head:], self._reached_ps or 0)
+        ordered = found.ordered
         if header.layout.is_t3:
-            times += _scaled(found.dtimes.astype(np.int64), header.dtime_ps)
-        return times
+            times = times + to_ps(found.dtimes.astype(np.int64), header.dtime_ps)
+            ordered = order_of(times[head:], self.disorder_ps, self._reached_ps)[0]
+        reached = int(to_ps(np.array([max(self._latest, self._overflow)]), header.tick_ps)[0])
+        piece = Piece(times, found.channels, reached, ordered and not head, (), found.bad, "", disorder)
+        if found.bad is not None:
+            piece.why = self._reason(int(records[found.bad]))
+        elif surplus:
+            piece.bad, piece.why = len(records), f"the header counts {header.count} records, and more follow"
+        return piece
 
+    def _reason(self, word: int) -> str:
+        name = self.header.layout.name
+        return (
+            f"word 0x{word:08x} is no record of a {name}, more than disorder_ps={self._late_ps} early, "
+            "or beyond 2^63 ps"
+        )
 
-def _scaled(ticks: Times, unit: Fraction) -> Times:
-    """Return ``ticks * unit`` rounded down, exactly, for times up to some weeks."""
-    whole, rest = divmod(unit, 1)
-    times = ticks * int(whole)
-    if rest:
-        # ticks = a * denominator + b keeps every product small.
-        many, few = np.divmod(ticks, rest.denominator)
-        times += many * rest.numerator + few * rest.numerator // rest.denominator
-    return times
+    def _missing(self) -> str:
+        if self._read < self.header.count:
+            return f"{self._read} of {self.header.count} records that the header counts: the rest is missing"
+        return ""
 
 
 class PtuEncoder(TagEncoder):
@@ -95,6 +114,10 @@ class PtuEncoder(TagEncoder):
                 f"ptu: record_type {self._options.record_type!r}; known are {', '.join(known)}"
             )
         self._layout = known[self._options.record_type]
+        if not self._layout.is_t3 and self._options.resolution_ps > LONGEST_TICK_S * 10**12:
+            raise ConfigurationError(
+                f"ptu: resolution_ps {self._options.resolution_ps}; T2 files have {LONGEST_TICK_S:g} s at most"
+            )
         sync = () if self._layout.is_t3 else (SYNC,)
         markers = range(marker(1), marker(15) + 1)
         self.channels = frozenset((*sync, *self._layout.inputs, *markers))
@@ -114,36 +137,39 @@ class PtuEncoder(TagEncoder):
     def _encode(self, batch: TagBatch) -> bytes:
         options, layout = self._options, self._layout
         times = batch.times_ps
-        if len(times) and times[0] < 0:
-            raise DataError(f"ptu: {times[0]} ps is before the measurement")
         dtimes = np.zeros(0, np.uint16)
         if layout.is_t3:
-            ticks = _ticks(times, options.sync_period_ps, exact=False)
-            rest = times - _scaled(ticks, options.sync_period_ps)
-            delays = _ticks(rest, options.resolution_ps)
-            longest = (1 << layout.dtime_bits) - 1
-            if len(delays) and delays.max() > longest:
-                place = int(delays.argmax())
-                raise DataError(
-                    f"ptu: {describe(int(batch.channels[place]))} comes {rest[place]} ps after its sync; "
-                    f"{layout.name} with {float(options.resolution_ps):g} ps holds {longest} steps"
-                )
-            dtimes = np.where(batch.channels >= marker(1), 0, delays).astype(np.uint16)
+            self._check_times(times, last_time(options.sync_period_ps))
+            ticks, dtimes = self._delays(times, batch)
         else:
-            ticks = _ticks(times, options.resolution_ps)
+            self._check_times(times, last_time(options.resolution_ps))
+            ticks = to_ticks(times, options.resolution_ps)
+        self._check_overflows(int(ticks[-1]) if len(ticks) else 0)
         words, self._overflow = encode_words(ticks, batch.channels, dtimes, layout, self._overflow)
         self._written += len(words)
         return words.tobytes()
 
+    def _delays(self, times: Times, batch: TagBatch) -> tuple[Times, NDArray[np.uint16]]:
+        """Return the sync pulses before these times, and the delays since then."""
+        options, layout = self._options, self._layout
+        syncs = to_ticks(times, options.sync_period_ps)
+        rest = times - to_ps(syncs, options.sync_period_ps)
+        delays = to_ticks(rest, options.resolution_ps)
+        longest = (1 << layout.dtime_bits) - 1
+        if len(delays) and delays.max() > longest:
+            place = int(delays.argmax())
+            raise DataError(
+                f"ptu: {describe(int(batch.channels[place]))} comes {rest[place]} ps after its sync; "
+                f"{layout.name} with {float(options.resolution_ps):g} ps holds {longest} steps"
+            )
+        return syncs, np.where(batch.channels >= marker(1), 0, delays).astype(np.uint16)
 
-def _ticks(times: Times, unit: Fraction, *, exact: bool = True) -> Times:
-    """Return the ticks of which ``_scaled`` makes these times (``exact``), or those that end before them."""
-    if unit == 1:
-        return times
-    many, few = np.divmod(times, unit.numerator)
-    # Rounding up finds the tick whose whole picoseconds these are; what lies between two ticks is rounded down.
-    up = many * unit.denominator - (-few * unit.denominator // unit.numerator)
-    fits = _scaled(up, unit) == times if exact else np.zeros(len(times), bool)
-    down = many * unit.denominator + few * unit.denominator // unit.numerator
-    ticks: Times = np.where(fits, up, down)
-    return ticks
+    def _check_overflows(self, last: int) -> None:
+        layout = self._layout
+        words = (
+            (last - self._overflow) // layout.wrap // ((1 << layout.time_bits) - 1 if layout.counted else 1)
+        )
+        if words > _MOST_OVERFLOWS:
+            raise DataError(
+                f"ptu: up to {words} overflow words before tags at tick {last}; {layout.name} is not meant for that"
+            )

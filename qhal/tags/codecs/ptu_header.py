@@ -12,6 +12,7 @@ from typing import Any
 
 from qhal.errors import DataError
 from qhal.tags.codecs.picoquant import LAYOUTS, RecordLayout
+from qhal.tags.codecs.units import meant
 
 MAGIC = b"PQTTTR\0\0"
 _VERSIONS = (b"1.0.00\0\0", b"00.0.1\0\0")
@@ -21,7 +22,15 @@ _FLOAT, _DATE = 0x20000008, 0x21000008
 _FLOATS, _ANSI, _WIDE, _BLOB = 0x2001FFFF, 0x4001FFFF, 0x4002FFFF, 0xFFFFFFFF
 _DAY_0 = datetime(1899, 12, 30, tzinfo=UTC)
 _TEN_MEGABYTES = 10_000_000
+_SHORTEST_S = 1e-15
+LONGEST_TICK_S = 1e-8
+"""Of T2: the coarsest product has 1 ns; a sync period here would make hours of seconds."""
+_LONGEST_DTIME_S = 1e-3
+_LONGEST_SYNC_S = 1.0
 _END = "Header_End"
+_BITS_PER_RECORD = "TTResultFormat_BitsPerRecord"
+MOST_BYTES = 64_000_000
+"""Of a header: pictures and settings in it are some kilobytes."""
 
 TYPE, COUNT, TICK_S, DTIME_S = (
     "TTResultFormat_TTTRRecType",
@@ -40,14 +49,14 @@ class PtuHeader:
     """What a reader of records needs, and all tags as they stand (an array element as ``name[index]``).
 
     ``tick_ps``: T2 the resolution, T3 the sync period. ``dtime_ps``: T3 the resolution of the delay.
-    ``count_at``: byte of the number of records, None when there is no such tag. ``length``: bytes of the header.
+    ``count``: number of records, 0 when nobody counted them. ``length``: bytes of the header.
     """
 
     layout: RecordLayout
     tick_ps: Fraction
     dtime_ps: Fraction
     length: int
-    count_at: int | None = None
+    count: int = 0
     tags: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -60,41 +69,53 @@ class PtuHeader:
         if data[8:16] not in _VERSIONS:
             raise DataError(f"{source}: no known version of the format: {data[8:16]!r}", 8)
         tags: dict[str, Any] = {}
-        place, count_at = 16, None
+        place = 16
         while True:
             name, value, following = _read_tag(data, place, source)
-            if name == COUNT:
-                count_at = place + 40
             place = following
             if name == _END:
                 break
             tags[name] = value
         layout = _layout(tags, source)
+        longest_s = _LONGEST_SYNC_S if layout.is_t3 else LONGEST_TICK_S
         return cls(
             layout,
-            _in_ps(tags, TICK_S, source),
-            _in_ps(tags, DTIME_S, source) if layout.is_t3 else Fraction(0),
+            _in_ps(tags, TICK_S, longest_s, source),
+            _in_ps(tags, DTIME_S, _LONGEST_DTIME_S, source) if layout.is_t3 else Fraction(0),
             place,
-            count_at,
+            _count(tags, source),
             tags,
         )
 
 
 def _layout(tags: Mapping[str, Any], source: str) -> RecordLayout:
     code = tags.get(TYPE)
-    if code not in LAYOUTS:
+    if (bits := tags.get(_BITS_PER_RECORD, 32)) != 32:
+        raise DataError(f"{source}: {_BITS_PER_RECORD} is {bits!r}; records of 32 bits are known")
+    if type(code) is not int or code not in LAYOUTS:
         known = ", ".join(f"0x{each:08x} {layout.name}" for each, layout in LAYOUTS.items())
-        shown = "missing" if code is None else f"0x{code & 0xFFFFFFFF:08x}"
+        shown = (
+            f"0x{code & 0xFFFFFFFF:08x}" if type(code) is int else "missing" if code is None else repr(code)
+        )
         raise DataError(f"{source}: record type {shown}; known are {known}")
     return LAYOUTS[code]
 
 
-def _in_ps(tags: Mapping[str, Any], name: str, source: str) -> Fraction:
+def _count(tags: Mapping[str, Any], source: str) -> int:
+    count = tags.get(COUNT)
+    if count is None:
+        return 0
+    if type(count) is not int or count < 0:
+        raise DataError(f"{source}: {COUNT} is {count!r}, which is no number of records")
+    return count
+
+
+def _in_ps(tags: Mapping[str, Any], name: str, longest_s: float, source: str) -> Fraction:
     seconds = tags.get(name)
-    if not isinstance(seconds, float) or not 0 < seconds < 1:
-        raise DataError(f"{source}: {name} is {seconds}, which is no resolution in seconds")
+    if not isinstance(seconds, float) or not _SHORTEST_S <= seconds <= longest_s:
+        raise DataError(f"{source}: {name} is {seconds!r}; {_SHORTEST_S:g} s to {longest_s:g} s can be")
     # Resolutions are stored as doubles of round numbers of picoseconds: 4e-12 s is meant as 4 ps.
-    return Fraction(seconds * 1e12).limit_denominator(1_000_000)
+    return meant(seconds)
 
 
 def _read_tag(data: bytes, place: int, source: str) -> tuple[str, Any, int]:
@@ -148,9 +169,9 @@ def build_header(layout: RecordLayout, tick_ps: Fraction, dtime_ps: Fraction) ->
         ("Measurement_Mode", _INT, 3 if layout.is_t3 else 2),
         ("Measurement_SubMode", _INT, 0),
         (TYPE, _INT, layout.type_code),
-        ("TTResultFormat_BitsPerRecord", _INT, 32),
-        (TICK_S, _FLOAT, float(tick_ps) * 1e-12),
-        (DTIME_S, _FLOAT, float(dtime_ps if layout.is_t3 else tick_ps) * 1e-12),
+        (_BITS_PER_RECORD, _INT, 32),
+        (TICK_S, _FLOAT, float(tick_ps / 10**12)),
+        (DTIME_S, _FLOAT, float((dtime_ps if layout.is_t3 else tick_ps) / 10**12)),
         ("MeasDesc_AcquisitionTime", _INT, 0),
         ("HW_Type", _ANSI, 0),
         ("HW_InpChannels", _INT, len(layout.inputs)),

@@ -1,14 +1,16 @@
 """Files of qutools quTAG and quTAU (and of the IDQ ID800, which is the same instrument)."""
 
 from fractions import Fraction
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from qhal.tags.batch import TagBatch
-from qhal.tags.codecs.codec import Channels, CodecOptions, TagEncoder, Times
-from qhal.tags.codecs.plain import PlainDecoder
+from qhal.tags.codecs.codec import CodecOptions, ReadingOptions, TagEncoder
+from qhal.tags.codecs.plain import Columns, PlainDecoder
+from qhal.tags.codecs.units import Unit, beyond, last_time, to_ps, to_ticks
 from qhal.tags.numbering import LAST_INPUT, marker
 
 _RECORD = np.dtype([("time", "<i8"), ("channel", "<i2")])
@@ -17,32 +19,36 @@ _RECORD = np.dtype([("time", "<i8"), ("channel", "<i2")])
 class QutagOptions(CodecOptions):
     """What the manuals leave open: the unit, the number of the first input, and that of marker 1."""
 
-    unit_ps: Fraction = Fraction(1)
-    first_channel: int = 0
-    first_marker: int = 100
+    unit_ps: Unit = Fraction(1)
+    first_channel: Annotated[int, Field(ge=0, le=100)] = 0
+    first_marker: Annotated[int, Field(ge=8, le=30_000)] = 100
+
+
+class QutagReading(QutagOptions, ReadingOptions):
+    """How to read quTAG records."""
 
 
 class QutagDecoder(PlainDecoder):
     """quTAG ``RAW``: 10 bytes per record, time and channel. Source: quTAU/quPSI manual V4.0, page 25."""
 
     record = _RECORD
+    own_numbers = True
 
-    def __init__(self, options: QutagOptions | None = None, **where: Any) -> None:
-        super().__init__(**where)
-        self._options = options or QutagOptions()
+    def __init__(self, options: QutagReading | None = None, **where: Any) -> None:
+        super().__init__(options, **where)
+        self._options = options or QutagReading()
 
-    def _columns(self, records: NDArray[Any]) -> tuple[Times, Channels, int | None, str]:
-        options, raw = self._options, records["channel"].astype(np.int64)
+    def _columns(self, records: NDArray[Any]) -> Columns:
+        options, raw = self._options, records["channel"].astype(np.int32)
         markers = raw >= options.first_marker
         numbers = np.where(markers, marker(1) + raw - options.first_marker, 1 + raw - options.first_channel)
         last = np.where(markers, marker(15), LAST_INPUT)
-        wrong = np.flatnonzero((numbers < 1) | (numbers > last))
-        bad = int(wrong[0]) if len(wrong) else None
-        why = f"no channel {raw[bad]}" if bad is not None else ""
-        unit, times = options.unit_ps, records["time"].astype(np.int64)
-        if unit != 1:
-            times = times * unit.numerator // unit.denominator
-        return times, (numbers & 0xFF).astype(np.uint8), bad, why
+        known = (numbers >= 1) & (numbers <= last)
+        ticks = records["time"].astype(np.int64)
+        bad = beyond(ticks, options.unit_ps)
+        why = "" if bad is None else f"a time beyond 2^63 ps: {ticks[bad]} ticks of {options.unit_ps} ps"
+        times, channels = to_ps(ticks[:bad], options.unit_ps), numbers[:bad].astype(np.uint8)
+        return Columns(times, channels, bad, why, raw[:bad], None if known[:bad].all() else known[:bad])
 
 
 class QutagBinaryDecoder(QutagDecoder):
@@ -66,9 +72,9 @@ class QutagEncoder(TagEncoder):
 
     def _encode(self, batch: TagBatch) -> bytes:
         unit, numbers = self._options.unit_ps, batch.channels.astype(np.int64)
+        self._check_times(batch.times_ps, last_time(unit), -last_time(unit))
         records = np.empty(len(batch), _RECORD)
-        # The smallest tick whose time in whole picoseconds is this one again.
-        records["time"] = -((-batch.times_ps * unit.denominator) // unit.numerator)
+        records["time"] = to_ticks(batch.times_ps, unit)
         is_marker = numbers >= marker(1)
         records["channel"] = np.where(
             is_marker,

@@ -1,23 +1,42 @@
 """Event words of S-Fifteen Instruments and their ancestors: a time above, a pattern of detectors below.
 
 A word with several pattern bits is several detectors within one time step, and becomes one tag for each; a dummy
-word only says that time went on. Times wrap; a dummy at least every half period makes every wrap visible.
+word only says that time went on, and orders no events. Times wrap; a dummy at least every half period makes every wrap
+visible: a time ahead by up to three quarters of a period is ahead, else it is late.
 Sources: vendor's and authors' readers (readevents4, readevents7, filespec), field by field in each layout.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qhal.errors import DataError
 from qhal.tags.batch import TagBatch
 from qhal.tags.codecs import compiled
-from qhal.tags.codecs.codec import Channels, CodecOptions, Piece, TagDecoder, TagEncoder, Times
+from qhal.tags.codecs.codec import (
+    Channels,
+    CodecOptions,
+    Disorder,
+    Piece,
+    ReadingOptions,
+    TagDecoder,
+    TagEncoder,
+    lateness,
+)
+from qhal.tags.codecs.units import MAX_PS, Times, to_ticks
 
 _DUMMY = 16
-_TDC1_TIME_BITS = 27
-_DISORDER_PS = 1_000_000
+_MOST_DUMMIES = 1 << 26
+"""Dummy words in a row that an encoder writes: 100 days of a TDC1."""
+_WHY = (
+    "",
+    "no event of {name}",
+    "{back} ps before an earlier event, more than disorder_ps={disorder}",
+    "beyond 2^63 ps",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,11 @@ class WordLayout:
         """The period after which times begin anew."""
         return (self.factor << self.time_bits) >> self.halvings
 
+    @property
+    def unit(self) -> Fraction:
+        """Picoseconds of a tick."""
+        return Fraction(self.factor, 1 << self.halvings)
+
 
 TDC2 = WordLayout("tdc2", 10, 54, 125, 5, constant=0x300)
 """1/256 ns (timestamp7 and TDC2 with ``-a1``); bits 9 and 8 are always 1."""
@@ -47,7 +71,8 @@ TDC1_CONSOLIDATED = WordLayout("tdc1-64", 19, 45, 2000, 0)
 """2 ns, as readevents4 writes it with ``-a1``."""
 TIMESTAMP3 = WordLayout("timestamp3", 15, 49, 125, 0, dummy=0)
 """1/8 ns, the older cards; two 32-bit halves, the upper one first."""
-_TDC1 = WordLayout("tdc1", 5, _TDC1_TIME_BITS, 2000, 0)
+TDC1 = WordLayout("tdc1", 5, 27, 2000, 0)
+"""2 ns, as the unit sends it, in 32 bits."""
 
 
 class WordOptions(CodecOptions):
@@ -56,57 +81,71 @@ class WordOptions(CodecOptions):
     swapped: bool = False
 
 
+class WordReading(WordOptions, ReadingOptions):
+    """How to read 64-bit words."""
+
+
 class _Words(TagDecoder):
     record: ClassVar[np.dtype[Any]] = np.dtype("<u8")
-    disorder_ps = _DISORDER_PS
+    # The unit's firmware sorts within blocks only: a maker's own recordings go back by up to 97 us.
+    usual_disorder_ps = 1_000_000_000
     layout: ClassVar[WordLayout]
     swapped: ClassVar[bool] = False
 
-    def __init__(self, options: WordOptions | None = None, **where: Any) -> None:
-        super().__init__(**where)
-        self._swapped = (options or WordOptions()).swapped != self.swapped
-        self._before = 0
+    def __init__(self, options: ReadingOptions | None = None, **where: Any) -> None:
+        super().__init__(options, **where)
+        self._swapped = getattr(options, "swapped", False) != self.swapped
+        # What is further back than this is taken for a wrap.
+        self.disorder_ps = min(self.disorder_ps, self.layout.wrap_ps // 4 - 1)
+        self._before: int | None = None
         self._base_ps = 0
+        self._latest_ps = -self.layout.wrap_ps
 
     def _decode(self, records: NDArray[Any], head: int) -> Piece:
-        words: NDArray[np.uint64] = records
+        words: NDArray[np.uint64] = records.astype(np.uint64, copy=False)
         if self._swapped:
             words = (words << np.uint64(32)) | (words >> np.uint64(32))
-        return self._decode_words(words, head)
-
-    def _decode_words(self, words: NDArray[np.uint64], head: int) -> Piece:
-        layout = self.layout
-        tolerance = (_DISORDER_PS << layout.halvings) // layout.factor
+        layout, latest = self.layout, self._latest_ps
+        if self._before is None and len(words):
+            self._before = int(words[0]) >> layout.time_shift
+        before, base = self._before or 0, self._base_ps
         parts: list[tuple[Times, Channels]] = []
-        place, ordered, bad, why = 0, head == 0, None, ""
-        while place < len(words):
-            room = head + (len(words) - place) * 5 // 4 + 4 * 512
+        place, ordered, stuck, free = 0, head == 0, 0, head
+        while place < len(words) and not stuck:
+            room = free + (len(words) - place) * 5 // 4 + 4 * 512
             times, channels = np.empty(room, np.int64), np.empty(room, np.uint8)
             decode = _decode_plainly if compiled.kernels is None else compiled.kernels.decode_patterns
-            place, filled, before, in_order, stuck = decode(
-                words, place, np.uint64(self._before), layout.time_shift, layout.factor, layout.halvings,
-                np.uint64(layout.dummy), np.uint64(layout.constant), np.uint64(tolerance), times, channels, head,
+            place, filled, before, base, latest, in_order, stuck = decode(
+                words, place, before, base, latest, layout.time_shift, layout.time_bits, layout.factor,
+                layout.halvings, np.uint64(layout.dummy), np.uint64(layout.constant), self.disorder_ps, MAX_PS,
+                times, channels, free,
             )  # fmt: skip
-            place, self._before, ordered = int(place), int(before), ordered and bool(in_order)
-            if self._base_ps:
-                times[head:filled] += self._base_ps
+            ordered = ordered and bool(in_order)
             parts.append((times[:filled], channels[:filled]))
-            head = 0
-            if stuck:
-                ticks = int(words[place]) >> layout.time_shift
-                if self._before - ticks > 1 << (layout.time_bits - 1):
-                    self._base_ps += layout.wrap_ps
-                    self._before, ordered = 0, False
-                    continue
-                bad, why = place, f"word 0x{int(words[place]):016x} is no event of {layout.name}"
-                if int(words[place]) & layout.constant == layout.constant:
-                    why = f"time goes back by {(self._before - ticks) * layout.factor >> layout.halvings} ps"
-                break
+            free = 0
         if not parts:
             parts.append((np.empty(head, np.int64), np.empty(head, np.uint8)))
         times, channels = (np.concatenate(c) if len(parts) > 1 else c[0] for c in zip(*parts, strict=True))
-        reached = self._base_ps + ((self._before * layout.factor) >> layout.halvings)
-        return Piece(times, channels, reached, ordered, (), bad, why)
+        disorder = Disorder() if ordered else lateness(times[head:], self._latest_ps)
+        self._before, self._base_ps, self._latest_ps = int(before), int(base), int(latest)
+        reached = self._latest_ps
+        if reached == -layout.wrap_ps:  # no event yet
+            reached = self._reached_ps or 0
+        piece = Piece(times, channels, reached, ordered, (), None, "", disorder)
+        if stuck:
+            piece.bad, piece.why = int(place), self._reason(int(words[place]), int(stuck))
+        return piece
+
+    def _reason(self, word: int, kind: int) -> str:
+        layout = self.layout
+        time = self._base_ps + ((word >> layout.time_shift) * layout.factor >> layout.halvings)
+        told = _WHY[kind].format(name=layout.name, back=self._latest_ps - time, disorder=self.disorder_ps)
+        return f"word 0x{word:0{2 * self.record.itemsize}x} is {told}"
+
+    @property
+    def _covered_ps(self) -> int:
+        """The time of the last word, be it an event or a dummy."""
+        return self._base_ps + ((self._before or 0) * self.layout.factor >> self.layout.halvings)
 
 
 class Tdc2Decoder(_Words):
@@ -129,87 +168,117 @@ class Timestamp3Decoder(_Words):
 
 
 class Tdc1Decoder(_Words):
-    """S-Fifteen TDC1 stream: 32-bit words whose time wraps every 268 ms; a wrap is where its top bit falls."""
+    """S-Fifteen TDC1 stream: 32-bit words whose time wraps every 268 ms."""
 
     record = np.dtype("<u4")
-    layout = _TDC1
-
-    def __init__(self, options: CodecOptions | None = None, **where: Any) -> None:
-        super().__init__(**where)
-        self._wraps = 0
-        self._top = 0
-
-    def _decode(self, records: NDArray[Any], head: int) -> Piece:
-        top = np.concatenate(([self._top], (records >> 31).astype(np.int8)))
-        wraps = self._wraps + np.cumsum(np.diff(top) < 0)
-        if len(records):
-            self._wraps, self._top = int(wraps[-1]), int(top[-1])
-        return self._decode_words(
-            records.astype(np.uint64) + (wraps.astype(np.uint64) << np.uint64(32)), head
-        )
+    layout = TDC1
 
 
 def _decode_plainly(
     words: NDArray[np.uint64],
     begin: int,
-    before: np.uint64,
+    before: int,
+    base: int,
+    latest: int,
     time_shift: int,
+    time_bits: int,
     factor: int,
     halvings: int,
     dummy: np.uint64,
     constant: np.uint64,
-    tolerance: np.uint64,
+    tolerance: int,
+    limit: int,
     times: Times,
     channels: Channels,
     head: int,
-) -> tuple[int, int, int, bool, bool]:
+) -> tuple[int, int, int, int, int, bool, int]:
     """Do in numpy what the kernel does."""
     words = words[begin : begin + max(1, (len(times) - head) // 4)]
+    wrap, mask, most = (factor << time_bits) >> halvings, (1 << time_bits) - 1, (3 << time_bits) >> 2
     ticks = (words >> np.uint64(time_shift)).astype(np.int64)
-    latest = np.maximum.accumulate(np.concatenate(([int(before)], ticks)))
-    back = latest[:-1] - ticks
-    wrong = np.flatnonzero((back > int(tolerance)) | (words & constant != constant))
+    ahead = np.concatenate(([before], ticks[:-1]))
+    forward = (ticks - ahead) & mask <= most
+    wraps = base // wrap + np.cumsum(
+        (forward & (ticks < ahead)).astype(np.int64) - (~forward & (ticks > ahead))
+    )
+    inside = ticks * factor >> halvings
+    outside = (wraps < -1) | (wraps > (limit - inside) // wrap)
+    absolute = np.where(outside, 0, wraps * wrap + inside)
+    live = (words & dummy == 0) & (words & np.uint64(15) != 0)
+    highest = np.maximum.accumulate(np.concatenate(([latest], np.where(live & ~outside, absolute, latest))))
+    early = live & (absolute < highest[:-1] - tolerance)
+    kinds = np.where(words & constant != constant, 1, np.where(outside, 3, np.where(early, 2, 0)))
+    wrong = np.flatnonzero(kinds)
     end = int(wrong[0]) if len(wrong) else len(words)
-    live = np.flatnonzero(words[:end] & dummy == 0)
-    bits = (words[live, None] >> np.arange(4, dtype=np.uint64) & np.uint64(1)).astype(bool)
+    events = np.flatnonzero(live[:end])
+    bits = (words[events, None] >> np.arange(4, dtype=np.uint64) & np.uint64(1)).astype(bool)
     rows, detectors = np.nonzero(bits)
     filled = head + len(rows)
-    times[head:filled] = ticks[live[rows]] * factor >> halvings
+    times[head:filled] = absolute[events[rows]]
     channels[head:filled] = detectors + 1
-    ordered = not (back[:end] > 0).any()
-    return begin + end, filled, int(latest[end]), ordered, bool(len(wrong))
+    ordered = not (absolute[events] < highest[events]).any()
+    if end:
+        before, base = int(ticks[end - 1]), int(wraps[end - 1]) * wrap
+    return begin + end, filled, before, base, int(highest[end]), ordered, int(kinds[end]) if len(wrong) else 0
 
 
 class _WordEncoder(TagEncoder):
+    """Write event words, and the dummy words that make each wrap visible to a reader that begins at 0."""
+
     channels = frozenset((1, 2, 3, 4))
     layout: ClassVar[WordLayout]
     swapped: ClassVar[bool] = False
+    word: ClassVar[np.dtype[Any]] = np.dtype("<u8")
 
     def __init__(self, options: WordOptions | None = None) -> None:
         self._swapped = (options or WordOptions()).swapped != self.swapped
+        self._half = self._tick = 0
+        self._begun = False
 
     def begin(self) -> bytes:
         """Return nothing: there is no header."""
         return b""
 
     def _encode(self, batch: TagBatch) -> bytes:
-        words = self._words(batch.times_ps, batch.channels)
-        return (words << 32 | words >> 32 if self._swapped else words).tobytes()
-
-    def _words(self, times: Times, channels: Channels) -> NDArray[np.uint64]:
         layout = self.layout
-        # The smallest tick whose whole picoseconds are this time; a time between two ticks goes to the earlier.
-        up = -((-times << layout.halvings) // layout.factor)
-        fits = (up * layout.factor) >> layout.halvings == times
-        ticks = np.where(fits, up, (times << layout.halvings) // layout.factor)
+        self._check_times(batch.times_ps, MAX_PS)
+        ticks = to_ticks(batch.times_ps, layout.unit)
         steps, place = np.unique(ticks, return_inverse=True)
         pattern = np.zeros(len(steps), np.uint64)
-        np.bitwise_or.at(pattern, place, np.uint64(1) << (channels - 1).astype(np.uint64))
-        wrapped = steps.astype(np.uint64) & np.uint64((1 << layout.time_bits) - 1)
-        words: NDArray[np.uint64] = (
-            wrapped << np.uint64(layout.time_shift) | np.uint64(layout.constant) | pattern
-        )
-        return words
+        np.bitwise_or.at(pattern, place, np.uint64(1) << (batch.channels - 1).astype(np.uint64))
+        words = self._word(steps) | pattern
+        if layout.dummy:
+            halves = self._halves(int(steps[-1]) if len(steps) else 0)
+            dummies = self._word(halves) | np.uint64(layout.dummy)
+            words = np.insert(words, np.searchsorted(steps, halves), dummies)
+        else:
+            self._check_steps(steps)
+        return (words << 32 | words >> 32 if self._swapped else words).astype(self.word).tobytes()
+
+    def _word(self, ticks: Times) -> NDArray[np.uint64]:
+        layout = self.layout
+        wrapped = (ticks & ((1 << layout.time_bits) - 1)).astype(np.uint64)
+        return wrapped << np.uint64(layout.time_shift) | np.uint64(layout.constant)
+
+    def _halves(self, last: int) -> Times:
+        """Return the ticks of the half periods that begin up to the last tick, each told once."""
+        half_bits = self.layout.time_bits - 1
+        first, self._half = self._half + 1, max(self._half, last >> half_bits)
+        if self._half - first > _MOST_DUMMIES:
+            raise DataError(f"{self.format}: {self._half - first} dummy words in a row, with no tag between")
+        return np.arange(first, self._half + 1) << half_bits
+
+    def _check_steps(self, steps: Times) -> None:
+        """Raise DataError where a reader without dummy words could not see that the time wrapped."""
+        period = 1 << self.layout.time_bits
+        if len(steps):
+            ahead = int(np.diff(steps, prepend=self._tick).max())
+            self._tick = int(steps[-1])
+            if (steps[0] >= period and not self._begun) or ahead > (period >> 2) * 3:
+                raise DataError(
+                    f"{self.format} has no words for times without a tag, here {ahead * self.layout.unit} ps"
+                )
+            self._begun = True
 
 
 class Tdc2Encoder(_WordEncoder):
@@ -235,24 +304,11 @@ class Timestamp3Encoder(_WordEncoder):
 
 
 class Tdc1Encoder(_WordEncoder):
-    """Write a TDC1 stream, with the dummy words that make each wrap visible."""
+    """Write a TDC1 stream."""
 
     format = "tdc1"
-    layout = _TDC1
+    layout = TDC1
+    word = np.dtype("<u4")
 
     def __init__(self, options: CodecOptions | None = None) -> None:
         super().__init__()
-        self._half = 0
-
-    def _encode(self, batch: TagBatch) -> bytes:
-        words = self._words(batch.times_ps, batch.channels)
-        halves = np.unique(batch.times_ps // self.layout.factor >> (_TDC1_TIME_BITS - 1), return_index=True)[
-            0
-        ]
-        last = int(halves[-1]) if len(halves) else self._half
-        between = np.arange(self._half + 1, last + 1)
-        dummies = (between.astype(np.uint64) << np.uint64(31) & np.uint64(0xFFFFFFFF)) | np.uint64(_DUMMY)
-        ticks = np.unique(batch.times_ps // self.layout.factor)
-        place = np.searchsorted(ticks, between << (_TDC1_TIME_BITS - 1))
-        self._half = last
-        return np.insert(words, place, dummies).astype("<u4").tobytes()

@@ -8,7 +8,16 @@ from numpy.typing import NDArray
 
 from qhal.errors import DataError
 from qhal.tags.batch import Gap, Loss, TagBatch
-from qhal.tags.codecs.codec import CodecOptions, Piece, TagDecoder, TagEncoder, order_of
+from qhal.tags.codecs.codec import (
+    Channels,
+    CodecOptions,
+    Piece,
+    ReadingOptions,
+    TagDecoder,
+    TagEncoder,
+    order_of,
+)
+from qhal.tags.codecs.units import MAX_PS
 from qhal.tags.numbering import LAST_INPUT, falling, input_of
 
 _RECORD = np.dtype(
@@ -22,6 +31,10 @@ class SwabianOptions(CodecOptions):
     types: tuple[int, int, int, int, int] = (0, 1, 2, 3, 4)
 
 
+class SwabianReading(SwabianOptions, ReadingOptions):
+    """How to read a dump: numbers of several coupled taggers, of software channels and from 0 on want ``map``."""
+
+
 class SwabianDecoder(TagDecoder):
     """Swabian raw dump: 16 bytes per record; overflows become gaps with the count of missed events.
 
@@ -29,63 +42,73 @@ class SwabianDecoder(TagDecoder):
     """
 
     record = _RECORD
-    disorder_ps = 0
+    own_numbers = True
 
-    def __init__(self, options: SwabianOptions | None = None, **where: Any) -> None:
-        super().__init__(**where)
-        self._types = (options or SwabianOptions()).types
+    def __init__(self, options: SwabianReading | None = None, **where: Any) -> None:
+        super().__init__(options, **where)
+        self._types = (options or SwabianReading()).types
         self._overflow_ps: int | None = None
 
     def _decode(self, records: NDArray[Any], head: int) -> Piece:
-        bad, why = self._first_bad(records)
-        records = records[: len(records) if bad is None else bad]
+        records, bad, why = self._of_known_types(records)
+        channels = _as_channels(records["channel"])
+        counts = (records["type"] == self._types[0]) | (records["type"] == self._types[4])
+        known = ~counts | (channels > 0)
+        kept, strange = self._map.apply(records["channel"], channels, None if known.all() else known)
+        places = None
+        if kept is not None:
+            places = np.flatnonzero(kept | ~counts)
+            records, channels = records[places], channels[places]
+        ordered, late, disorder, when = order_of(records["time"], self.disorder_ps, self._reached_ps)
+        if late is not None:
+            records, channels = records[:late], channels[:late]
+            bad, why = late if places is None else int(places[late]), when
         tag = records["type"] == self._types[0]
         tags = records if tag.all() else records[tag]
         times = np.empty(head + len(tags), np.int64)
-        channels = np.empty(head + len(tags), np.uint8)
-        times[head:] = tags["time"]
-        numbers = tags["channel"]
-        channels[head:] = np.where(numbers < 0, falling(1) - 1 - numbers, numbers)
-        reached = int(records["time"][-1]) if len(records) else self._reached_ps or 0
-        before = np.concatenate(([self._reached_ps or 0], records["time"][:-1]))[~tag]
-        gaps = self._gaps(zip(records[~tag], before.tolist(), strict=False), reached)
-        return Piece(times, channels, reached, True, gaps, bad, why)
+        numbers = np.empty(head + len(tags), np.uint8)
+        times[head:], numbers[head:] = tags["time"], channels if tag.all() else channels[tag]
+        highest = np.maximum.accumulate(records["time"])
+        reached = int(highest[-1]) if len(records) else self._reached_ps or 0
+        before = np.concatenate(([self._reached_ps or 0], highest[:-1]))[~tag]
+        gaps = self._gaps(zip(records[~tag], channels[~tag].tolist(), before.tolist(), strict=True), reached)
+        ordered = ordered and (self.disorder_ps == 0 or not head)
+        return Piece(times, numbers, reached, ordered, gaps, bad, why, disorder, strange)
 
-    def _first_bad(self, records: NDArray[Any]) -> tuple[int | None, str]:
-        number, kind = np.abs(records["channel"]), records["type"]
-        counts = (kind == self._types[0]) | (kind == self._types[4])
-        found = []
-        if len(places := np.flatnonzero(~np.isin(kind, self._types))):
-            found.append((int(places[0]), f"no record type {kind[places[0]]}"))
-        if len(places := np.flatnonzero(counts & ((number < 1) | (number > LAST_INPUT)))):
-            found.append((int(places[0]), f"no channel {records['channel'][places[0]]}"))
-        _, late = order_of(records["time"], 0, self._reached_ps)
-        if late is not None:
-            found.append((late, f"time {records['time'][late]} ps is before an earlier record"))
-        return min(found) if found else (None, "")
+    def _of_known_types(self, records: NDArray[Any]) -> tuple[NDArray[Any], int | None, str]:
+        wrong = np.flatnonzero(~np.isin(records["type"], self._types))
+        if not len(wrong):
+            return records, None, ""
+        bad = int(wrong[0])
+        return records[:bad], bad, f"no record type {records['type'][bad]}"
 
-    def _gaps(self, notes: Iterable[tuple[Any, int]], reached_ps: int) -> Sequence[Gap]:
+    def _gaps(self, notes: Iterable[tuple[Any, int, int]], reached_ps: int) -> Sequence[Gap]:
         gaps: list[Gap] = []
-        for note, before in notes:
+        for note, channel, before in notes:
             kind, time = int(note["type"]), int(note["time"])
+            before = min(before, time)
             if kind == self._types[1]:
                 gaps.append(Gap(before, time))
             elif kind == self._types[2]:
                 self._overflow_ps = time
             elif kind == self._types[4]:
-                start = self._overflow_ps if self._overflow_ps is not None else time
-                gaps.append(Gap(start, time, int(note["missed"]), Loss.EXACT, (_number(note["channel"]),)))
+                start = min(self._overflow_ps if self._overflow_ps is not None else time, time)
+                gaps.append(Gap(start, time, int(note["missed"]), Loss.EXACT, (channel,)))
             elif self._overflow_ps is not None:
-                gaps.append(Gap(self._overflow_ps, time, 0, Loss.EXACT))
+                gaps.append(Gap(min(self._overflow_ps, time), time, 0, Loss.EXACT))
                 self._overflow_ps = None
         if self._overflow_ps is not None:
-            gaps.append(Gap(self._overflow_ps, reached_ps, 0, Loss.EXACT))
+            gaps.append(Gap(min(self._overflow_ps, reached_ps), reached_ps, 0, Loss.EXACT))
             self._overflow_ps = reached_ps
         return gaps
 
 
-def _number(channel: int) -> int:
-    return falling(-int(channel)) if channel < 0 else int(channel)
+def _as_channels(numbers: NDArray[np.int32]) -> Channels:
+    """Return the channels that numbers mean, 0 for those that mean none."""
+    wide = numbers.astype(np.int64)
+    channels = np.where(wide < 0, falling(1) - 1 - wide, wide)
+    channels[(wide > LAST_INPUT) | (wide < -LAST_INPUT)] = 0
+    return channels.astype(np.uint8)
 
 
 class SwabianEncoder(TagEncoder):
@@ -103,6 +126,7 @@ class SwabianEncoder(TagEncoder):
         return b""
 
     def _encode(self, batch: TagBatch) -> bytes:
+        self._check_times(batch.times_ps, MAX_PS, -MAX_PS)
         tags = np.zeros(len(batch), _RECORD)
         tags["type"], tags["time"] = self._types[0], batch.times_ps
         numbers = batch.channels.astype(np.int32)
