@@ -2,6 +2,9 @@
 
 A slow or absent reader never holds up the publisher or another reader; what it loses, it is told with its exact
 count (:mod:`qhal.tags.sequence`).
+
+Nobody is asked who they are: whoever reaches the port of a publisher reads its tags, and a subscriber believes whoever
+answers at the address. Bind to the loopback interface, or to a network that only the readers are on.
 """
 
 import secrets
@@ -18,10 +21,12 @@ from qhal.tags.sequence import DEFAULT_PATIENCE, Numberer, Resequencer, from_mes
 
 _WAITING_MESSAGES = 1000
 """Messages kept for a slow reader before it loses some."""
+_LARGEST_PART = 1 << 30
+"""Bytes of a part of a message; libzmq drops the connection to who sends more."""
 
 
 class TagPublisher(Closing):
-    """Publish batches at an address such as ``tcp://0.0.0.0:5600`` or ``ipc:///run/qhal/tags``; port ``*``: any free.
+    """Publish batches at an address such as ``tcp://127.0.0.1:5600`` or ``ipc:///run/qhal/tags``; port ``*``: any free.
 
     Raises Disconnected when the address cannot be bound.
     """
@@ -59,6 +64,7 @@ class TagSubscriber(Closing):
         self._address, self._timeout_s = address, timeout_s
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, _WAITING_MESSAGES)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, _LARGEST_PART)
         self._socket.subscribe(b"")
         self._sequence = Resequencer(patience)
         self._ready: deque[TagBatch] = deque()

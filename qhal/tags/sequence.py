@@ -78,8 +78,10 @@ def from_message(parts: Sequence[bytes | memoryview]) -> Numbered:
     times, channels = np.frombuffer(parts[2], "<i8"), np.frombuffer(parts[3], np.uint8)
     try:
         batch = TagBatch.described(times, channels, json.loads(bytes(parts[1])))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProtocolError(f"message {number}: {bytes(parts[1])[:80]!r} describes no batch") from error
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(
+            f"message {number}: {bytes(parts[1])[:80]!r} describes no batch: {error}"
+        ) from error
     return Numbered(stream, number, made, vague, batch)
 
 
@@ -87,7 +89,8 @@ class Resequencer:
     """Put numbered batches in order; tell what did not come as gaps with their exact count.
 
     ``patience``: messages that may come before one that is missing. ``duplicates``: messages dropped because they had
-    come before. The first message is where this reader begins; another stream is told as a new epoch.
+    come before. The first message is where this reader begins; another stream is told as a new epoch. Raises
+    ProtocolError when a message counts fewer tags before it than came.
     """
 
     def __init__(self, patience: int = DEFAULT_PATIENCE) -> None:
@@ -132,6 +135,10 @@ class Resequencer:
     def _ready(self) -> Iterator[TagBatch]:
         while (message := self._waiting.pop(self._next, None)) is not None:
             batch = _in_epoch(message.batch, self._epochs)
+            if message.made != self._made:
+                raise ProtocolError(
+                    f"message {message.number}: {message.made} tags before it, {self._made} came"
+                )
             self._next += 1
             self._made = message.made + len(batch) + batch.missed
             self._vague = message.vague + _vague_gaps(batch)
@@ -146,6 +153,12 @@ class Resequencer:
         missed, last = message.made - self._made, self._last
         following = _in_epoch(message.batch, self._epochs)
         start = following.start_ps if last is None or last.epoch != following.epoch else last.stop_ps
+        if missed < 0 or following.start_ps < start:
+            raise ProtocolError(
+                f"message {message.number}: {message.made} tags before it, from {following.start_ps} ps on; "
+                f"{self._made} up to {start} ps came"
+            )
+        self._made = message.made
         gap = Gap(start, following.start_ps, missed, loss)
         yield _nothing(following.epoch, start, following.start_ps, gap)
 

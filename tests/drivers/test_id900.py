@@ -165,6 +165,48 @@ def test_a_lost_message_is_a_gap_of_that_channel(stepped, monkeypatch):
     assert abs(tags.delivered + tags.missed - made_in_all) < 0.05 * made_in_all
 
 
+@pytest.mark.parametrize("change", ["end", "beginning", "middle", "all but one", "all"])
+def test_what_is_cut_off_a_message_is_missed_and_told(stepped, monkeypatch, change):
+    monkeypatch.setattr("qhal_drivers.idquantique.datalink._LATE_MESSAGE_S", 0.5)
+    tagger, background = stepped(pulse_rate_hz=5_000.0)
+    made = []
+
+    def shortened(content):
+        kept = {
+            "end": content[:-8],
+            "beginning": content[8:],
+            "middle": content[:80] + content[160:],
+            "all but one": content[:8],
+            "all": b"",
+        }[change]
+        made.append(len(content) // 8)
+        send(kept if len(made) in (1, 2, 5) else content)
+
+    with tagger.stream() as tags:
+        next(tags)
+        pair = pair_of(background, 3)
+        send = pair.send
+        background.do(lambda: setattr(pair, "send", shortened))
+        batches = [next(tags) for _ in range(7)]
+    for number, batch in enumerate(batches):
+        lost = [gap for gap in batch.gaps if gap.loss is not Loss.PAUSED]
+        assert bool(lost) == (number in (0, 1, 4))
+        assert all((gap.channels, gap.loss) == ((3,), Loss.EXACT) for gap in lost)
+        assert batch.counts().get(3, 0) + batch.missed == made[number]
+    assert tags.missed == made[0] + made[1] + made[4]
+
+
+def test_more_timestamps_than_the_service_pushed(stepped):
+    tagger, background = stepped(pulse_rate_hz=5_000.0)
+    with tagger.stream() as tags:
+        next(tags)
+        pair = pair_of(background, 3)
+        send = pair.send
+        background.do(lambda: setattr(pair, "send", lambda content: send(content + content[-8:])))
+        with pytest.raises(DeviceError, match="timestamps came, the service pushed"):
+            next(tags)
+
+
 def test_a_slow_reader_loses_its_own_batches_with_their_count(stepped):
     tagger, _ = stepped(pulse_rate_hz=5_000.0)
     with tagger.stream() as fast, tagger.stream(waiting_tags=5_000) as slow:

@@ -3,6 +3,7 @@
 ``make faults`` sends 1e9 tags; CI two million with as many faults.
 """
 
+import json
 import time
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.tags.batch import Gap, Loss, TagBatch
 from qhal.tags.relay import TagPublisher, TagSubscriber
-from qhal.tags.sequence import Numberer, Resequencer, from_message, to_message
+from qhal.tags.sequence import Numbered, Numberer, Resequencer, from_message, to_message
 
 FAULTS = ("overflow", "gap", "reconnect", "duplicated", "lost", "reordered", "empty")
 STEP_PS = 1000
@@ -140,6 +141,68 @@ def test_messages_of_another_kind():
     ):
         with pytest.raises(ProtocolError, match=message):
             from_message(wrong)
+
+
+def described(**changes):
+    return batch(0, 5, gaps=(Gap(1, 2, 3, Loss.EXACT, (1,)),)).description() | changes
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        b"[" * 100_000,
+        b"[]",
+        b"9" * 10_000,
+        b"\xff",
+        described(start_ps="x"),
+        described(start_ps=None),
+        described(start_ps=True),
+        described(start_ps=0.0),
+        described(start_ps=5001),
+        described(stop_ps=4000),  # a tag is there
+        described(stop_ps=2**64),
+        described(epoch={}),
+        described(epoch=-1),
+        described(more=1),
+        described(gaps={}),
+        described(gaps=[5]),
+        described(gaps=[{"start_ps": "a", "stop_ps": 1, "missed": 0, "loss": "exact", "channels": []}]),
+        described(gaps=[{"start_ps": 0, "stop_ps": 1, "missed": -5, "loss": "exact", "channels": []}]),
+        described(gaps=[{"start_ps": 2, "stop_ps": 1, "missed": 5, "loss": "exact", "channels": []}]),
+        described(gaps=[{"start_ps": 0, "stop_ps": 1, "missed": 0, "loss": "no", "channels": []}]),
+        described(gaps=[{"start_ps": 0, "stop_ps": 1, "missed": 0, "loss": [], "channels": []}]),
+        described(gaps=[{"start_ps": 0, "stop_ps": 1, "missed": 0, "loss": "exact", "channels": "ab"}]),
+        described(gaps=[{"start_ps": 0, "stop_ps": 1, "missed": 0, "loss": "exact", "channels": [256]}]),
+        described(gaps=[{"start_ps": 0, "stop_ps": 1}]),
+    ],
+    ids=lambda content: str(content)[:60],
+)
+def test_descriptions_of_other_types_or_numbers(description):
+    content = description if isinstance(description, bytes) else json.dumps(description).encode()
+    parts = [bytes(part) for part in to_message(Numberer(1).number(batch(0, 5)))]
+    with pytest.raises(ProtocolError, match="describes no batch"):
+        from_message([parts[0], content, *parts[2:]])
+
+
+def test_times_that_do_not_ascend_or_leave_their_span():
+    for times in ([5, 4], [-1, 5], [5, 5000]):
+        wrong = TagBatch(np.array(times), np.ones(2, np.uint8), 0, 5000)
+        with pytest.raises(ProtocolError, match="describes no batch"):
+            from_message([bytes(part) for part in to_message(Numberer(1).number(wrong))])
+
+
+def test_messages_that_count_fewer_tags_than_came():
+    for number in (1, 2):  # in its turn, and after one that is missing
+        numberer, reader = Numberer(1), Resequencer(patience=0)
+        list(reader.push(numberer.number(batch(0, 10))))
+        wrong = Numbered(1, number, 9, 0, batch(10, 10))
+        with pytest.raises(ProtocolError, match="9 tags before it"):
+            list(reader.push(wrong))
+    reader = Resequencer(patience=0)
+    list(reader.push(Numberer(1).number(batch(0, 10))))
+    early = Numbered(1, 2, 10, 0, batch(5, 10))
+    with pytest.raises(ProtocolError, match="from 5000 ps on"):
+        list(reader.push(early))
 
 
 def test_readers_over_a_real_socket():

@@ -21,6 +21,8 @@ Parsed = TypeVar("Parsed")
 
 _LATE_MESSAGE_S = 0.5
 """A message that the service counts as sent is lost when it is not here after this (wall time)."""
+_COUNTS_THAT_DIFFER = 2
+"""How often the service is asked before its count of timestamps is believed rather than what came."""
 
 
 class DataLink:
@@ -78,8 +80,8 @@ def _description(error: Any) -> str:
 class Channel:
     """The messages of one channel: message number n is sub-record n, as long as none was lost.
 
-    A lost message would shift all that follows, with no error anywhere. So messages count as known only when
-    the service's own count agrees with the number that came.
+    A lost message would shift all that follows, with no error anywhere, and a shortened one would only look darker.
+    So messages count as known only when the service's own counts, of messages and of timestamps, agree with what came.
     """
 
     number: int
@@ -98,14 +100,19 @@ class Channel:
         if self.received <= index:
             with suppress(ReplyTimeout):  # late, or lost: the service knows
                 self._receive(max(deadline - now, 1e-3))
-        pushed, pushed_tags = service.counts(self.acquisition)
-        while self.received < pushed:
-            try:
-                self._receive(_LATE_MESSAGE_S)
-            except ReplyTimeout:
-                self._lose(pushed, pushed_tags)
-        if self.received > pushed:
-            raise DeviceError(f"{self.port.name}: the stream ended after {pushed} sub-records")
+        for _ in range(_COUNTS_THAT_DIFFER):
+            pushed, pushed_tags = service.counts(self.acquisition)
+            while self.received < pushed:
+                try:
+                    self._receive(_LATE_MESSAGE_S)
+                except ReplyTimeout:
+                    self._lose(pushed, pushed_tags)
+            if self.received > pushed:
+                raise DeviceError(f"{self.port.name}: the stream ended after {pushed} sub-records")
+            if self.received_tags == pushed_tags:
+                break
+        else:  # the messages are all here, but not all that was in them
+            self._lose(pushed, pushed_tags)
         self.known = self.received
         return self.known > index
 
@@ -128,6 +135,10 @@ class Channel:
         """Give up the messages since the last agreement: nobody knows which of them is missing."""
         unsure = [self.waiting.pop(n) for n in range(self.known, self.received)]
         missing = pushed_tags - self.received_tags
+        if missing < 0:
+            raise DeviceError(
+                f"{self.port.name}: {self.received_tags} timestamps came, the service pushed {pushed_tags}"
+            )
         self.lost_tags += missing + sum(map(len, unsure))
         self.received, self.received_tags = pushed, pushed_tags
 
