@@ -18,6 +18,9 @@ Send = Callable[[bytes], None]
 """Give bytes (one message) to the far side; never blocks: what does not fit is dropped and counted."""
 
 
+LONGEST_LINE = 1 << 16
+
+
 class Wire(StrEnum):
     """What a link of an instrument is carried by."""
 
@@ -32,6 +35,10 @@ class Connection(Protocol):
 
     def receive(self, data: bytes) -> None:
         """Take bytes as they come (ZeroMQ: one message)."""
+        ...
+
+    def failed(self) -> None:
+        """Answer a request that the simulator itself broke on with the unit's error; forget what is unfinished."""
         ...
 
     def closed(self) -> None:
@@ -93,15 +100,17 @@ class LineConnection(ABC):
         self._buffer = b""
 
     def receive(self, data: bytes) -> None:
-        """Split into lines."""
-        self._buffer += data
-        while True:
-            ends = [i for i in (self._buffer.find(b"\r"), self._buffer.find(b"\n")) if i >= 0]
-            if not ends:
-                return
-            line, self._buffer = self._buffer[: min(ends)], self._buffer[min(ends) + 1 :]
+        """Split into lines; what is longer than LONGEST_LINE is cut."""
+        *lines, rest = data.replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            line, self._buffer = (self._buffer + line)[:LONGEST_LINE], b""
             if line.strip():
                 self.line(line)
+        self._buffer = (self._buffer + rest)[:LONGEST_LINE]
+
+    def failed(self) -> None:
+        """Forget an unfinished line; no answer."""
+        self._buffer = b""
 
     def closed(self) -> None:
         """Forget an unfinished line."""

@@ -17,6 +17,7 @@ Handler = Callable[[tuple[int, ...], list[bytes]], str | bytes | None]
 """Takes numeric suffixes and arguments; returns the reply of a query."""
 
 QUEUE_LENGTH = 32
+DEVICE_ERROR = -300
 LARGEST = 9.9e37
 """What SCPI writes for infinity; no argument is larger."""
 _LONGEST_LIST = 1024

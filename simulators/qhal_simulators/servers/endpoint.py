@@ -1,6 +1,7 @@
 """What every server endpoint shares: faults on demand, order of delayed bytes, counted drops."""
 
 import asyncio
+import logging
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from collections.abc import Callable
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Connection, Instrument, Send
 
+_log = logging.getLogger(__name__)
 OUTPUT_LIMIT_BYTES = 4 << 20
 """What a client may leave unread before further output is dropped and counted."""
 
@@ -80,4 +82,8 @@ class Endpoint(ABC):
     def deliver(self, connection: Connection, data: bytes) -> None:
         """Hand a client's bytes to the instrument, with the world brought up to date first if it can follow."""
         self.clock.refresh()
-        connection.receive(data)
+        try:
+            connection.receive(data)
+        except Exception:  # noqa: BLE001 - a fault of the simulator must not silence it for other clients
+            _log.exception("%s: %s: a request broke the simulator: %r", self.name, self.link, data[:200])
+            connection.failed()

@@ -16,6 +16,7 @@ from qhal_simulators.messages import MessageSplitter
 from qhal_simulators.physics.ports import SwitchPort
 from qhal_simulators.physics.units import dbm, watts
 from qhal_simulators.scpi import (
+    DEVICE_ERROR,
     TEXTS,
     CommandTable,
     ErrorQueue,
@@ -154,6 +155,10 @@ class _Client:
             replies = self.table.run(message, self._unit.errors.add)
             if replies:
                 self._send(b";".join(replies) + self._end)
+
+    def failed(self) -> None:
+        self._splitter.clear()
+        self._unit.errors.add(DEVICE_ERROR)
 
     def closed(self) -> None:
         self._splitter.clear()

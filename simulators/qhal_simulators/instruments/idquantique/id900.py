@@ -23,6 +23,7 @@ from qhal_simulators.physics.ports import TaggerPort
 from qhal_simulators.scpi import CommandTable
 
 _LONGEST_REQUEST = 1 << 16
+_SIMULATOR_FAULT = -300
 _BIN_PS = {
     ("ID900", "LOWRES"): 100,
     ("ID900", "HIRES"): 13,
@@ -209,6 +210,10 @@ class _Scpi:
             reply = unit.options.between.join(replies)
         self._send(reply.encode())
 
+    def failed(self) -> None:
+        """Refuse the request."""
+        self._send(_error("", _SIMULATOR_FAULT).encode())
+
     def closed(self) -> None:
         """Nothing is kept for a client."""
 
@@ -226,6 +231,10 @@ class _DataLink:
     def receive(self, data: bytes) -> None:
         """Answer one request of the service."""
         self._send(self._unit.datalink.answer(data.decode("utf-8", "replace")).encode())
+
+    def failed(self) -> None:
+        """Refuse the request."""
+        self._send(b'{"error": {"description": "internal error"}}')
 
     def closed(self) -> None:
         """Acquisitions go on without the client that asked for them."""

@@ -150,6 +150,10 @@ class _Line:
             self._end_line()
         self._take(rest)
 
+    def failed(self) -> None:
+        self._buffer, self._busy, self._waiting = b"", False, []
+        self._error(2)
+
     def closed(self) -> None:
         self._buffer = b""
 

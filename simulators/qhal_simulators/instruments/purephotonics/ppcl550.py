@@ -190,6 +190,10 @@ class _Module:
             self._last = self._answer(parse(frame), frame[1])
             self._send(self._last)
 
+    def failed(self) -> None:
+        self._buffer = b""
+        self._send(self._refuse(_NOP, 0, Error.GENERAL))
+
     def closed(self) -> None:
         self._buffer = b""
 

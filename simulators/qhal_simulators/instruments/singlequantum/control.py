@@ -110,6 +110,11 @@ class Control:
             else:
                 self.refuse("no JSON object")
 
+    def failed(self) -> None:
+        """Start afresh after a fault of the simulator."""
+        self._objects.clear()
+        self.refuse("internal error")
+
     def closed(self) -> None:
         """Leave the unit."""
         self._unit.clients.remove(self)

@@ -225,6 +225,9 @@ class _Counts:
     def receive(self, data: bytes) -> None:
         """Ignore what a client says here."""
 
+    def failed(self) -> None:
+        """There is nothing to answer."""
+
     def closed(self) -> None:
         self._unit.listeners.remove(self)
 

@@ -15,7 +15,7 @@ from qhal_simulators.instruments.tektronix.settings import CHANNELS, defaults
 from qhal_simulators.instruments.tektronix.waveforms import LONGEST_BLOCK, WaveformList
 from qhal_simulators.messages import MessageSplitter
 from qhal_simulators.physics.ports import WaveformPort
-from qhal_simulators.scpi import CommandTable, ErrorQueue
+from qhal_simulators.scpi import DEVICE_ERROR, CommandTable, ErrorQueue
 
 
 class Awg5014Options(Options):
@@ -121,6 +121,10 @@ class _Client:
             replies = self.table.run(message, self._unit.refuse)
             if replies:
                 self._send(b";".join(replies) + self._end)
+
+    def failed(self) -> None:
+        self._splitter.clear()
+        self._unit.refuse(DEVICE_ERROR)
 
     def closed(self) -> None:
         self._splitter.clear()

@@ -128,6 +128,9 @@ class _Apt:
                     self._send(self._status(0))
                 handler(message)
 
+    def failed(self) -> None:
+        self._buffer = b""  # the unit has no message for an error
+
     def closed(self) -> None:
         self._buffer = b""
         self._stop_updates(None)
