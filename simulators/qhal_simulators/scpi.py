@@ -22,6 +22,8 @@ LARGEST = 9.9e37
 """What SCPI writes for infinity; no argument is larger."""
 _LONGEST_LIST = 1024
 _REMEMBERED_HEADERS = 1024
+_START_LETTERS = 3
+"""No short form of a first node is shorter."""
 TEXTS = {
     0: "No error",
     -102: "Syntax error",
@@ -86,9 +88,10 @@ class CommandTable:
 
     def __init__(self, commands: Mapping[str, Handler], *, abbreviations: bool = False) -> None:
         self.patterns = tuple(commands)
-        self._commands = [
-            (_compile(pattern, abbreviations), handler) for pattern, handler in commands.items()
-        ]
+        self._commands: dict[str, list[tuple[re.Pattern[str], Handler]]] = {}
+        for pattern, handler in commands.items():
+            starts = self._commands.setdefault(_start(pattern), [])
+            starts.append((_compile(pattern, abbreviations), handler))
         self._found: dict[str, tuple[Handler, tuple[int, ...]] | None] = {}
 
     def find(self, header: str) -> tuple[Handler, tuple[int, ...]] | None:
@@ -98,7 +101,8 @@ class CommandTable:
             if len(self._found) >= _REMEMBERED_HEADERS:
                 self._found.clear()
             self._found[header] = None
-            for pattern, handler in self._commands:
+            start = header[: _START_LETTERS + 1]
+            for pattern, handler in [*self._commands.get(start, ()), *self._commands.get("", ())]:
                 if match := pattern.fullmatch(header):
                     suffixes = tuple(int(group) if group else 1 for group in match.groups())
                     self._found[header] = (handler, suffixes)
@@ -254,6 +258,11 @@ def choice(argument: bytes, allowed: Sequence[str]) -> str:
         if word in (short, each.upper()):
             return short
     raise ScpiError(-224)
+
+
+def _start(pattern: str) -> str:
+    """Return how every header of a pattern begins, "" if they begin in several ways."""
+    return "" if pattern.startswith("[") else f":{pattern.lstrip(':')[:_START_LETTERS].upper()}"
 
 
 @cache

@@ -248,8 +248,8 @@ def test_others_are_answered_after_odd_requests(kind, attacks, no_hang, tmp_path
         try:
             for request in requests:
                 rig.odd.receive(request)
-                if draw.random() < 0.05:
-                    rig.clock.advance_to(rig.clock.now_s() + draw.random())
+                if draw.random() < 0.02:
+                    rig.clock.advance_to(rig.clock.now_s() + draw.random() / 4)
             answered = rig.answers()
         except Exception as error:
             error.add_note(f"after {[r[:120] for r in requests]}")
