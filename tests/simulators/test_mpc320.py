@@ -95,3 +95,24 @@ def test_play_is_where_it_stops_and_not_what_it_says():
         stopped.append(unit.unit.port.angles_rad[1] * 180 / 3.141592653589793 - 400 * 170 / 1370)
     assert stopped[0] == stopped[1] != stopped[2]
     assert all(0 < abs(off) < 2.5 for off in stopped)
+
+
+def test_a_second_move_replaces_the_first():
+    clock, sent = SimulationClock(stepped=True), []
+    unit = Mpc320(clock)
+    line = unit.connect("main", sent.append)
+    line.receive(bytes.fromhex("10 02 07 01 50 01"))
+    for counts in (800, 100):
+        line.receive(bytes.fromhex("53 04 06 00 d0 01 01 00") + counts.to_bytes(4, "little"))
+    clock.advance_to(10)
+    assert sent == [bytes.fromhex("64 04 01 00 01 50")]
+    assert unit.positions[0] == 100
+
+
+def test_an_unfinished_message_is_forgotten_after_a_pause():
+    clock, sent = SimulationClock(stepped=True), []
+    line = Mpc320(clock).connect("main", sent.append)
+    line.receive(bytes.fromhex("53 04 ff ff d0 01"))
+    clock.advance_to(1.5)
+    line.receive(bytes.fromhex("05 00 00 00 50 01"))
+    assert sent[0].startswith(bytes.fromhex("06 00 54 00 81 50"))

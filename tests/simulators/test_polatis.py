@@ -137,3 +137,39 @@ def test_the_light_knows_how_often_an_ingress_was_steered():
 
 def test_the_light_knows_how_many_ports_there_are():
     assert Unit(inputs=8, outputs=24).unit.port.size == (8, 24)
+
+
+@pytest.mark.parametrize(
+    ("request_", "code"),
+    [
+        (b":oxc:swit:port:enab (@2,,4)\n", b"-102"),
+        (b":OXC:SWIT:PORT:DIS (@2,)\n", b"-102"),
+        (b":OXC:SWIT:PORT:DIS (@2\n", b"-102"),
+        (b":OXC:SWIT:PORT:DIS x(@2)\n", b"-102"),
+        (b":OXC:SWIT:PORT:DIS (@2),\n", b"-102"),
+        (b":OXC:SWIT:PORT:DIS (@)\n", b"-109"),
+        (b":OXC:SWIT:PORT:DIS (@two)\n", b"-104"),
+        (b":OXC:SWIT:PORT:DIS (@33)\n", b"-222"),
+        (b":OXC:SWIT:PORT:DIS (@1:999999999)\n", b"-222"),
+        (b":OXC:SWIT:PORT:DIS (@4:2)\n", b"-222"),
+        (b":OXC:SWIT:CONN:ADD (@1,2),(@17)\n", b"-109"),
+        (b":OXC:SWIT:CONN:SUB (@1)\n", b"-109"),
+        (b":PMON:POW? (@" + b"9" * 5000 + b")\n", b"-104"),
+    ],
+)
+def test_malformed_lists_are_refused_whole(request_, code):
+    unit = Unit()
+    assert unit.ask(request_) == b""
+    assert unit.ask(b":SYST:ERR?\n").startswith(code + b", ")
+    assert unit.ask(b":OXC:SWIT:PORT:STAT?\n") == b"(" + b",".join([b"E"] * 32) + b")\r\n"
+
+
+def test_ranges_and_blanks_in_lists():
+    unit = Unit()
+    unit.ask(b":OXC:SWIT:PORT:DIS (@ 1:3, 5 )\n")
+    assert unit.ask(b":OXC:SWIT:PORT:STAT? (@1:6)\n") == b"(D,D,D,E,D,E)\r\n"
+
+
+def test_the_model_name_is_an_option():
+    unit = Unit(inputs=24, outputs=24, model_suffix="LA1-DMHNS")
+    assert unit.ask(b"*IDN?\n").startswith(b"Polatis,N-OST-24x24-LA1-DMHNS,")

@@ -95,3 +95,17 @@ def test_light_is_off_its_set_frequency_and_power_and_no_register_says_so():
     assert module.unit.port.power_dbm == pytest.approx(10.2 - 0.1 * 0.3015)
     for register, value in ((0x40, 193), (0x41, 1000), (0x42, 1000)):
         assert bytes.fromhex(module.ask(host.request(register).hex()))[2:] == value.to_bytes(2, "big")
+
+
+@pytest.mark.parametrize(("shown", "lf2"), [(False, 1000), (True, 985)])
+def test_fine_tuning_in_the_frequency_that_is_told(shown, lf2):
+    module = Module(fine_tuning_shown=shown)
+    module.ask(host.request(0x62, -1500).hex())  # MHz
+    assert bytes.fromhex(module.ask(host.request(0x41).hex()))[2:] == lf2.to_bytes(2, "big")
+
+
+def test_an_unfinished_frame_is_forgotten_after_a_pause():
+    module = Module()
+    module.ask("61 31")
+    module.clock.advance_to(1.5)
+    assert module.ask("00 00 00 00") == "54 00 00 10"
