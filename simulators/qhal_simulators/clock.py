@@ -78,7 +78,7 @@ class SimulationClock:
 
     def now_s(self) -> float:
         """Return the world time; while something is carried out that was due earlier, the time when it was due."""
-        if self.stepped or self._moving or self.world is not None:
+        if self.stepped or self._moving or self.behind or self.world is not None:
             return self._now_s
         return max(self._now_s, self._wall_s())
 
@@ -141,9 +141,6 @@ class SimulationClock:
     def _follow(self) -> None:
         """Move towards the wall in pieces until a slice of wall time is used up."""
         goal_s, begun_s = self._wall_s(), time.monotonic()
-        if self.world is None:
-            self.advance_to(goal_s)
-            return
         excess_s = (goal_s - self._now_s) / self.speed - _CHASE_S
         if excess_s > 0:
             self._origin_s += excess_s

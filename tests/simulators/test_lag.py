@@ -58,6 +58,26 @@ def test_clients_are_answered_while_the_world_lags(heavy):
     assert max(told) >= first["lag_s"]
 
 
+def test_clients_of_a_lone_instrument_are_answered_while_it_lags():
+    clock = SimulationClock()
+    unit = make_unit("switch", "hubersuhner.polatis", {}, clock)
+
+    def work():
+        """Take twice the time to the next call, for ever."""
+        end = time.perf_counter() + 0.02
+        while time.perf_counter() < end:
+            pass
+        clock.call_later(0.01, work)
+
+    with Background(Simulation([unit], clock)) as background:
+        background.do(work)
+        host, port = background.address("switch").removeprefix("tcp://").split(":")
+        with socket.create_connection((host, int(port)), timeout=60) as client:
+            while clock.lag_s < 0.5:
+                client.sendall(b"*IDN?\n")
+                assert b"Polatis" in client.recv(1000)
+
+
 def test_the_lag_is_a_line_of_json_now_and_then(mocker):
     wall, lines = mocker.patch("qhal_simulators.run.time.monotonic", return_value=100.0), []
     report = LagReport(lambda content: lines.append(json.dumps(content)))

@@ -25,7 +25,7 @@ _KNOWN = {
 }
 _FLAGS = ("with-ref-index",)
 _MOST_ACQUISITIONS, _LONGEST_ID = 64, 255
-_LONGEST_REQUEST = 1 << 14
+_LONGEST_REQUEST = 4096
 
 
 @dataclass(slots=True)
