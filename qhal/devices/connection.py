@@ -168,9 +168,10 @@ class Connected(ABC):
             identity = self._identify()
             self._check_identity(identity)
             self._identity = identity
-            self._capabilities = self._read_capabilities()
-            if wrong := self._capabilities.contradictions():
+            capabilities = self._read_capabilities()
+            if wrong := capabilities.contradictions():
                 raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
+            self._capabilities = capabilities
             settings = self._read_settings()
         except BaseException as error:
             for port in self._standing_ports:

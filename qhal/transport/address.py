@@ -86,7 +86,7 @@ class Address:
         text = self.take(name)
         if text is None:
             return default
-        if not text.isdigit():
+        if re.fullmatch("[0-9]{1,9}", text) is None:
             raise ConfigurationError(f"address {self._text!r}: {name}={text}, a whole number is needed")
         return int(text)
 

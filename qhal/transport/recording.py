@@ -147,7 +147,7 @@ class ReplayedLink(ByteLink):
         try:
             _, direction, literal = text.split(" ", 2)
             data = ast.literal_eval(literal)
-        except (ValueError, SyntaxError) as error:
+        except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             raise ConfigurationError(f"trace file {self._path}, line {number}: {error}") from error
         if direction not in "<>" or not isinstance(data, bytes):
             raise ConfigurationError(f"trace file {self._path}, line {number}: not '<seconds> > b...'")

@@ -42,6 +42,8 @@ def test_every_form_gives_its_link(text, kind):
         ("tcp://10.0.0.5:1?bridge=yes", "allowed are 0, 1, false, true"),
         ("serial://?baudrate=9600", "serial:///dev/NAME"),
         ("serial:///dev/ttyS0?baudrate=fast", "a whole number"),
+        ("serial:///dev/ttyS0?baudrate=²", "a whole number"),
+        ("serial:///dev/ttyS0?baudrate=" + "9" * 5000, "a whole number"),
         ("serial:///dev/ttyS0?parity=mark", "allowed are none, even, odd"),
         ("record+tcp://10.0.0.5:1", "recording needs"),
         ("zmq+tcp://10.0.0.5", "zmq+tcp://host:port"),

@@ -47,8 +47,9 @@ def test_a_recording_that_ended_raises(trace):
 
 def test_wrong_traces_name_file_and_line(tmp_path):
     path = tmp_path / "wrong.txt"
-    path.write_text("0.0 > b'x'\nnonsense\n")
-    with pytest.raises(ConfigurationError, match=r"wrong.txt, line 2"):
-        make_link(f"replay:{path}").open(0.0)
+    for wrong in ("nonsense", "0.0 > " + "(" * 5000, "0.0 > " + "-" * 100_000 + "1"):
+        path.write_text(f"0.0 > b'x'\n{wrong}\n")
+        with pytest.raises(ConfigurationError, match=r"wrong.txt, line 2"):
+            make_link(f"replay:{path}").open(0.0)
     with pytest.raises(ConfigurationError, match="absent"):
         make_link(f"replay:{tmp_path}/absent.txt").open(0.0)

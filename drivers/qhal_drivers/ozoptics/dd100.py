@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from qhal.devices.attenuator import Attenuator, AttenuatorCapabilities
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
 from qhal.devices.device import Device
-from qhal.errors import DeviceError, WrongDevice
+from qhal.errors import DeviceError, ProtocolError, WrongDevice
 from qhal.transport import replies
 from qhal.transport.link import Link
 from qhal.transport.proof import Proof
@@ -19,6 +19,7 @@ from qhal.transport.serial import SerialSettings
 
 _MOVE_TIMEOUT_S, _HOME_TIMEOUT_S = 15.0, 40.0
 _RESOLUTION_DB = 0.1
+_MOST_LINES = 100
 _MOST_DB = 120.0
 _DB = {"dB": 1.0}
 _ERRORS = {
@@ -44,6 +45,8 @@ def _reply(link: Link, deadline: float) -> bytes:
             link.read_until(b"\r\n", deadline)
             return b"\n".join(lines)
         lines.append(line)
+        if len(lines) > _MOST_LINES:
+            raise ProtocolError(f"{len(lines)} lines without Done")
         if line.startswith(b"Error") and not link.pending():
             return b"\n".join(lines)
 
