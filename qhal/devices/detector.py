@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
@@ -12,6 +12,8 @@ from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange, ProtocolError, Unsupported
 
 _WARMEST_K = 400.0
+
+Value = TypeVar("Value")
 
 
 class Scope(StrEnum):
@@ -181,7 +183,9 @@ class Detector(Kind):
         with self.device.reading():
             snapshot = Snapshot()
             enabled = snapshot.read(self._read_enabled)
-            latched = snapshot.read(self._read_latched) or (None,) * self.capabilities.channels
+            latched = (
+                snapshot.read(self._for_each, self._read_latched) or (None,) * self.capabilities.channels
+            )
             for channel, bad in enumerate(latched, 1):
                 if bad:
                     snapshot.note(f"channel {channel} is latched", Quality.FAULTED)
@@ -205,13 +209,13 @@ class Detector(Kind):
         return Limits("trigger level", -limit, limit, "mV")
 
     def _bias_ua(self) -> tuple[float, ...]:
-        return self._all_checked(self._bias_limits, self._read_bias_ua())
+        return self._all_checked(self._bias_limits, self._read_bias_ua)
 
     def _trigger_mv(self) -> tuple[float, ...]:
-        return self._all_checked(self._trigger_limits, self._read_trigger_mv())
+        return self._all_checked(self._trigger_limits, self._read_trigger_mv)
 
     def _latched(self) -> tuple[bool, ...]:
-        latched = self._read_latched()
+        latched = self._for_each(self._read_latched)
         if None in latched:
             unknown = [channel for channel, bad in enumerate(latched, 1) if bad is None]
             raise ProtocolError(f"{self.device.name}: unknown whether channels {unknown} are latched")
@@ -221,13 +225,23 @@ class Detector(Kind):
         found = self._read_temperature_k()
         return found if found is None else check_read(self.device, "temperature", found, 0.0, _WARMEST_K, "K")
 
-    def _all_checked(self, limits: Limits, values: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(limits.checked(self.device, channel, value) for channel, value in enumerate(values, 1))
+    def _for_each(self, reader: Callable[[], tuple[Value, ...]]) -> tuple[Value, ...]:
+        """Return what is read. Raises ProtocolError unless that is one value a channel."""
+        values = reader()
+        if len(values) != self.capabilities.channels:
+            raise ProtocolError(
+                f"{self.device.name}: {len(values)} values for {self.capabilities.channels} channels"
+            )
+        return values
+
+    def _all_checked(self, limits: Limits, reader: Callable[[], tuple[float, ...]]) -> tuple[float, ...]:
+        values = enumerate(self._for_each(reader), 1)
+        return tuple(limits.checked(self.device, channel, value) for channel, value in values)
 
     def _each_checked(
         self, snapshot: Snapshot, limits: Limits, reader: Callable[[], tuple[float, ...]]
     ) -> tuple[float | None, ...]:
-        values = snapshot.read(reader) or (None,) * self.capabilities.channels
+        values = snapshot.read(self._for_each, reader) or (None,) * self.capabilities.channels
         return tuple(
             None if value is None else snapshot.read(limits.checked, self.device, channel, value)
             for channel, value in enumerate(values, 1)

@@ -1,5 +1,6 @@
 """Optical power meters, alone or as a facet of a switch or a laser."""
 
+import math
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
@@ -74,7 +75,7 @@ class PowerMeter(Kind):
             if error.below_range:
                 return None
             raise
-        if _DARKEST_DBM <= found < limits.min_power_dbm:
+        if _DARKEST_DBM <= found < limits.min_power_dbm or found == -math.inf:
             return None
         what = f"power at channel {channel}"
         return check_read(self.device, what, found, limits.min_power_dbm, limits.max_power_dbm, "dBm")

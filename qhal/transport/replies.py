@@ -111,10 +111,11 @@ def identity_fields(reply: str) -> tuple[str, str, str, str]:
 
 
 def label(reply: str) -> str:
-    """Return a text that is meant for people. Raises ProtocolError for one of control characters or without end."""
-    if len(reply) > _LONGEST_TEXT or not reply.isprintable():
+    """Return a text meant for people, in one line. Raises ProtocolError for control characters or an endless one."""
+    found = " ".join(reply.split())
+    if len(reply) > _LONGEST_TEXT or not found.isprintable():
         raise ProtocolError(f"{reply[:_SHOWN]!r} ({len(reply)} characters) is no printable text")
-    return reply
+    return found
 
 
 def error_entry(reply: str) -> tuple[int, str]:
@@ -124,7 +125,8 @@ def error_entry(reply: str) -> tuple[int, str]:
         raise ProtocolError(
             f"{reply[:_SHOWN]!r} is no error entry: a number, a comma and a text are expected"
         )
-    return whole_number(code.strip(PADDING), low=-99999, high=99999), label(_unquoted(rest))
+    shown = "".join(letter if letter.isprintable() else "?" for letter in _unquoted(rest)[:_LONGEST_TEXT])
+    return whole_number(code.strip(PADDING), low=-99999, high=99999), shown
 
 
 # -- JSON

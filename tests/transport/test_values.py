@@ -5,6 +5,7 @@ import pytest
 from qhal.devices.scpi import Scpi
 from qhal.errors import DeviceError, NoValue, ProtocolError
 from qhal.transport import replies
+from qhal.transport.control import SimulatorControl, SteppedClock
 from qhal.transport.link import ByteLink
 from qhal.transport.port import Port, PortState
 
@@ -144,6 +145,7 @@ def test_words_and_identities():
         with pytest.raises(ProtocolError, match="is none of"):
             replies.word(wrong, "RISING", "FALLING")
     assert replies.identity_fields("A, B ,1\xb5, 2") == ("A", "B", "1\xb5", "2")
+    assert replies.label("a\tunit\r\nof two  lines") == "a unit of two lines"
     for wrong in ("A,B,C", "A,B,C,D,E", "A,B\x07,C,D", "A,B,C," + "D" * 5000):
         with pytest.raises(ProtocolError):
             replies.identity_fields(wrong)
@@ -225,3 +227,19 @@ def test_an_answer_of_the_device_does_not_taint_and_keeps_its_attributes():
         assert isinstance(caught.value, DeviceError)
     assert scpi.ask_float("POW?") == 1.25
     assert asked.state is PortState.READY
+
+
+@pytest.mark.parametrize("reply", [b"[1]\n", b"5\n", b"[" * 5000 + b"\n", b"x\n", b'{"a": 1}{"b": 2}\n'])
+def test_an_answer_of_a_simulator_that_is_no_object(reply):
+    control = SimulatorControl("tcp://127.0.0.1:1")
+    control._port.link, control._port.state = Scripted(reply), PortState.READY
+    with pytest.raises(ProtocolError, match="simulator"):
+        control.request("now")
+
+
+@pytest.mark.parametrize("now", [b"NaN", b"true", b'"5"', b"null", b"-1", b"1e999"])
+def test_a_time_of_a_simulator_that_is_none(now):
+    clock = SteppedClock("tcp://127.0.0.1:1")
+    clock.control._port.link, clock.control._port.state = Scripted(b'{"now_s": %s}\n' % now), PortState.READY
+    with pytest.raises(ProtocolError, match="now_s"):
+        clock.now_s()

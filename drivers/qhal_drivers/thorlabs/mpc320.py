@@ -80,7 +80,7 @@ class Mpc320(Device, PolarizationController):
     def _identify(self) -> Identity:
         data = self._ask(apt.request(0x0005), 0x0006, 84)
         serial, model, _, minor, interim, major, _ = struct.unpack_from("<i8sH4B", data)
-        text = replies.label(replies.text(model))
+        text = replies.label(replies.text(model.partition(b"\0")[0]))
         if text not in _MODELS:
             raise WrongDevice(f"{self.name}: a {text!r} answers, expected {' or '.join(_MODELS)}")
         if (paddles := int.from_bytes(data[-2:], "little")) != _MODELS[text]:
