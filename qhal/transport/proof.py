@@ -69,25 +69,26 @@ def wait_out_late_reply(port: Port, *, proves: bool) -> None:
     With ``proves`` a proof follows, and the wait ends soon after something came. Raises ReplyTimeout when the
     call's time is over before that.
     """
-    until, deadline, link = port.late_until, port.budget_until, port.link
-    wait_s = min(until, deadline) - time.monotonic()
+    deadline, link = port.budget_until, port.link
+    wait_s = min(port.late_until, deadline) - time.monotonic()
     if wait_s > _ANNOUNCED_S:
         log.warning("%s: waiting up to %.0f s for a late reply to %s", port.name, wait_s, _last(port))
+    came = link.discard(deadline)
     while True:
-        link.discard(deadline)
         now = time.monotonic()
-        if now >= until:
+        if came and proves:
+            port.late_until = min(port.late_until, now + port.line_delay_s)
+        left_s = port.late_until - now
+        if left_s <= 0:
             return
         if now >= deadline:
+            last = _last(port)
             raise ReplyTimeout(
-                f"{port.name} ({link.address}): the reply to {_last(port)} may still come, for {until - now:.1f} s"
+                f"{port.name} ({link.address}): the reply to {last} may still come, for {left_s:.1f} s"
             )
-        try:
-            link.read_message(min(until, deadline))
-        except ReplyTimeout:
-            continue
-        if proves:
-            until = min(until, time.monotonic() + port.line_delay_s)
+        came = b""
+        with suppress(ReplyTimeout):
+            came = link.read_message(min(port.late_until, deadline)) + link.discard(deadline)
 
 
 def refuse_more(port: Port, listen_s: float, frame: Frame = message) -> None:

@@ -4,6 +4,7 @@ A reply to a numbered question carries the number of its question, so an answer 
 The wire keeps the order of bytes, as every real one does, whatever delay each reply has.
 """
 
+import contextlib
 import heapq
 import os
 import random
@@ -30,7 +31,8 @@ from tests.attacks.dialects import Dialect
 class Faults:
     """Shares of the replies that are late by up to ``longest_s``, doubled, behind a stray frame, or cut.
 
-    ``late_others``: share of those without a number that are late.
+    ``late_others``: share of those without a number that are late; ``lost``: share that never comes. ``flood``:
+    what is written without a pause.
     """
 
     late: float = 0.0
@@ -39,6 +41,8 @@ class Faults:
     doubled: float = 0.0
     stray: float = 0.0
     cut: float = 0.0
+    lost: float = 0.0
+    flood: bytes = b""
 
 
 class Middle(ABC):
@@ -95,17 +99,32 @@ class Middle(ABC):
     def _close(self) -> None:
         """Close the wire."""
 
+    def _flooded(self) -> list[int]:
+        """Return the descriptors to which a flood goes."""
+        return []
+
+    def inject(self, faults: Faults) -> None:
+        """Set the faults, and let the thread notice that."""
+        self.faults = faults
+        os.write(self._awake, b"!")
+
     def _serve(self) -> None:
         try:
             while True:
                 while self._due and self._due[0][0] <= time.monotonic():
                     heapq.heappop(self._due)[2]()
                 wait_s = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
-                ready, _, _ = select.select([self._asleep, *self._descriptors()], [], [], wait_s)
-                if self._asleep in ready:
+                flooded = self._flooded() if self.faults.flood else []
+                watched = [self._asleep, *self._descriptors()]
+                ready, writable, _ = select.select(watched, flooded, [], wait_s)
+                if self._asleep in ready and not os.read(self._asleep, 1):
                     return
+                for descriptor in writable:
+                    with contextlib.suppress(OSError):
+                        os.write(descriptor, self.faults.flood)
                 for descriptor in ready:
-                    self._take(descriptor)
+                    if descriptor != self._asleep:
+                        self._take(descriptor)
         except BaseException as error:  # noqa: BLE001  # raised again in the test's own thread
             self._failure = error
 
@@ -118,9 +137,9 @@ class Middle(ABC):
         if numbered:
             self.number += 1
             reply = self.dialect.numbered(reply, self.number)
-        if not reply:
-            return
         faults, draw, delay_s = self.faults, self._random.random, 0.0
+        if not reply or draw() < faults.lost:
+            return
         if draw() < (faults.late if numbered else faults.late_others):
             delay_s = self._random.uniform(0.0, faults.longest_s)
             self.done["late"] += 1
@@ -172,6 +191,9 @@ class SerialMiddle(Middle):
         for request in requests:
             self._answer(request, self._send)
 
+    def _flooded(self) -> list[int]:
+        return [self._master]
+
     def _send(self, data: bytes) -> None:
         try:
             os.write(self._master, data)
@@ -222,6 +244,9 @@ class TcpMiddle(Middle):
         requests, self._buffers[descriptor] = self.dialect.split(self._buffers[descriptor] + data)
         for request in requests:
             self._answer(request, lambda reply: self._send(client, reply))
+
+    def _flooded(self) -> list[int]:
+        return list(self._clients)
 
     def _send(self, client: socket.socket, data: bytes) -> None:
         if self._bridge and self._clients:
