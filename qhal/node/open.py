@@ -1,13 +1,14 @@
 """Open one device without a file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
 
 from qhal.clock import Clock
 from qhal.devices.device import Device
-from qhal.errors import ConfigurationError
+from qhal.errors import ConfigurationError, Disconnected, QhalError
 from qhal.node.registry import load_driver
 from qhal.node.schema import explain
 from qhal.transport.address import Address
@@ -25,9 +26,10 @@ def make_device(
     options: Mapping[str, Any] | None = None,
 ) -> Device:
     """Return a closed device. Raises ConfigurationError for a wrong driver, address, link or option."""
-    kind = load_driver(driver)
-    specs = kind.declaration.links
     where = name or driver
+    with _loading(where):
+        kind = load_driver(driver)
+    specs = kind.declaration.links
     addresses = {"main": address, **(links or {})}
     made = {}
     for link, text in addresses.items():
@@ -38,7 +40,8 @@ def make_device(
             raise ConfigurationError(
                 f"{where}: {text!r} on link {link!r}; allowed schemes are {', '.join(specs[link].schemes)}"
             )
-        made[link] = make_link(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
+        with _loading(where):
+            made[link] = make_link(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
     try:
         settings = kind.options_model(**(options or {}))
     except ValidationError as error:
@@ -62,3 +65,14 @@ def open_device(
     was set when the device is closed.
     """
     return make_device(driver, address, links=links, clock=clock, expected=expected, options=options).open()
+
+
+@contextmanager
+def _loading(where: str) -> Iterator[None]:
+    """Drivers and transports are loaded when they are needed, and then a process may have no descriptor left."""
+    try:
+        yield
+    except QhalError:
+        raise
+    except OSError as error:
+        raise Disconnected(f"{where}: {error}") from error

@@ -63,7 +63,10 @@ class SerialLink(ByteLink):
         """Open and lock the line. Raises Disconnected when it is absent or held by another process."""
         if self._serial is not None:
             return
-        import serial
+        try:
+            import serial
+        except OSError as error:
+            raise Disconnected(f"{self.address}: {error}") from error
 
         line = serial.Serial()
         line.port, line.baudrate, line.stopbits = self._path, self._baudrate, self._stopbits
