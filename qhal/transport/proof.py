@@ -157,17 +157,19 @@ def _last(port: Port) -> str:
 
 
 def align(port: Port, proofs: Sequence[Proof], filler: bytes, most: int) -> None:
-    """Prove, and when the unit does not answer complete what it may hold of another program's message.
+    """Prove, and when the unit does not answer end what it may hold of another program's message.
 
-    For protocols of fixed lengths without a mark between messages: ``filler`` is one byte of a message that does
-    nothing, ``most`` how many of them a message may lack.
+    For protocols of fixed lengths without a mark between messages. A unit forgets an unfinished message after a
+    pause, or is sent what it lacks: ``filler`` is one byte of a message that does nothing, ``most`` how many of them
+    a message may lack.
     """
-    for number in range(most + 1):
+    for attempt in range(most + 2):
         try:
-            prove(port, proofs, timeout_s=_REALIGN_S if number else None)
+            prove(port, proofs, timeout_s=_REALIGN_S if attempt else None)
             return
-        except ReplyTimeout:
-            if number == most:
+        except (ProtocolError, ReplyTimeout):
+            if attempt == most + 1:
                 raise
-            port.link.write(filler, time.monotonic() + port.timeout_s)
+            if attempt:
+                port.link.write(filler, time.monotonic() + port.timeout_s)
             port.state = PortState.PROVING

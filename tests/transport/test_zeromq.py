@@ -1,0 +1,146 @@
+"""Requests and replies over ZeroMQ: numbered, surplus, from a unit that loses the number, too large."""
+
+import threading
+import time
+
+import pytest
+import zmq
+
+from qhal.errors import Disconnected, ProtocolError
+from qhal.transport.frames import message
+from qhal.transport.open import make_link
+from qhal.transport.port import Port, PortState
+from qhal_simulators.instrument import Wire
+from tests.echo import EchoDevice, echo_simulation
+
+
+@pytest.fixture
+def router():
+    """A ROUTER on which a test answers by hand."""
+    socket = zmq.Context.instance().socket(zmq.ROUTER)
+    socket.linger, socket.rcvtimeo = 0, 10_000
+    socket.bind("tcp://127.0.0.1:*")
+    yield socket
+    socket.close()
+
+
+def url(socket):
+    return f"zmq+{socket.last_endpoint.decode()}"
+
+
+@pytest.fixture
+def port(router):
+    link = make_link(url(router))
+    link.open(time.monotonic() + 10.0)
+    port = Port(link, "unit", timeout_s=10.0)
+    port.state = PortState.READY
+    yield port
+    link.close()
+
+
+def answering(router, *answers):
+    """Answer one request in a thread: each answer is made from its envelope and content."""
+
+    def serve():
+        *envelope, request = router.recv_multipart()
+        for answer in answers:
+            router.send_multipart(answer(envelope, request))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    return thread
+
+
+def echoed(envelope, request):
+    return [*envelope, request]
+
+
+def test_a_second_reply_is_an_error_and_never_an_answer(port, router):
+    thread = answering(router, echoed, echoed)
+    assert port.exchange(b"1", message) == b"1"
+    thread.join()
+    while not port.link.pending():
+        time.sleep(0.001)
+    with pytest.raises(ProtocolError, match="b'1' came without a request"):
+        port.exchange(b"2", message)
+    assert port.state is PortState.TAINTED
+
+
+def test_a_reply_to_another_request_is_refused(port, router):
+    thread = answering(router, lambda envelope, request: [envelope[0], bytes(8), b"", b"old"])
+    with pytest.raises(ProtocolError, match="b'old' does not answer this request but another one"):
+        port.exchange(b"1", message)
+    thread.join()
+    assert port.state is PortState.TAINTED
+
+
+@pytest.mark.parametrize("stripped", [lambda e, r: [e[0], b"", r], lambda e, r: [e[0], r]])
+def test_a_unit_that_loses_the_number_is_named(port, router, stripped):
+    thread = answering(router, stripped)
+    with pytest.raises(ProtocolError, match="add correlate=false to the address"):
+        port.exchange(b"1", message)
+    thread.join()
+
+
+def test_a_stream_takes_messages_that_a_query_does_not(router):
+    large = bytes(2 << 20)
+    for pattern, limit in (("pair", 4 << 20), ("req", 1 << 20)):
+        link = make_link(url(router), zmq_pattern=pattern)
+        server = router
+        if pattern == "pair":
+            server = zmq.Context.instance().socket(zmq.PAIR)
+            server.linger = 0
+            server.bind("tcp://127.0.0.1:*")
+            link = make_link(url(server), zmq_pattern=pattern)
+        link.max_frame_bytes = limit
+        link.open(time.monotonic() + 10.0)
+        if pattern == "pair":
+            server.send(large)
+            assert link.read_message(time.monotonic() + 10.0) == large
+            server.close()
+        else:
+            thread = answering(router, lambda envelope, request: [*envelope, large])
+            link.write(b"1", time.monotonic() + 10.0)
+            while not link.pending():
+                time.sleep(0.001)
+            with pytest.raises(Disconnected):
+                link.read_message(time.monotonic() + 10.0)
+            thread.join()
+        link.close()
+
+
+@pytest.mark.parametrize("returns_envelope", [True, False])
+def test_either_kind_of_unit_is_served(returns_envelope):
+    with echo_simulation(Wire.ZMQ_REP) as background:
+        endpoint = background.unit("echo1").endpoints["main"]
+        background.do(lambda: setattr(endpoint, "returns_envelope", returns_envelope))
+        address = background.address("echo1")
+        with EchoDevice({"main": make_link(f"{address}?correlate=false")}) as device:
+            assert [device.ask(number) for number in range(20)] == list(range(20))
+        if returns_envelope:
+            with EchoDevice({"main": make_link(f"{address}?correlate=true")}) as device:
+                assert device.ask(7) == 7
+        else:
+            with pytest.raises(ProtocolError, match="correlate=false"):
+                EchoDevice({"main": make_link(address)}).open()
+
+
+def test_a_plain_rep_socket_is_served():
+    with zmq.Context.instance().socket(zmq.REP) as unit:
+        unit.linger, unit.rcvtimeo = 0, 10_000
+        unit.bind("tcp://127.0.0.1:*")
+
+        def serve():
+            for _ in range(6):
+                unit.send(unit.recv())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        for option in ("", "?correlate=false"):
+            link = make_link(url(unit) + option)
+            link.open(time.monotonic() + 10.0)
+            for question in (b"1", b"", b"3"):
+                link.write(question, time.monotonic() + 10.0)
+                assert link.read_message(time.monotonic() + 10.0) == question
+            link.close()
+        thread.join()
