@@ -1,5 +1,6 @@
 """``qhal demo``: the metro link, driven end to end over real wires, measured beside expected."""
 
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +19,10 @@ def demo(
         int | None, typer.Option(min=0, help="Seed of the world (default: the scenario's).")
     ] = None,
     json: AsJson = False,
-    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write numbers and plots here.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Write a page (report.html), plots, numbers and records here."),
+    ] = None,
 ) -> None:
     """Run a simulated 20 km link, and compare it with expectation.
 
@@ -31,7 +35,16 @@ def demo(
 
     if report is not None:
         import_module("matplotlib")  # an extra; missing is told before anything runs
-    if report is not None and not report.resolve().parent.is_dir():
-        raise ConfigurationError(f"{report}: no folder {report.resolve().parent}")
+        _needs_folder(report)
     if not run_demo(seconds, seed, json, report):
         raise typer.Exit(1)
+
+
+def _needs_folder(report: Path) -> None:
+    """Raise ConfigurationError for a folder that cannot be made or written to, before anything is measured."""
+    try:
+        report.mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=report):
+            pass
+    except OSError as error:
+        raise ConfigurationError(f"--report {report}: {error.strerror}") from error

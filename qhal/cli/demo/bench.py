@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.cli.demo.calibrations import BenchRecords, calibrate_modulators
+from qhal.cli.demo.calibrations import QUANTUM_POWER_DBM, BenchRecords, calibrate_modulators
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.link.estimates import ClickMatrix, SiftedCounts
 from qhal.link.modulation import (
@@ -42,11 +42,11 @@ WINDOW_PS = 3000.0
 PHASE_BIN_PS = 100
 SIGNAL_MEAN_PHOTON_NUMBER = 0.5
 LASER_TOLERANCE_DB = 0.25
+"""Standard uncertainty of the power that a laser reports, where it was not measured."""
 _PATTERN_SEED = 1
 _SKEW_S = 0.2
 _ALIGNMENT_S = 0.2
 _THRESHOLD_V = 0.2
-_QUANTUM_POWER_DBM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,8 @@ class Background:
 class MetroLink:
     """The devices of a node, with records of their calibrations and what data sheets say of the other parts.
 
-    ``mean_photon_number`` of the signal and ``attenuation_db``, with their budgets, once it is up.
+    ``mean_photon_number`` of the signal and ``attenuation_db``, with their budgets, once it is up; ``aligned_s``: world
+    time of the alignment.
     """
 
     node: Node
@@ -92,6 +93,7 @@ class MetroLink:
     pattern: SymbolPattern = field(init=False)
     modulators: dict[int, tuple[IntensityModulator, Record]] = field(init=False)
     receiver: Receiver = field(default_factory=Receiver)
+    aligned_s: float = 0.0
     attenuation_db: Any = None
     mean_photon_number: Any = None
 
@@ -119,7 +121,7 @@ class MetroLink:
             tagger.set_threshold_v(channel, _THRESHOLD_V)
             tagger.set_enabled(channel, True)
         quantum.set_frequency_thz(sheet["receiver"]["quantum_frequency_thz"])
-        quantum.set_power_dbm(_QUANTUM_POWER_DBM)
+        quantum.set_power_dbm(QUANTUM_POWER_DBM)
         table = sheet["detectors"]
         self.modulators = calibrate_modulators(
             node, self.folder, tuple(table["operating_ua"]), table["dead_time_ns"], self.tell
@@ -137,10 +139,10 @@ class MetroLink:
         awg.play(volts, SAMPLE_RATE_HZ)
 
     def _attenuate(self) -> None:
-        """Set the attenuator for the wanted signal, from the laser's report and the records; keep what comes of it."""
+        """Set the attenuator for the wanted signal, from the laser's report and the records; store the result."""
         parts = {part.name: part for part in self.node.path("quantum")}
         status = self.node.source("quantum-laser").status().model_dump()
-        power_dbm = systematic("laser's report", status["power_dbm"], LASER_TOLERANCE_DB)
+        power_dbm = status["power_dbm"] - self.bench.unattenuated_db
         for name in ("modulators", "pad"):
             power_dbm -= systematic(f"loss of {name}", parts[name].loss_db or 0.0, parts[name].tolerance_db)
         pulses_hz = SAMPLE_RATE_HZ / CARVE_SAMPLES
@@ -187,6 +189,7 @@ class MetroLink:
             range_deg=(limits.min_angle_deg, limits.max_angle_deg),
             seed=seed,
         ).run()
+        self.aligned_s = self.node.clock.now_s()
         return result, before
 
     def measure(self, name: str, duration_s: float) -> Measurement:
@@ -249,6 +252,11 @@ class MetroLink:
         laser.set_power_dbm(power_dbm)
         if not laser.read_emitting():
             laser.enable()
+
+    def classical_power_dbm(self) -> float | None:
+        """Return the power that the classical channel's laser reports; None when it is off."""
+        laser = self.node.source("classical-laser")
+        return float(laser.status().model_dump()["power_dbm"]) if laser.is_emitting() else None
 
     def _sifter(self) -> Sifter:
         return Sifter(self.pattern, self.sheet["detectors"]["dead_time_ns"] * 1e3)

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qhal.calibration import attenuator_curve, detection_efficiency, modulator
+from qhal.calibration import attenuator_curve, detection_efficiency, loss_budget, modulator
 from qhal.calibration.assign import calibrate_node
 from qhal.cli.demo.process import SimulatorProcess
 from qhal.errors import DeviceError
@@ -20,20 +20,45 @@ BENCH = "detector-bench"
 NAME = "qhal demo"
 """Who did it, in the records."""
 CHANNELS = (1, 2, 3, 4)
+QUANTUM_POWER_DBM = 10.0
+_REPORT_REPEATS_DB = 0.02
 Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class BenchRecords:
-    """What was found on the bench: of the link's attenuator and of its detectors."""
+    """What was found on the bench: of the link's laser and attenuator, and of its detectors.
+
+    ``loss``: from the power that the laser reports to the meter, through both attenuators at their lowest settings;
+    what the laser's report is off is in it.
+    """
 
     curve: Record
+    other_curve: Record
+    loss: Record
     efficiency: Record
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """All of them."""
+        return self.curve, self.other_curve, self.loss, self.efficiency
 
     @cached_property
     def attenuator(self) -> AttenuatorCurve:
         """The curve of the attenuator."""
         return AttenuatorCurve(self.curve)
+
+    @cached_property
+    def unattenuated_db(self) -> Any:
+        """From the power that the laser reports to the attenuator's output, were the attenuator at 0 dB.
+
+        The bench's other attenuator is taken off, so that its insertion loss is in the budget, and this one's is not.
+        """
+        lowest_db = self.attenuator.range_db[0]
+        other = AttenuatorCurve(self.other_curve)
+        (level_db,) = {q.at["level_db"] for q in self.loss.quantities if q.name == "loss"}
+        loss_db = self.loss.value("loss", level_db=level_db)
+        return loss_db - other.mean_attenuation_db(lowest_db) - self.attenuator.mean_attenuation_db(lowest_db)
 
     @cached_property
     def mean_efficiency(self) -> Any:
@@ -44,7 +69,14 @@ class BenchRecords:
 def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecords:
     """Start the bench and calibrate both attenuators against its meter, then the detectors with their curves."""
     with SimulatorProcess(BENCH, seed, lambda text: None) as bench, open_node(bench.node_file) as node:
-        steps = {"step_db": 4.0, "repetitions": 2, "readings": 2, "settle_s": 0.0}
+        # The insertion loss is what the unit reports of itself, found at the factory.
+        steps = {
+            "step_db": 4.0,
+            "repetitions": 2,
+            "readings": 2,
+            "settle_s": 0.0,
+            "reference_uncertainty_db": 0.1,
+        }
         counts = {
             "levels": 2,
             "settings": 4,
@@ -65,11 +97,22 @@ def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecor
                     )
                 )
             )
+        tell("bench: the laser's report against the meter")
+        # The scale of the report is what is measured: only how well it repeats is uncertain.
+        level = {
+            "power_dbm": QUANTUM_POWER_DBM,
+            "levels_db": (0.0,),
+            "start_uncertainty_db": _REPORT_REPEATS_DB,
+            "settle_s": 0.0,
+        }
+        loss = calibrate_node(
+            node, loss_budget.CALIBRATION, level, folder=folder, operator=NAME, records=curves
+        )
         tell("bench: detection efficiency")
         efficiency = calibrate_node(
             node, detection_efficiency.CALIBRATION, counts, folder=folder, operator=NAME, records=curves
         )
-    return BenchRecords(curves[0], _good(efficiency))
+    return BenchRecords(curves[0], curves[1], _good(loss), _good(efficiency))
 
 
 def calibrate_modulators(

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from uncertainties import ufloat
+
 Basis = Literal["truth", "reported"]
 
 SIGMAS = {"truth": 4.0, "reported": 2.0}
@@ -17,7 +19,7 @@ class Check:
 
     ``basis``: ``truth`` compares with the world's own log, ``reported`` only with what instruments said,
     within their declared tolerances. ``uncertainty`` is the combined standard uncertainty (k = 1).
-    ``largest_relative_uncertainty``: a check weaker than this proves nothing and fails.
+    ``largest_relative_uncertainty``: a check weaker than this proves nothing; it is not judged.
     """
 
     name: str
@@ -34,16 +36,16 @@ class Check:
         return (self.measured - self.expected) / self.uncertainty
 
     @property
-    def decisive(self) -> bool:
+    def judged(self) -> bool:
         """Whether the uncertainty is small enough for the comparison to mean something."""
         limit = self.largest_relative_uncertainty
         return limit == math.inf or self.uncertainty <= limit * abs(self.expected)
 
     @property
     def passed(self) -> bool:
-        """Whether the comparison is decisive and within bounds (``at_most``: no more than expected)."""
+        """Whether the comparison is within bounds (``at_most``: no more than expected)."""
         deviation = self.deviation_sigma if self.at_most else abs(self.deviation_sigma)
-        return self.decisive and deviation <= SIGMAS[self.basis]
+        return deviation <= SIGMAS[self.basis]
 
     def record(self) -> dict[str, Any]:
         """Return the check as plain data."""
@@ -54,11 +56,38 @@ class Check:
             "uncertainty": self.uncertainty,
             "expected": self.expected,
             "deviation_sigma": self.deviation_sigma,
-            "passed": self.passed,
+            "judged": self.judged,
+            "passed": self.passed if self.judged else None,
         }
 
 
 def all_passed(checks: Iterable[Check]) -> bool:
-    """Tell whether every check is within bounds; no checks at all is a failure."""
-    found = list(checks)
+    """Return whether every check that is judged is within bounds; none at all is a failure."""
+    found = [check for check in checks if check.judged]
     return bool(found) and all(check.passed for check in found)
+
+
+def verdict(checks: Iterable[Check]) -> str:
+    """Return the result in words: N checks, M within bounds, K not judged."""
+    found = list(checks)
+    judged = [check for check in found if check.judged]
+    good = sum(check.passed for check in judged)
+    text = f"{len(found)} checks, {good} within bounds, {len(judged) - good} out of bounds"
+    missing = len(found) - len(judged)
+    return f"{text}, {missing} not judged (too few counts: more --seconds)" if missing else text
+
+
+def number(value: float, sigma: float) -> str:
+    """Return ``value ± sigma`` with two digits of the uncertainty, as a table shows it."""
+    if not sigma > 0:
+        return f"{value:.4g}"
+    if not 1e-4 < max(abs(value), sigma) < 1e7:
+        return f"{ufloat(value, sigma):.2ueP}".replace("±", " ± ")
+    digits = 1 - math.floor(math.log10(sigma))
+    return " ± ".join(f"{round(each, digits):.{max(0, digits)}f}" for each in (value, sigma))
+
+
+def plain(value: float, sigma: float) -> str:
+    """Return a value with as many digits as an uncertainty of it has."""
+    text, _, rest = number(value, sigma).partition(" ± ")
+    return f"{value:.4g}" if "(" in text or not rest else text

@@ -12,11 +12,12 @@ import numpy as np
 
 from qhal.cli.demo.bench import WINDOW_PS, Background, Measurement, MetroLink
 from qhal.cli.demo.calibrations import calibrate_on_bench
-from qhal.cli.demo.checks import Check, all_passed
-from qhal.cli.demo.compare import alignment_check, link_checks, raman_checks, reported_checks
+from qhal.cli.demo.checks import Check, all_passed, verdict
+from qhal.cli.demo.compare import alignment_check, link_checks, raman_checks
 from qhal.cli.demo.process import SimulatorProcess
+from qhal.cli.demo.reported import reported_checks
 from qhal.cli.demo.tables import print_results, progress
-from qhal.cli.output import print_json
+from qhal.cli.output import CONSOLE, print_json
 from qhal.link.decoy import DecoyBounds, Estimate, asymptotic_key_rate, decoy_bounds
 from qhal.link.estimates import ClickMatrix
 from qhal.link.pattern import Intensity
@@ -35,9 +36,13 @@ _SETTLE_S = 0.01
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """The link with the classical channel off, or at a power at the multiplexer's input."""
+    """The link with the classical channel off, or at a power at the multiplexer's input.
+
+    ``classical_laser_dbm``: what its laser reports.
+    """
 
     classical_dbm: float | None
+    classical_laser_dbm: float | None
     measurement: Measurement
     background: Background
     expected: dict[str, Any]
@@ -69,7 +74,7 @@ class Results:
 
 
 def run_demo(seconds: float, seed: int | None, json: bool, report: Path | None) -> bool:
-    """Run it, print and write what was found; return whether every check is within bounds."""
+    """Run it, print and write the results; return whether every check is within bounds."""
     started = time.monotonic()
     with progress() as tell, tempfile.TemporaryDirectory(prefix="qhal-records-") as folder:
         results = measure_link(seconds, seed, tell, Path(folder) if report is None else report / "records")
@@ -81,6 +86,7 @@ def run_demo(seconds: float, seed: int | None, json: bool, report: Path | None) 
         from qhal.cli.demo.report import write_report
 
         write_report(results, report)
+        CONSOLE.print(f"report: {report / 'report.html'}", highlight=False, markup=False, soft_wrap=True)
     return all_passed(results.checks)
 
 
@@ -97,7 +103,7 @@ def measure_link(seconds: float, seed: int | None, tell: Callable[[str], None], 
             link = MetroLink(node, sheet, bench, folder, tell)
             timer.lap("open the devices")
             link.bring_up()
-            results.records = [bench.curve, bench.efficiency, *(made for _, made in link.modulators.values())]
+            results.records = [*bench.records, *(made for _, made in link.modulators.values())]
             results.reported = {
                 name: (nominal(value), standard_uncertainty(value))
                 for name, value in (
@@ -112,26 +118,29 @@ def measure_link(seconds: float, seed: int | None, tell: Callable[[str], None], 
             results.alignment, results.before = link.align(results.seed)
             timer.lap("synchronise and align")
             for laser_dbm in CLASSICAL_LASER_DBM:
-                state = _measure_state(link, simulator.control, laser_dbm, seconds, tell)
+                state = measure_state(link, simulator.control, laser_dbm, seconds, tell)
                 results.states.append(state)
                 timer.lap(f"measure, {state.name}")
             results.checks = [
                 *(check for state in results.states for check in link_checks(state)),
-                alignment_check(results.states[0]),
+                alignment_check(
+                    results.states[0], link.aligned_s, sheet["channel"]["polarization_correlation_time_s"]
+                ),
                 *raman_checks(results.states),
-                *reported_checks(results, link),
+                *reported_checks(link, results.states),
             ]
             node.make_safe()
     return results
 
 
-def _measure_state(
+def measure_state(
     link: MetroLink,
     control: SimulatorControl,
     laser_dbm: float | None,
     seconds: float,
     tell: Callable[[str], None],
 ) -> State:
+    """Count the pattern at a power of the classical laser (None: off), then the background, and compare neither."""
     link.set_classical_power_dbm(laser_dbm)
     pad_db = link.sheet["classical"]["pad_db"]
     classical_dbm = None if laser_dbm is None else laser_dbm - pad_db
@@ -156,6 +165,7 @@ def _measure_state(
     signal_fraction = link.pattern.intensity_counts[Intensity.SIGNAL] / len(link.pattern)
     return State(
         classical_dbm,
+        link.classical_power_dbm(),
         measurement,
         background,
         expected,
@@ -180,6 +190,7 @@ def record(results: Results) -> dict[str, Any]:
         "note": "test pattern, no key is made",
         "checks": [check.record() for check in results.checks],
         "passed": all_passed(results.checks),
+        "verdict": verdict(results.checks),
         "reported": results.reported,
         "records": [each.id for each in results.records],
         "timings_s": results.timings_s,

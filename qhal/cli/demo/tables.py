@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from qhal.cli.demo.checks import SIGMAS, Check, all_passed
+from qhal.cli.demo.checks import SIGMAS, Check, all_passed, number, plain, verdict
 from qhal.cli.output import CONSOLE
+from qhal.link.decoy import Estimate
 
 if TYPE_CHECKING:
     from qhal.cli.demo.run import Results
+
+TITLES = {
+    "truth": f"Measured, and expected from the world's log (bound {SIGMAS['truth']:g} sigma)",
+    "reported": f"Measured, and expected from records and data sheets (bound k = {SIGMAS['reported']:g})",
+}
 
 
 @contextmanager
@@ -41,32 +47,14 @@ def print_results(results: "Results") -> None:
     )
     rows = [(name.replace("_", " "), *pair) for name, pair in results.reported.items()]
     CONSOLE.print(
-        "From records: "
-        + ", ".join(f"{name} {value:.4g} ± {sigma:.1g}" for name, value, sigma in rows)
-        + ".",
+        "From records: " + ", ".join(f"{name} {number(value, sigma)}" for name, value, sigma in rows) + ".",
         highlight=False,
     )
-    for basis, title in (
-        ("truth", f"Measured and expected from the world's log (bound {SIGMAS['truth']:g} sigma)"),
-        ("reported", f"Measured and what instruments and data sheets say (bound k = {SIGMAS['reported']:g})"),
-    ):
+    for basis, title in TITLES.items():
         _print_checks(title, [check for check in results.checks if check.basis == basis])
-    table = Table(title="Decoy bounds and asymptotic estimate", title_justify="left")
-    for column in ("state", "Y0 at least", "Y1 at least", "e1 at most", "estimate"):
-        table.add_column(column)
-    for state in results.states:
-        bounds, rate = state.bounds, state.key_rate
-        table.add_row(
-            state.name,
-            f"{bounds.background_yield.value:.2e} ± {bounds.background_yield.standard_uncertainty:.0e}",
-            f"{bounds.single_photon_yield.value:.5f} ± {bounds.single_photon_yield.standard_uncertainty:.5f}",
-            f"{bounds.single_photon_error.value:.2%} ± {bounds.single_photon_error.standard_uncertainty:.2%}",
-            f"{rate.value / 1e3:.0f} ± {rate.standard_uncertainty / 1e3:.0f} kb/s",
-        )
-    CONSOLE.print(table)
-    good = sum(check.passed for check in results.checks)
+    print_rows("Decoy bounds and asymptotic estimate", BOUNDS, bound_rows(results))
     style = "green" if all_passed(results.checks) else "bold red"
-    CONSOLE.print(f"[{style}]{good} of {len(results.checks)} checks within bounds[/]", highlight=False)
+    CONSOLE.print(f"[{style}]{verdict(results.checks)}[/]", highlight=False)
     CONSOLE.print(
         "This is a test pattern, no key is made: the estimate is what an infinitely long run could give.",
         highlight=False,
@@ -74,21 +62,62 @@ def print_results(results: "Results") -> None:
     CONSOLE.print(f"seed {results.seed}, {results.timings_s['total']:.1f} s", style="dim", highlight=False)
 
 
-def _print_checks(title: str, checks: list[Check]) -> None:
-    table = Table(title=title, title_justify="left")
-    for column in ("", "measured", "expected", "deviation"):
-        table.add_column(column, justify="left" if not column else "right")
-    for check in checks:
-        mark = (
-            ""
-            if check.passed
-            else " [red]" + ("out of bounds" if check.decisive else "too few counts") + "[/]"
+BOUNDS = ("state", "Y0 at least", "Y1 at least", "e1 at most", "estimate")
+CHECKS = ("", "measured", "expected", "deviation")
+
+
+def bound_rows(results: "Results") -> list[tuple[str, ...]]:
+    """Return the decoy bounds and the estimate of each state, as text."""
+    return [
+        (
+            state.name,
+            number(*_pair(state.bounds.background_yield)),
+            number(*_pair(state.bounds.single_photon_yield)),
+            number(*_pair(state.bounds.single_photon_error, 100)) + " %",
+            number(*_pair(state.key_rate, 1e-3)) + " kb/s",
         )
-        expected = f"<= {check.expected:.5g}" if check.at_most else f"{check.expected:.5g}"
-        table.add_row(
+        for state in results.states
+    ]
+
+
+def check_rows(checks: list[Check]) -> list[tuple[str, ...]]:
+    """Return name, measured, expected and deviation of each check, as text."""
+    return [
+        (
             check.name,
-            f"{check.measured:.5g} ± {check.uncertainty:.1g}",
-            expected,
-            f"{check.deviation_sigma:+.2f} sigma{mark}",
+            number(check.measured, check.uncertainty),
+            ("at most " if check.at_most else "") + plain(check.expected, check.uncertainty),
+            _deviation(check),
         )
+        for check in checks
+    ]
+
+
+def _deviation(check: Check) -> str:
+    if not check.judged:
+        return "not judged: too few counts"
+    sigmas = check.deviation_sigma
+    text = f"{sigmas:+.2f} sigma"
+    if check.at_most:
+        text = f"{abs(sigmas):.2f} sigma {'above' if sigmas > 0 else 'below'}"
+    return text if check.passed else f"{text}, out of bounds"
+
+
+def _pair(estimate: Estimate, scale: float = 1.0) -> tuple[float, float]:
+    return scale * estimate.value, scale * estimate.standard_uncertainty
+
+
+def _print_checks(title: str, checks: list[Check]) -> None:
+    print_rows(title, CHECKS, check_rows(checks), [check.judged and not check.passed for check in checks])
+
+
+def print_rows(
+    title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], bad: list[bool] | None = None
+) -> None:
+    """Print a table whose first column is text; rows that are bad are red."""
+    table = Table(title=title, title_justify="left")
+    for n, column in enumerate(columns):
+        table.add_column(column, justify="right" if n else "left")
+    for row, is_bad in zip(rows, bad or [False] * len(rows), strict=True):
+        table.add_row(*map(escape, row), style="red" if is_bad else None)
     CONSOLE.print(table)
