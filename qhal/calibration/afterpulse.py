@@ -16,7 +16,7 @@ from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
-from qhal.calibration.draw import channels_of, data_and_residuals
+from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.intervals import (
     TABLE,
@@ -160,10 +160,7 @@ def draw(figure: Any, record: Record) -> None:
         expected = _fit(intervals, sigma_ns, plan.recovery_time_ns).expected[: len(intervals.counts)]
         probability = record.quantity("afterpulse_probability", channel=channel)
         lifetime = record.quantity("afterpulse_lifetime", channel=channel)
-        label = (
-            f"channel {channel}: {probability.value:.3%} ± {probability.uncertainty:.3%}, "
-            f"{lifetime.value:.1f} ± {lifetime.uncertainty:.1f} ns"
-        )
+        label = f"channel {channel}: ({in_unit(probability, 100, '').strip()}) %, {in_unit(lifetime)}"
         draw_hazard(upper, lower, intervals, expected, n, label)
     upper.set_xlim(0, plan.range_ns)
     upper.set_ylim(0, None)

@@ -15,7 +15,7 @@ from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, bias
-from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import close, present
 from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
@@ -260,7 +260,7 @@ def draw(figure: Any, record: Record) -> None:
             counts / period * corrected,
             np.sqrt(fitted.expected) / period * corrected,
             n,
-            f"channel {channel}: {noise.value * 1e-3:.4g} ± {noise.uncertainty * 1e-3:.2g} s⁻¹ µW⁻¹",
+            f"channel {channel}: {in_unit(noise, 1e-3, 's⁻¹ µW⁻¹')}",
         )
         fine = spread(launched_uw)
         background = record.quantity("background_count_rate", channel=channel).value

@@ -13,7 +13,7 @@ from uncertainties import umath
 
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.plan import CHANNELS, Extent, Plan, Positive, steps_between
 from qhal.calibration.run import Run
@@ -147,10 +147,11 @@ def _fit(table: Table, column: int, good: NDArray[np.bool_]) -> tuple[Fitted, fl
 def draw(figure: Any, record: Record) -> None:
     """Show rates over bias, the fits and the bias points."""
     upper, lower = data_and_residuals(figure, "bias current / µA", "dark count rate / s⁻¹")
-    table = record.tables["dark"]
+    table, lowest = record.tables["dark"], 1
     for n, channel in enumerate(channels_of(record, "bias_point")):
         good = _linear(table, n, record.inputs["largest_rate_hz"])
         bias, period, counts = table["bias_ua"][good], table["period_s"][good], table["counts"][good, n]
+        lowest = min(lowest, counts.min())
         fitted, middle_ua = _fit(table, n, good)
         background, height, slope = (value.nominal_value for value in fitted.values)
         points(upper, bias, counts / period, np.sqrt(fitted.expected) / period, n, f"channel {channel}")
@@ -158,11 +159,19 @@ def draw(figure: Any, record: Record) -> None:
         line(upper, fine, background + np.exp(height + slope * (fine - middle_ua)), n)
         points(lower, bias, (counts - fitted.expected) / np.sqrt(fitted.expected), None, n)
         point = record.quantity("bias_point", channel=channel)
-        upper.axvline(point.value, color="0.5", linewidth=0.8, linestyle=":")
-    # Logarithmic, but with a place for rows without a count.
-    upper.set_yscale("symlog", linthresh=1.0)
-    upper.set_ylim(bottom=0)
-    upper.legend(frameon=False, fontsize=8)
+        upper.axvline(
+            point.value,
+            color=COLOURS[n % len(COLOURS)],
+            linewidth=1,
+            linestyle=":",
+            label=f"bias point of {channel}: {point.value:.2f} µA",
+        )
+    if lowest > 0:
+        upper.set_yscale("log")
+    else:  # a place for rows without a count
+        upper.set_yscale("symlog", linthresh=1.0)
+        upper.set_ylim(bottom=0)
+    upper.legend(frameon=False, fontsize=8, ncols=2)
 
 
 CALIBRATION = Calibration(

@@ -15,7 +15,7 @@ from uncertainties import UFloat
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
-from qhal.calibration.draw import channels_of, data_and_residuals
+from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
 from qhal.calibration.hazard_fit import FORMULA, HazardFit
 from qhal.calibration.intervals import (
     TABLE,
@@ -131,7 +131,7 @@ def draw(figure: Any, record: Record) -> None:
         best = HazardFit(intervals, sigma_ns, plan.afterpulse_lifetime_ns).best()
         expected = best.expected[: len(intervals.counts)]
         dead, recovery = (record.quantity(name, channel=channel) for name in ("dead_time", "recovery_time"))
-        label = f"channel {channel}: dead {dead.value:.2f} ns, recovery {recovery.value:.2f} ns"
+        label = f"channel {channel}: dead {in_unit(dead)}, recovery {in_unit(recovery)}"
         draw_hazard(upper, lower, intervals, expected, n, label)
         last_ns = max(last_ns, dead.value + 8 * recovery.value + 20)
     upper.set_xlim(0, min(last_ns, plan.range_ns))

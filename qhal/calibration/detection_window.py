@@ -18,7 +18,7 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
-from qhal.calibration.draw import COLOURS, line, tidy
+from qhal.calibration.draw import COLOURS, in_unit, line, tidy
 from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.played_light import darken
 from qhal.calibration.profile import Profile, agreement, fold, widened
@@ -336,7 +336,7 @@ def draw(figure: Any, record: Record) -> None:
         fmt="o",
         color=COLOURS[1],
     )
-    right.set_title(f"{width.value:.0f} ± {width.uncertainty:.0f} ps", fontsize=9)
+    right.set_title(f"best width {in_unit(width)}", fontsize=9)
 
 
 CALIBRATION = Calibration(

@@ -11,28 +11,66 @@ from numpy.typing import ArrayLike
 from qhal.errors import ConfigurationError
 from qhal.extras import missing
 from qhal.records.record import Quantity, Record
+from qhal.records.uncertain import shown
 
-COLOURS = ("#0b6e99", "#d1495b", "#3f7d20", "#8c5fa8", "#e08e1a", "#5c5c5c")
-"""One for each channel: told apart in print and by the colour-blind."""
+_ROOM = 0.02
+"""Between the outermost points and the frame, as a fraction of the axis."""
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#4d4d4d")
+"""One for each channel, distinct for the colour-blind, too (after Okabe and Ito)."""
 
 
 def save_picture(record: Record, path: Path) -> None:
     """Write a record's picture (PNG, PDF or SVG by the ending). Raises ConfigurationError without matplotlib."""
-    from qhal.calibration.registry import load_calibration
-
     try:
         figure_module = import_module("matplotlib.figure")
     except ModuleNotFoundError as error:
         raise missing("a picture", error, "report") from error
     figure = figure_module.Figure(figsize=(9.0, 5.6), layout="constrained")
-    load_calibration(record.calibration).draw(figure, record)
-    figure.suptitle(_headline(record), fontsize=11, x=0.01, ha="left")
-    figure.text(0.995, 0.005, _footline(record), fontsize=6.5, ha="right", va="bottom", color="0.4")
-    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))
+    draw_record(figure, record)
     try:
         figure.savefig(path, dpi=150)
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
+
+
+def draw_record(figure: Any, record: Record) -> None:
+    """Draw a record's picture on an empty figure, with every measured point in sight."""
+    from qhal.calibration.registry import load_calibration
+
+    load_calibration(record.calibration).draw(figure, record)
+    for axes in figure.axes:
+        show_all_points(axes)
+    figure.suptitle(_headline(record), fontsize=11, x=0.01, ha="left")
+    figure.text(0.995, 0.005, _footline(record), fontsize=6.5, ha="right", va="bottom", color="0.4")
+    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))
+
+
+def show_all_points(axes: Any) -> None:
+    """Widen the limits of axes so that no marker is cut, as the scales of the axes measure distances."""
+    marked = [each for each in axes.lines if each.get_marker() not in (None, "None", "", " ")]
+    for axis, column in ((axes.xaxis, 0), (axes.yaxis, 1)):
+        transform = axis.get_transform()
+        values = [
+            np.asarray(each.get_xydata()[:, column], np.float64)
+            for each in marked
+            if each.get_transform().contains_branch(axes.transData)
+        ]
+        if not values:
+            continue
+        together = np.concatenate(values)
+        if axis.get_scale() == "log":  # what is not positive has no place on it
+            together = together[together > 0]
+        places = transform.transform(together[np.isfinite(together)])
+        if not len(places):
+            continue
+        low, high = transform.transform(np.array(axis.get_view_interval(), np.float64))
+        room = _ROOM * max(abs(high - low), float(np.ptp(places)))
+        lowest, highest = min(low, high, places.min() - room), max(low, high, places.max() + room)
+        if (lowest, highest) != (min(low, high), max(low, high)):
+            ends = transform.inverted().transform(
+                np.array((lowest, highest) if low <= high else (highest, lowest))
+            )
+            (axes.set_xlim if column == 0 else axes.set_ylim)(*ends)
 
 
 def data_and_residuals(figure: Any, x_label: str, y_label: str) -> tuple[Any, Any]:
@@ -87,27 +125,34 @@ def spread(values: ArrayLike, count: int = 400) -> np.ndarray[Any, Any]:
     return np.linspace(np.min(values), np.max(values), count)
 
 
-def with_uncertainty(quantity: Quantity) -> str:
-    """Return ``value ± statistical (stat) ± systematic (syst) unit``, rounded to two digits of the uncertainty.
+def in_unit(quantity: Quantity, scale: float = 1.0, unit: str | None = None) -> str:
+    """Return ``value ± combined standard uncertainty unit``; ``scale`` for another ``unit`` than the quantity's."""
+    return f"{shown(scale * quantity.value, scale * quantity.uncertainty)} {quantity.unit if unit is None else unit}"
 
-    A part of less than a thousandth of the whole is left out.
+
+def with_uncertainty(quantity: Quantity) -> str:
+    """Return ``value ± statistical (stat) ± systematic (syst) unit``, all with two digits of the whole uncertainty.
+
+    A part that is 0 in these digits is left out.
     """
     total = quantity.uncertainty
     unit = "" if quantity.unit == "1" else f" {quantity.unit}"
     if total == 0:
         return f"{quantity.value:.6g}{unit}"
-    parts = [
-        f"{float(f'{sigma:.2g}'):g} ({kind})"
-        for sigma, kind in ((quantity.statistical, "stat"), (quantity.systematic, "syst"))
-        if sigma > 1e-3 * total
-    ]
     digits = 1 - int(np.floor(np.log10(total)))
+    sizes = (quantity.value, quantity.statistical, quantity.systematic)
     if digits < 10 and abs(quantity.value) < 1e7:
-        shown = f"{round(quantity.value, digits):.{max(0, digits)}f}"
+        value, *sigmas = (f"{round(size, digits):.{max(0, digits)}f}" for size in sizes)
     else:
         decades = int(np.floor(np.log10(max(abs(quantity.value), total))))
-        shown = f"{quantity.value:.{max(0, decades + digits)}e}"
-    return f"{shown} ± {' ± '.join(parts)}{unit}"
+        value, *sigmas = (
+            f"{size / 10.0**decades:.{max(0, decades + digits)}f}e{decades:+03d}" for size in sizes
+        )
+    # What is 0 in the digits of the whole does not matter.
+    parts = [
+        f"{sigma} ({kind})" for sigma, kind in zip(sigmas, ("stat", "syst"), strict=True) if float(sigma) > 0
+    ]
+    return f"{value} ± {' ± '.join(parts)}{unit}"
 
 
 def channels_of(record: Record, name: str) -> Sequence[int]:
@@ -121,5 +166,5 @@ def _headline(record: Record) -> str:
 
 
 def _footline(record: Record) -> str:
-    units = ", ".join(f"{i.device} {i.serial_number}".strip() for i in record.instruments)
+    units = ", ".join(dict.fromkeys(f"{i.device} {i.serial_number}".strip() for i in record.instruments))
     return f"{record.id}   {record.finished:%Y-%m-%d %H:%M} UTC   {record.operator}   {units}"

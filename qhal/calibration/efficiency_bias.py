@@ -18,7 +18,7 @@ from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import approach_rate, bias
-from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import attenuate, bring_up, close, present
 from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
@@ -250,11 +250,17 @@ def draw(figure: Any, record: Record) -> None:
         risen = logistic((current[lit] - knee) / width)
         light = risen + (counts[lit] - expected[lit]) / (period[lit] * alive * full)
         found = record.quantity("saturation_bias", channel=channel)
-        label = f"channel {channel}: {plan.saturated:.0%} at {found.value:.2f} ± {found.uncertainty:.2g} µA"
+        label = f"channel {channel}: {plan.saturated:.0%} at {in_unit(found, 1, 'µA')}"
         points(upper, current[lit], light, np.sqrt(expected[lit]) / (period[lit] * alive * full), n, label)
         fine = spread(current)
         line(upper, fine, logistic((fine - knee) / width), n)
-        upper.axvline(found.value, color=COLOURS[n % len(COLOURS)], linewidth=0.6, linestyle=":")
+        upper.axvline(
+            found.value,
+            color=COLOURS[n % len(COLOURS)],
+            linewidth=0.8,
+            linestyle=":",
+            label=None if n else "where it saturates",
+        )
         points(lower, current[lit], ((counts - expected) / np.sqrt(expected))[lit], None, n)
     upper.legend(frameon=False, fontsize=8, loc="lower right")
 

@@ -14,7 +14,7 @@ from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, bias
-from qhal.calibration.draw import channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
 from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
@@ -258,7 +258,7 @@ def draw(figure: Any, record: Record) -> None:
             q, who = record.quantity("efficiency_slope", channel=channel), f"channel {channel}"
         # Channels stand a little apart, so that their points can be told.
         shift = (n - (len(channels) - 1) / 2) * 0.006 * width_thz
-        label = f"{who}: slope {q.value * 100:.2f} ± {q.uncertainty * 100:.2g} % per THz"
+        label = f"{who}: slope {in_unit(q, 100, '% per THz')}"
         points(
             upper,
             frequency + shift,
@@ -269,7 +269,7 @@ def draw(figure: Any, record: Record) -> None:
         )
         line(upper, fine, 1 + slope * (fine - plan.reference_thz), n)
         points(lower, frequency + shift, (counts - expected) / np.sqrt(expected), None, n)
-    upper.axvline(plan.reference_thz, color="0.5", linewidth=0.8, linestyle=":")
+    upper.axvline(plan.reference_thz, color="0.5", linewidth=0.8, linestyle=":", label="reference")
     upper.margins(y=0.25)
     upper.legend(frameon=False, fontsize=8, ncols=2)
 

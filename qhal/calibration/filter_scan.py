@@ -16,7 +16,7 @@ from qhal.calibration import known_detectors
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import bias
-from qhal.calibration.draw import data_and_residuals, line, points, spread
+from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import bring_up, close, present
 from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
@@ -248,17 +248,18 @@ def draw(figure: Any, record: Record) -> None:
     points(upper, offsets, light, sigma, 0)
     fine = spread(offsets, 1000)
     line(upper, fine, transmission(fine, centre, width, order, floor), 1)
-    found = {q.name: f"{q.value:.2f} ± {q.uncertainty:.2g} {q.unit}" for q in record.quantities}
+    found = {q.name: in_unit(q) for q in record.quantities}
     labels = (
         f"centre; width {found['filter_width']}, order {order:.2f}",
         f"laser; detuned by {found['laser_detuning']}, loss {found['detuning_loss']}",
     )
     upper.axvline(centre, color="0.5", linewidth=0.8, linestyle=":", label=labels[0])
     upper.axvline(0, color="0.2", linewidth=0.8, linestyle="--", label=labels[1])
-    # Below what one row can show there is nothing to see on a logarithmic scale.
-    upper.set_yscale("log")
-    upper.set_ylim(float(np.median(sigma[light < 0.1])) / 3 if (light < 0.1).any() else 1e-3, 3)
-    upper.legend(frameon=False, fontsize=8, loc="lower center")
+    # Logarithmic down to what one row can show, and with a place for rows that happen to be below 0.
+    upper.set_yscale(
+        "symlog", linthresh=float(np.median(sigma[light < 0.1])) if (light < 0.1).any() else 1e-3
+    )
+    upper.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     points(lower, offsets, (counts - expected) / np.sqrt(expected), None, 0)
 
 

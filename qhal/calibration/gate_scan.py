@@ -18,7 +18,7 @@ from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import fit_clock
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
-from qhal.calibration.draw import COLOURS, data_and_residuals, line, points
+from qhal.calibration.draw import COLOURS, data_and_residuals, in_unit, line, points
 from qhal.calibration.fit import Array, fit_values
 from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
 from qhal.calibration.gate_fold import fold_gates, gate_phases, histogram
@@ -359,9 +359,7 @@ def draw(figure: Any, record: Record) -> None:
             for rows in (gate.counts, gate.expected, gate.live * values_of(gate.top)[:, None])
         )
         t = (turn.about(turn.period_ps / 2) + skew) * 1e-3
-        label = (
-            f"channel {channel}: {width.value:.1f} ± {width.uncertainty:.1f} ps, outside {ratio.value:.3g}"
-        )
+        label = f"channel {channel}: {in_unit(width)}, outside {ratio.value:.3g}"
         points(upper, t, counts / live, np.sqrt(expected) / live, n, label)
         line(upper, t, expected / live, n)
         lower.plot(

@@ -179,6 +179,7 @@ def draw(figure: Any, record: Record) -> None:
         points(lower, place, (clicked[number] - model[number]) / np.sqrt(model[number]), None, number)
     upper.set_yscale("log")
     upper.legend(frameon=False, fontsize=8)
+    lower.set_xlabel("intensity of the symbol, and of the one before it")
     lower.set_xticks(
         [number * 4 + n for number in range(3) for n in range(3)],
         [f"{name}\nafter {before}" for name in INTENSITIES for before in INTENSITIES],

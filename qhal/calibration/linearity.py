@@ -18,7 +18,7 @@ from qhal.calibration.attenuation import known_as
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
-from qhal.calibration.draw import channels_of, data_and_residuals, line, points
+from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points
 from qhal.calibration.light import bring_up, close, move, present
 from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.plan import CHANNELS, Extent, Positive, steps_between
@@ -225,7 +225,7 @@ def draw(figure: Any, record: Record) -> None:
         light_hz = fitted.strength * fitted.light_hz[n]
         sigma_hz = fitted.sigma[:, n] / table["period_s"]
         quantity = record.quantity("effective_dead_time", channel=channel)
-        label = f"channel {channel}: {quantity.value:.2f} ± {quantity.uncertainty:.2f} ns"
+        label = f"channel {channel}: {in_unit(quantity)}"
         points(
             upper, light_hz, (counted_hz[:, n] - fitted.dark_hz[n]) / light_hz, sigma_hz / light_hz, n, label
         )
@@ -234,15 +234,12 @@ def draw(figure: Any, record: Record) -> None:
         line(upper, fine, rate_counted(fine, quantity.value, recovery_ns) / fine, n)
         residual = (table["counts"][:, n] - fitted.expected[:, n]) / fitted.sigma[:, n]
         points(lower, light_hz, residual, None, n)
-    upper.axhline(10 ** (-plan.compression_db / 10), color="0.5", linewidth=0.8, linestyle=":")
-    upper.annotate(
-        f"{plan.compression_db:g} dB less",
-        (0.01, 10 ** (-plan.compression_db / 10)),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, 3),
-        textcoords="offset points",
-        fontsize=8,
-        color="0.4",
+    upper.axhline(
+        10 ** (-plan.compression_db / 10),
+        color="0.5",
+        linewidth=0.8,
+        linestyle=":",
+        label=f"{plan.compression_db:g} dB less",
     )
     upper.set_xscale("log")
     upper.legend(frameon=False, fontsize=8, loc="lower left")

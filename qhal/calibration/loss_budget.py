@@ -179,6 +179,7 @@ def draw(figure: Any, record: Record) -> None:
     table, plan = record.tables[STEPS], LossBudgetPlan(**record.inputs)
     levels, fitted = _fit(table, plan, len(record.tables[ATTENUATORS]) if plan.start_channel is None else 0)
     tidy(left, "repetition", "loss less its mean at the level / dB")
+    left.xaxis.get_major_locator().set_params(integer=True)
     left.axhline(0, color="0.6", linewidth=0.8)
     loss = table["start_dbm"].mean(axis=1) - table["end_dbm"].mean(axis=1)
     for n, level in enumerate(levels):

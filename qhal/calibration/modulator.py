@@ -16,7 +16,7 @@ from pydantic import Field
 from qhal.calibration import known, known_detectors, staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.draw import data_and_residuals, line, points, spread
+from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.light import attenuate, close
 from qhal.calibration.played_light import count_dark, darken, light_up
@@ -196,8 +196,9 @@ def draw(figure: Any, record: Record) -> None:
     fine = spread(measured.levels_v)
     line(upper, fine, staircase.interference(fine, *p[:3]), 5, "fit")
     upper.set_yscale("log")
+    v0 = record.quantity("v0")
+    upper.axvline(v0.value, color="0.5", linewidth=0.8, linestyle=":", label=f"V0 {in_unit(v0)}")
     upper.legend(frameon=False, fontsize=8)
-    upper.axvline(record.quantity("v0").value, color="0.5", linewidth=0.8, linestyle=":")
 
 
 CALIBRATION = Calibration(

@@ -43,6 +43,8 @@ FORMULA = "correlations = visibility receiver(paddles fibre states)"
 Three = tuple[float, float, float]
 Two = tuple[float, float]
 _STEP = 1e-4
+_SETTINGS = 20
+"""Settings of the paddles that an alignment is estimated to need."""
 _RECEIVER = "receiver-matrix"
 
 
@@ -94,14 +96,9 @@ class PolarizationAlignmentPlan(FourStatesPlan):
 
     def extent(self) -> Extent:
         """Return how large the measurement is."""
-        seconds = self.repetitions * self.row_s + self.dark_s
-        return Extent(
-            self.repetitions,
-            seconds,
-            self.repetitions * CHANNELS**2,
-            self.rate_hz * self.row_s,
-            self.samples_to_play(),
-        )
+        rows = self.repetitions + _SETTINGS
+        seconds = rows * self.row_s + self.dark_s
+        return Extent(rows, seconds, rows * CHANNELS**2, self.rate_hz * self.row_s, self.samples_to_play())
 
 
 def measure(

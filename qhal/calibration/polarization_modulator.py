@@ -18,7 +18,7 @@ from uncertainties import umath
 from qhal.calibration import known, known_detectors, staircase
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.draw import data_and_residuals, line, points, spread
+from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.plan import Positive
 from qhal.calibration.played_light import count_dark, darken, light_up
@@ -199,7 +199,7 @@ def draw(figure: Any, record: Record) -> None:
     upper.set_ylim(bottom=0)
     upper.legend(frameon=False, fontsize=8, ncols=len(curves), loc="lower left", bbox_to_anchor=(0, 1))
     vpi = record.quantity("vpi")
-    upper.set_title(f"Vpi {vpi.value:.4f} ± {vpi.uncertainty:.4f} V", fontsize=8, loc="right")
+    upper.set_title(f"Vpi {in_unit(vpi)}", fontsize=8, loc="right")
 
 
 CALIBRATION = Calibration(

@@ -14,7 +14,7 @@ from uncertainties import UFloat
 
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.draw import points, tidy
+from qhal.calibration.draw import in_unit, points, tidy
 from qhal.calibration.fit import Array
 from qhal.calibration.light import bring_up, close, present
 from qhal.calibration.plan import Extent, Plan
@@ -307,7 +307,7 @@ def draw(figure: Any, record: Record) -> None:
             lower.errorbar([column], [limit_db], [[0], [2.0]], lolims=True, fmt="_", color="0.5")
     for q in record.quantities:
         if q.name == "repeatability":
-            upper.set_title(f"repeatability {q.value:.3f} ± {q.uncertainty:.2g} dB", fontsize=9, loc="right")
+            upper.set_title(f"repeatability {in_unit(q)}", fontsize=9, loc="right")
     lower.set_xticks(range(len(ports)), [str(port) for port in ports])
     lower.set_title("arrows: at least", fontsize=9, loc="right")
     upper.margins(y=0.3)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
-from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points
+from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points
 from qhal.calibration.light import present
 from qhal.calibration.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.run import Run
@@ -163,15 +163,19 @@ def draw(figure: Any, record: Record) -> None:
             np.sqrt(np.maximum(found.expected, 1)) / steps.period_s,
         )
         height = record.quantity("pulse_height", channel=channel)
-        points(
-            upper, steps.threshold_v, rate_hz, sigma_hz, n, f"channel {channel}: {height.value * 1e3:.1f} mV"
-        )
+        label = f"channel {channel}: pulses of {in_unit(height, 1e3, 'mV')}"
+        points(upper, steps.threshold_v, rate_hz, sigma_hz, n, label)
         levels, first = np.unique(steps.threshold_v, return_index=True)
         line(upper, levels, (found.expected / steps.period_s)[first], n)
         residual = (steps.counts - found.expected) / np.sqrt(np.maximum(found.expected, 1))
         points(lower, steps.threshold_v, residual, None, n)
-        threshold_v = record.quantity("threshold", channel=channel).value
-        upper.axvline(threshold_v, color=COLOURS[n % len(COLOURS)], linewidth=0.9, linestyle=":")
+        upper.axvline(
+            record.quantity("threshold", channel=channel).value,
+            color=COLOURS[n % len(COLOURS)],
+            linewidth=0.9,
+            linestyle=":",
+            label=None if n else "recommended threshold",
+        )
     upper.set_yscale("symlog", linthresh=100)
     upper.set_ylim(0, None)
     upper.legend(frameon=False, fontsize=8)

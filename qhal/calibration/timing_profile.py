@@ -15,7 +15,7 @@ from qhal.calibration import known
 from qhal.calibration.calibrate import Calibration
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
-from qhal.calibration.draw import COLOURS, tidy
+from qhal.calibration.draw import COLOURS, in_unit, tidy
 from qhal.calibration.plan import CHANNELS, Extent
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
@@ -154,14 +154,16 @@ def draw(figure: Any, record: Record) -> None:
         lines = [f"channel {n + 1}"]
         for name, words in (("timing_fwhm", "FWHM"), ("timing_fw100m", "FW1/100M")):
             width = record.quantity(name, **at)
-            lines.append(f"{words} {width.value:.0f} ± {width.uncertainty:.0f} ps")
+            lines.append(f"{words} {in_unit(width)}")
         found = [q for q in record.quantities if q.name == "detector_jitter_fwhm" and q.at == at]
-        lines += [f"detector {q.value:.0f} ± {q.uncertainty:.0f} ps FWHM" for q in found]
+        lines += [f"detector {in_unit(q)} FWHM" for q in found]
         axes.text(0.02, 0.97, "\n".join(lines), transform=axes.transAxes, fontsize=7.5, va="top")
-        axes.axhline(0.5, color="0.6", linewidth=0.7, linestyle=":")
-        axes.axhline(0.01, color="0.6", linewidth=0.7, linestyle=":")
+        for level in (0.5, 0.01):
+            label = "half and hundredth of the height" if level == 0.5 and n == 0 else None
+            axes.axhline(level, color="0.6", linewidth=0.7, linestyle=":", label=label)
         axes.set_yscale("symlog", linthresh=0.01, linscale=0.4)
         axes.set_ylim(-0.01, 2)
+    figure.legend(frameon=False, fontsize=8, loc="upper right")
 
 
 CALIBRATION = Calibration(

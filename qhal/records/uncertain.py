@@ -4,6 +4,7 @@ Built on the ``uncertainties`` package, which propagates to first order and keep
 same name and variable stay one error however often they enter.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -64,6 +65,16 @@ def from_db(value_db: Uncertain) -> Any:
 def to_db(ratio: Uncertain) -> Any:
     """Return the decibels of a positive power ratio."""
     return 10 * umath.log10(ratio)
+
+
+def shown(value: float, sigma: float) -> str:
+    """Return ``value ± sigma`` with two digits of the standard uncertainty in both; the value alone when that is 0."""
+    if not sigma > 0:
+        return f"{value:.4g}"
+    if not 1e-4 < max(abs(value), sigma) < 1e7:
+        return f"{ufloat(value, sigma):.2ueP}".replace("±", " ± ")
+    digits = 1 - math.floor(math.log10(sigma))
+    return " ± ".join(f"{round(each, digits):.{max(0, digits)}f}" for each in (value, sigma))
 
 
 def budget(value: Uncertain) -> dict[tuple[str, str], float]:

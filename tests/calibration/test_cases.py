@@ -16,6 +16,7 @@ from qhal.calibration.draw import save_picture
 from qhal.records.store import RecordStore
 from tests.calibration import cases
 from tests.calibration.hidden import Case, hidden_world, pulls_of, run_case, shown
+from tests.calibration.pictures import drawn, faults
 
 FOLDER = Path(cases.__file__).parent
 CASES: dict[str, Case] = {
@@ -81,5 +82,6 @@ def assert_kept_and_drawn(case, record, hidden, folder):
     rows = sum(len(table) for table in kept.tables.values())
     # What is kept once (levels, angles, darkness before and after) is not counted as a point.
     assert rows <= 1.3 * case.plan.extent().rows + 6, "the plan's extent is too small"
+    assert not faults(drawn(kept))
     save_picture(kept, folder / "picture.png")
     assert (folder / "picture.png").stat().st_size > 20_000

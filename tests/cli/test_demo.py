@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from qhal.cli import app
-from qhal.cli.demo.checks import number
 from qhal.cli.demo.compare import alignment_check
+from qhal.records.uncertain import shown
 
 SECONDS = 4
 FIRST_SEED = 500
@@ -139,7 +139,7 @@ def test_wrong_requests(wrong, message, tmp_path, monkeypatch, capsys):
     ],
 )
 def test_numbers_and_uncertainties_have_the_same_digits(value, sigma, text):
-    assert number(value, sigma) == text
+    assert shown(value, sigma) == text
 
 
 def test_the_floor_of_the_alignment_knows_that_fibres_walk():

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from uncertainties import ufloat
+from qhal.records.uncertain import shown
 
 Basis = Literal["truth", "reported"]
 
@@ -77,17 +77,7 @@ def verdict(checks: Iterable[Check]) -> str:
     return f"{text}, {missing} not judged (too few counts: more --seconds)" if missing else text
 
 
-def number(value: float, sigma: float) -> str:
-    """Return ``value ± sigma`` with two digits of the uncertainty, as a table shows it."""
-    if not sigma > 0:
-        return f"{value:.4g}"
-    if not 1e-4 < max(abs(value), sigma) < 1e7:
-        return f"{ufloat(value, sigma):.2ueP}".replace("±", " ± ")
-    digits = 1 - math.floor(math.log10(sigma))
-    return " ± ".join(f"{round(each, digits):.{max(0, digits)}f}" for each in (value, sigma))
-
-
 def plain(value: float, sigma: float) -> str:
     """Return a value with as many digits as an uncertainty of it has."""
-    text, _, rest = number(value, sigma).partition(" ± ")
+    text, _, rest = shown(value, sigma).partition(" ± ")
     return f"{value:.4g}" if "(" in text or not rest else text

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qhal
-from qhal.cli.demo.checks import all_passed, number, verdict
+from qhal.cli.demo.checks import all_passed, verdict
 from qhal.cli.demo.pictures import write_pictures
 from qhal.cli.demo.tables import BOUNDS, CHECKS, TITLES, bound_rows, check_rows
+from qhal.records.uncertain import shown
 
 if TYPE_CHECKING:
     from qhal.cli.demo.run import Results
@@ -56,7 +57,7 @@ def _page(results: "Results", pictures: dict[Path, str]) -> str:
         f"settings and {aligned.restarts} restarts, QBER {aligned.qber.value:.2%}.</p>",
     ]
     reported = [
-        (name.replace("_", " "), number(value, sigma)) for name, (value, sigma) in results.reported.items()
+        (name.replace("_", " "), shown(value, sigma)) for name, (value, sigma) in results.reported.items()
     ]
     parts.append(_table("From records", ("", "value"), reported))
     for basis, title in TITLES.items():

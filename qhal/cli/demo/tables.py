@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from qhal.cli.demo.checks import SIGMAS, Check, all_passed, number, plain, verdict
+from qhal.cli.demo.checks import SIGMAS, Check, all_passed, plain, verdict
 from qhal.cli.output import CONSOLE
 from qhal.link.decoy import Estimate
+from qhal.records.uncertain import shown
 
 if TYPE_CHECKING:
     from qhal.cli.demo.run import Results
@@ -47,7 +48,7 @@ def print_results(results: "Results") -> None:
     )
     rows = [(name.replace("_", " "), *pair) for name, pair in results.reported.items()]
     CONSOLE.print(
-        "From records: " + ", ".join(f"{name} {number(value, sigma)}" for name, value, sigma in rows) + ".",
+        "From records: " + ", ".join(f"{name} {shown(value, sigma)}" for name, value, sigma in rows) + ".",
         highlight=False,
     )
     for basis, title in TITLES.items():
@@ -71,10 +72,10 @@ def bound_rows(results: "Results") -> list[tuple[str, ...]]:
     return [
         (
             state.name,
-            number(*_pair(state.bounds.background_yield)),
-            number(*_pair(state.bounds.single_photon_yield)),
-            number(*_pair(state.bounds.single_photon_error, 100)) + " %",
-            number(*_pair(state.key_rate, 1e-3)) + " kb/s",
+            shown(*_pair(state.bounds.background_yield)),
+            shown(*_pair(state.bounds.single_photon_yield)),
+            shown(*_pair(state.bounds.single_photon_error, 100)) + " %",
+            shown(*_pair(state.key_rate, 1e-3)) + " kb/s",
         )
         for state in results.states
     ]
@@ -85,7 +86,7 @@ def check_rows(checks: list[Check]) -> list[tuple[str, ...]]:
     return [
         (
             check.name,
-            number(check.measured, check.uncertainty),
+            shown(check.measured, check.uncertainty),
             ("at most " if check.at_most else "") + plain(check.expected, check.uncertainty),
             _deviation(check),
         )
