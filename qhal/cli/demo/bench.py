@@ -256,7 +256,7 @@ class MetroLink:
     def classical_power_dbm(self) -> float | None:
         """Return the power that the classical channel's laser reports; None when it is off."""
         laser = self.node.source("classical-laser")
-        return float(laser.status().model_dump()["power_dbm"]) if laser.is_emitting() else None
+        return float(laser.status().model_dump()["power_dbm"]) if laser.read_emitting() else None
 
     def _sifter(self) -> Sifter:
         return Sifter(self.pattern, self.sheet["detectors"]["dead_time_ns"] * 1e3)
