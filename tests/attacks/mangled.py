@@ -199,7 +199,7 @@ class Unit:
         }
         device = self.kind(links, clock=_Clock(self.clock))
         for port in device._ports.values():
-            port.late_s = 0.0
+            port.line_delay_s = 0.0
         return device
 
     def reopen(self) -> None:
@@ -216,8 +216,8 @@ class Unit:
         """Make every port ready that is open, as recovery does, without asking."""
         for port in self.device._ports.values():
             if port.link.conn is not None:
-                port.link.discard()
-                port.state = PortState.READY
+                port.link.discard(0.0)
+                port.settle(PortState.READY)
 
     def asked(self) -> None:
         self.requests += 1
@@ -285,9 +285,9 @@ class _Wire:
     def _readable(self) -> bool:
         return any(self.waiting)
 
-    def discard(self) -> bytes:
+    def discard(self, deadline: float) -> bytes:
         self.waiting.clear()
-        return super().discard()
+        return super().discard(deadline)
 
 
 class _Bytes(_Wire, ByteLink):
