@@ -150,7 +150,11 @@ class Connected(ABC):
             yield
 
     def _connect(self, deadline: float, budget_until: float) -> None:
-        """Open all standing links by ``deadline`` and read everything by ``budget_until``."""
+        """Open all standing links by ``deadline`` and read everything by ``budget_until``.
+
+        What is known of the device stays as it was when that fails, so that settings and limits fit each other.
+        """
+        known = self._identity, self._capabilities
         try:
             for port in self._standing_ports:
                 port.budget_until = budget_until
@@ -174,6 +178,7 @@ class Connected(ABC):
             self._capabilities = capabilities
             settings = self._read_settings()
         except BaseException as error:
+            self._identity, self._capabilities = known
             for port in self._standing_ports:
                 port.link.close()
                 port.state = PortState.LOST if self._settings else PortState.CLOSED

@@ -105,9 +105,9 @@ def test_mangled_replies(model, attacks, caplog):
     verbs = (lambda d: d.status(), lambda d: d.status(), lambda d: d.make_safe(), *VERBS[model])
     wanted, outcomes = attacks(REPLIES) // len(VERBS), Counter()
     while unit.mangled < wanted:
-        if draw.random() < 0.01:
+        if draw.random() < 0.004:
             unit.reopen()
-        if draw.random() < 0.8:
+        if draw.random() < 0.92:
             unit.heal()
         number = draw.randrange(len(verbs))
         unit.rate, unit.requests = draw.choice(RATES), 0
