@@ -10,7 +10,7 @@ from qhal.errors import OutOfRange, ProtocolError, Unsupported
 
 _SLACK = 0.01
 _FASTEST_HZ = 1e9
-"""No counter of these instruments tells pulses apart that are 1 ns from each other."""
+"""The counters of these instruments do not resolve pulses that are 1 ns from each other."""
 
 
 class Kind(ABC):

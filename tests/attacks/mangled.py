@@ -1,4 +1,4 @@
-"""A simulated unit and a driver in one process, with somebody between them who mangles replies; seeded."""
+"""A simulated unit and a driver in one process, with a mangler of replies between them; seeded."""
 
 import json
 import random

@@ -126,9 +126,9 @@ def test_mangled_replies(model, attacks, caplog):
 def judged(device: Device, found: Any) -> list[str]:
     """Return what of an answer cannot be."""
     if isinstance(found, Status):
-        told = "power_dbm" in type(found).model_fields or not _unknown(found) or bool(found.problems)
-        if not told or (found.quality is Quality.GOOD) != (not found.problems):
-            return [f"nobody told what is unknown: {found}"]
+        explained = "power_dbm" in type(found).model_fields or not _unknown(found) or bool(found.problems)
+        if not explained or (found.quality is Quality.GOOD) != (not found.problems):
+            return [f"unknown without a problem: {found}"]
     limits = device.opened_capabilities
     wrong = [f"capabilities: {each}" for each in limits.contradictions()]
     return wrong + [each for name, value in _numbers("", found) for each in _refused(limits, name, value)]
