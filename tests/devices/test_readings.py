@@ -1,4 +1,4 @@
-"""What a unit cannot mean: a verb refuses it, a status keeps the rest, and a problem is listed; what it may mean is taken."""
+"""What a unit cannot mean: refused by a verb, None and a problem in a status; what it may mean is taken."""
 
 import json
 import random
