@@ -16,14 +16,20 @@ import socket
 import time
 
 import zmq
+import zmq.backend
 from zmq.utils.monitor import recv_monitor_message
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.link import MessageLink, left_s, lost
 
+_send = zmq.backend.Socket.send
+"""Without the options of pyzmq's own, which take as long as the sending."""
+_MORE = int(zmq.SNDMORE)
 _PATTERNS = ("req", "pair")
 _ID_BYTES = 8
+_FRAMES = 3
+"""The number of the request, an empty frame, the reply."""
 _SPARE_DESCRIPTORS = 16
 """More than libzmq takes for its context, a socket, its monitor and its connection."""
 
@@ -40,8 +46,10 @@ class ZmqLink(MessageLink):
         self._correlates = address.take_flag("correlate", default=True)
         address.refuse_other_options()
         self._streams = pattern == "pair"
+        self._fresh = not (self._streams or self._correlates)
+        self._correlates &= not self._streams
         self._request = 0
-        self._envelope: tuple[bytes, ...] = ()
+        self._number = b""
         self._endpoint = (address.host, address.port)
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
@@ -100,7 +108,7 @@ class ZmqLink(MessageLink):
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send one message of one frame, in its envelope."""
-        if not self._correlates:
+        if self._fresh:
             self.close()
             self.open(deadline)
         link = self._socket
@@ -110,13 +118,13 @@ class ZmqLink(MessageLink):
         if not 0.9 * self._send_limit_ms <= left_ms <= self._send_limit_ms:
             link.sndtimeo = self._send_limit_ms = _whole(left_ms)
         try:
-            if not self._streams:
+            if self._correlates:
                 self._request += 1
-                number = (self._request.to_bytes(_ID_BYTES, "big"),) if self._correlates else ()
-                self._envelope = (*number, b"")
-                for frame in self._envelope:
-                    link.send(frame, zmq.SNDMORE)
-            link.send(data)
+                self._number = self._request.to_bytes(_ID_BYTES, "big")
+                _send(link, self._number, _MORE)
+            if not self._streams:
+                _send(link, b"", _MORE)
+            _send(link, data)
         except zmq.Again as error:
             raise self._silent("the peer takes no message") from error
         except zmq.ZMQError as error:
@@ -130,34 +138,37 @@ class ZmqLink(MessageLink):
         if not 0.9 * self._receive_limit_ms <= left_ms <= self._receive_limit_ms:
             link.rcvtimeo = self._receive_limit_ms = _whole(left_ms)
         try:
-            frames = link.recv_multipart(zmq.NOBLOCK if self._ended else 0)
+            frame = link.recv(zmq.NOBLOCK if self._ended else 0)
+            # A message comes whole, so its other frames are here; asking for each whether it is costs more than it.
+            if self._correlates and frame == self._number and not link.recv():
+                return link.recv()
+            return self._other(frame, link)
         except zmq.Again as error:
             raise self._silent("no reply") from error
         except zmq.ZMQError as error:
             raise lost(self.address, str(error)) from error
-        return self._content(frames)
 
-    def _content(self, frames: list[bytes]) -> bytes:
-        """Return what an envelope holds. Raises ProtocolError when it is not that of the last request."""
+    def _other(self, first: bytes, link: "zmq.Socket[bytes]") -> bytes:
+        """Return what a message without a number holds. Raises ProtocolError when it should have one."""
+        frames = [first]
+        while link.getsockopt(zmq.RCVMORE):
+            frames.append(link.recv())
         *envelope, content = frames
-        if self._streams:
-            if envelope:
-                raise ProtocolError(f"a message of {len(frames)} frames in a stream of single ones")
-            return content
-        if tuple(envelope) == self._envelope:
-            return content
-        if not self._correlates and not envelope:
-            return content
-        if self._correlates and len(envelope) < len(self._envelope):
+        if self._correlates and len(frames) < _FRAMES:
             raise ProtocolError(
                 f"{content[:60]!r} came without the number of its request; for a unit that loses it, "
                 "add correlate=false to the address"
             )
-        raise ProtocolError(f"{content[:60]!r} does not answer this request but another one")
+        if self._correlates:
+            raise ProtocolError(f"{content[:60]!r} does not answer this request but another one")
+        if envelope and (self._streams or envelope != [b""]):
+            raise ProtocolError(f"{content[:60]!r} came in a message of {len(frames)} frames")
+        return content
 
     def _readable(self) -> bool:
-        if self._hung_up():
-            return True
+        # A reply too many is known by its number when it is received; to look for it here would cost as much.
+        if self._hung_up() or self._correlates:
+            return self._ended
         return self._socket is not None and bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
 
     def _silent(self, what: str) -> Exception:
