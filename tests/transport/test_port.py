@@ -33,8 +33,11 @@ def test_open_and_close_are_idempotent_and_leak_nothing(echo):
         device.close()
         device.close()
     background.run(_let_the_server_notice)
-    # libzmq keeps a small pool of descriptors of its own; what leaks grows with the rounds.
-    assert open_descriptors() <= descriptors + 2
+    # libzmq closes in a thread of its own and keeps a small pool; what leaks grows with the rounds.
+    deadline = time.monotonic() + 20.0
+    while open_descriptors() > descriptors + 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
     assert threading.active_count() == threads
 
 
@@ -137,7 +140,7 @@ def test_silence_taints_and_heals(echo):
 
 def test_surplus_bytes_are_an_error_and_never_an_answer(echo, transport):
     if transport == "zmq":
-        pytest.skip("a REQ socket cannot receive what it did not ask for")
+        pytest.skip("test_zeromq.py sends a second message; here it would be part of the first one")
     device, background = echo()
     background.do(lambda: setattr(_instrument(background), "answer", lambda text: "11\n22"))
     assert device.ask(11) == 11
