@@ -18,6 +18,7 @@ from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.tags.batch import TagBatch
 from qhal.tags.closing import Closing
 from qhal.tags.sequence import DEFAULT_PATIENCE, Numberer, Resequencer, from_message, to_message
+from qhal.transport.zeromq import refuse_without_descriptors
 
 _WAITING_MESSAGES = 1000
 """Messages kept for a slow reader before it loses some."""
@@ -32,6 +33,7 @@ class TagPublisher(Closing):
     """
 
     def __init__(self, address: str) -> None:
+        refuse_without_descriptors(address)
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PUB)
         self._socket.setsockopt(zmq.SNDHWM, _WAITING_MESSAGES)
         self._socket.setsockopt(zmq.LINGER, 1000)
@@ -62,6 +64,7 @@ class TagSubscriber(Closing):
 
     def __init__(self, address: str, timeout_s: float = 10.0, patience: int = DEFAULT_PATIENCE) -> None:
         self._address, self._timeout_s = address, timeout_s
+        refuse_without_descriptors(address)
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         self._socket.setsockopt(zmq.RCVHWM, _WAITING_MESSAGES)
         self._socket.setsockopt(zmq.MAXMSGSIZE, _LARGEST_PART)
