@@ -128,6 +128,18 @@ class NewFile(io.RawIOBase):
             os.close(descriptor)
 
 
+def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a content at once. Raises ConfigurationError when it cannot be written, Busy while another does."""
+    file = NewFile(path)
+    try:
+        file.write(content)
+        file.commit()
+    except DataError as error:
+        raise ConfigurationError(str(error)) from error
+    finally:
+        file.discard()
+
+
 def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,5 +1,6 @@
 """Pictures of records: one style for all of them."""
 
+import io
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from qhal.errors import ConfigurationError
 from qhal.extras import missing
+from qhal.files import write_whole
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import shown
 
@@ -27,10 +29,17 @@ def save_picture(record: Record, path: Path) -> None:
         raise missing("a picture", error, "report") from error
     figure = figure_module.Figure(figsize=(9.0, 5.6), layout="constrained")
     draw_record(figure, record)
+    write_picture(figure, path, 150)
+
+
+def write_picture(figure: Any, path: Path, dpi: int) -> None:
+    """Write a figure (PNG, PDF or SVG by the ending), whole or not at all. Raises ConfigurationError, Busy."""
+    content = io.BytesIO()
     try:
-        figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
+        figure.savefig(content, format=path.suffix.removeprefix(".").lower(), dpi=dpi)
+    except ValueError as error:
         raise ConfigurationError(f"{path}: {error}") from error
+    write_whole(path, content.getvalue())
 
 
 def draw_record(figure: Any, record: Record) -> None:

@@ -1,6 +1,5 @@
 """``qhal tags``: what is in a file of tags, the same in another format, a look at it."""
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from rich.progress import Progress
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table
 from qhal.errors import ConfigurationError, DataError
 from qhal.tags.analysis.rates import RateMeter
+from qhal.tags.codecs.codec import Disorder
 from qhal.tags.formats import FORMATS, TagFile, TagWriter, open_tags
 from qhal.tags.numbering import describe
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Files of time tags: what is in them, conversion, plots. Formats: " + ", ".join(FORMATS) + ".",
     no_args_is_help=True,
 )
-_MOST_BINS = 400
+_PICTURES = (".png", ".pdf", ".svg")
 
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="A file of tags.")]
 Format = Annotated[
@@ -88,23 +88,30 @@ def convert(
             if epoch is None or batch.epoch == epoch:
                 writer.write(batch)
             progress.update(task, completed=tags.position)
+        late = tags.disorder
+    if writer.paused_ps:
+        pauses = f"{writer.paused_ps * 1e-12:.3g} s in which the tagger paused: rates count them as time"
+        ERRORS.print(f"[yellow]not in {escape(str(target))}:[/] {pauses}", highlight=False, soft_wrap=True)
+    _tell_disorder(late)
     if json:
-        print_json({"file": target, "tags": writer.written})
+        print_json({"file": target, "tags": writer.written, "paused_s": writer.paused_ps * 1e-12})
     CONSOLE.print(f"{writer.written} tags in {target}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
 def plot(
     file: Source,
-    target: Annotated[Path, typer.Argument(metavar="PICTURE.png", help="The picture to write.")],
+    target: Annotated[Path, typer.Argument(metavar="PICTURE", help="The picture to write: PNG, PDF or SVG.")],
     format: Format = None,
     option: Settings = None,
     channel: Channels = None,
     json: AsJson = False,
 ) -> None:
     """Draw the rates over time and the intervals between tags of each channel."""
-    from qhal.cli.tag_plots import draw
+    from qhal.cli.tag_plots import MOST_CHANNELS, draw
 
+    if target.suffix.lower() not in _PICTURES:
+        raise ConfigurationError(f"{str(target)!r}: PICTURE must end in .png, .pdf or .svg")
     if not target.parent.is_dir():
         raise ConfigurationError(f"{target}: no folder {target.parent}")
     with open_tags(file, format, _settings(option), channel) as tags:
@@ -113,9 +120,11 @@ def plot(
             ERRORS.print(f"[yellow]damaged:[/] {escape(damage)}; drawn is what comes before", highlight=False)
     if not found.meter.counts:
         raise DataError(f"{file}: no tags to draw")
-    bin_s = max(math.ceil(found.longest_s * 1e12 / _MOST_BINS), 1000) * 1e-12
+    brightest = [number for number, _ in Counter(found.meter.counts).most_common(MOST_CHANNELS)]
+    if len(brightest) < len(found.meter.counts):
+        ERRORS.print(f"drawn are the {MOST_CHANNELS} channels of {len(found.meter.counts)} with most tags")
     with open_tags(file, format, _settings(option), channel) as tags:
-        draw(tags, bin_s, sorted(found.meter.counts), target)
+        draw(tags, found.longest_s, sorted(brightest), target)
     if json:
         print_json({"file": target, "damage": damage})
     CONSOLE.print(f"{target}", markup=False, highlight=False, soft_wrap=True)
@@ -160,6 +169,10 @@ class _Summary:
             "tags": sum(self.meter.counts.values()),
             "missed": self.meter.missed,
             "gaps": dict(self._gaps),
+            "out_of_order": {
+                "tags": self._tags.disorder.late,
+                "furthest_ps": self._tags.disorder.furthest_ps,
+            },
             "channels": {
                 str(channel): {"name": describe(channel), "tags": self.meter.counts[channel], "rate_hz": rate}
                 for channel, rate in self.meter.rates_hz().items()
@@ -187,8 +200,15 @@ def _print(content: dict[str, Any]) -> None:
             for number, each in content["channels"].items()
         ],
     )
+    _tell_disorder(Disorder(*content["out_of_order"].values()))
     if content["damage"]:
         ERRORS.print(f"[red]damaged:[/] {escape(content['damage'])}", highlight=False, soft_wrap=True)
+
+
+def _tell_disorder(found: Disorder) -> None:
+    if found.late:
+        text = f"{found.late} tags came late, by up to {found.furthest_ps} ps; they are put in order"
+        ERRORS.print(f"[yellow]out of order:[/] {text}", highlight=False, soft_wrap=True)
 
 
 def _settings(option: list[str] | None) -> dict[str, str]:

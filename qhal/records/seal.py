@@ -12,8 +12,8 @@ Anybody can seal a file: this is no signature.
 import hashlib
 from pathlib import Path
 
-from qhal.errors import ConfigurationError, DataError
-from qhal.files import NewFile
+from qhal.errors import DataError
+from qhal.files import write_whole
 
 FORMAT = "qhal calibration record"
 BLOCK_BYTES = 512
@@ -27,14 +27,7 @@ def seal(content: bytes) -> bytes:
 
 def write_sealed(content: bytes, path: Path) -> None:
     """Write a content behind its seal; the file is there whole or not at all. Raises ConfigurationError, Busy."""
-    file = NewFile(path)
-    try:
-        file.write(seal(content) + content)
-        file.commit()
-    except DataError as error:
-        raise ConfigurationError(str(error)) from error
-    finally:
-        file.discard()
+    write_whole(path, seal(content) + content)
 
 
 def read_sealed(path: Path) -> bytes:

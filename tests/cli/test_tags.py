@@ -65,6 +65,36 @@ def test_convert_and_plot(recording, tmp_path):
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
 
 
+def test_a_recording_with_pauses_is_converted_and_they_are_told(tmp_path):
+    source, target = tmp_path / "recording.arrows", tmp_path / "tags.ptu"
+    step = 200_000_103_700
+    with TagWriter(source) as writer:
+        for n in range(5):
+            times = n * step + np.arange(100) * 10**9
+            gap = Gap((n + 1) * step - 103_700, (n + 1) * step, 0, Loss.PAUSED)
+            batch = TagBatch(times, np.ones(100, np.uint8), n * step, (n + 1) * step, gaps=(gap,))
+            writer.write(batch)
+    done = qhal("convert", source, target)
+    assert (done.returncode, done.stdout) == (0, f"500 tags in {target}\n")
+    assert "5.18e-07 s in which the tagger paused" in done.stderr
+    with TagWriter(source) as writer:
+        lost = Gap(batch.start_ps, batch.stop_ps, 3, Loss.EXACT)
+        writer.write(TagBatch(batch.times_ps, batch.channels, batch.start_ps, batch.stop_ps, gaps=(lost,)))
+    done = qhal("convert", source, target)
+    assert done.returncode == 1
+    assert "--drop-gaps" in done.stderr
+    assert qhal("convert", source, target, "--drop-gaps").returncode == 0
+
+
+def test_disorder_is_told(tmp_path):
+    path = tmp_path / "tags"
+    path.write_bytes(np.array([100, 200, 150], "<u8").tobytes())
+    for words in (("info", path), ("convert", path, tmp_path / "t.parquet")):
+        done = qhal(*words, "-f", "idq-bin")
+        assert done.returncode == 0
+        assert "1 tags came late, by up to 50 ps" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -80,6 +110,11 @@ def test_convert_and_plot(recording, tmp_path):
             "idq-bin holds no input 2, input 3; it holds 1",
         ),
         (("plot", "{file}", "{folder}/absent/a.png"), 2, "no folder"),
+        (("plot", "{file}", "{folder}/a.xyz"), 2, "PICTURE must end in .png, .pdf or .svg"),
+        (("plot", "{file}", "/proc/a.png"), 2, "/proc/a.png: cannot be written: No such file"),
+        (("convert", "{file}", "/proc/a.parquet"), 2, "/proc/a.parquet: cannot be written: No such file"),
+        (("convert", "{file}", "/dev/null", "-t", "arrow"), 2, "/dev/null: is there, and is no plain file"),
+        (("convert", "{file}", "{folder}", "-t", "arrow"), 2, "is there, and is no plain file"),
     ],
 )
 def test_wrong_requests(words, code, message, recording, tmp_path):

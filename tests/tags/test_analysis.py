@@ -157,9 +157,12 @@ def test_rates(tags, cuts, bin_ps, one, two):
     for channel, rate in meter.rates_hz().items():
         live_s = whole.live_time_s(channel)
         assert rate == (pytest.approx(meter.counts[channel] / live_s) if live_s else np.inf)
-    times, rates = meter.over_time(1)
-    assert len(times) == len(rates) == -(-STOP // bin_ps)
-    assert np.nansum(rates) * bin_ps * 1e-12 >= len(of(tags, 1)) - 1e-6
+    for bins in (1, 3):
+        times, rates, sigmas = meter.over_time(1, bins=bins)
+        assert len(times) == len(rates) == -(-STOP // (bin_ps * bins))
+        assert np.nansum(rates) * bin_ps * bins * 1e-12 >= len(of(tags, 1)) - 1e-6
+        counts = (rates / sigmas) ** 2  # Poisson
+        assert np.nansum(counts) == pytest.approx(len(of(tags, 1)), rel=1e-9)
 
 
 def test_pairs_do_not_reach_across_epochs():

@@ -39,20 +39,22 @@ class RateMeter:
         return {c: self.counts[c] / seconds if seconds else math.inf for c, seconds in live_s.items()}
 
     def over_time(
-        self, channel: int, epoch: int = 0, least_live: float = 0.0
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the beginnings of the bins (s) and the rates in them (1/s).
+        self, channel: int, epoch: int = 0, least_live: float = 0.0, bins: int = 1
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Return the beginnings of the bins (s), the rates in them (1/s) and their standard uncertainties.
 
-        A bin that was live for no more than the share ``least_live`` of it has no rate (nan).
+        So many ``bins`` are taken together. One that was live for no more than the share ``least_live`` of it has no
+        rate (nan).
         """
-        places = sorted(place for each, place in self._bins if each == epoch)
-        rates = []
-        for place in places:
-            counts, live_s = self._bins[epoch, place]
-            rates.append(
-                counts[channel] / live_s[channel] if live_s[channel] > least_live * self.bin_s else np.nan
-            )
-        return np.array(places) * self.bin_s, np.array(rates)
+        places = np.array(sorted(place for each, place in self._bins if each == epoch), np.int64)
+        starts, first = np.unique(places // bins, return_index=True)
+        found = [self._bins[epoch, place] for place in places.tolist()]
+        counts = np.add.reduceat(np.array([counts[channel] for counts, _ in found], float), first)
+        live_s = np.add.reduceat(np.array([live_s[channel] for _, live_s in found]), first)
+        live_s[live_s <= least_live * self.bin_s * bins] = np.nan
+        # The variance of a count is better known from its neighbours; a lone 0 is no certainty.
+        begins: NDArray[np.float64] = np.asarray(starts, np.float64) * bins * self.bin_s
+        return begins, counts / live_s, np.sqrt(np.maximum(counts, 1)) / live_s
 
     def _live(self, channel: int) -> float:
         return sum(float(live_s[channel]) for _, live_s in self._bins.values())
