@@ -29,6 +29,7 @@ from qhal.tags.codecs.idq import IdqDecoder
 from qhal.tags.codecs.picoquant import LAYOUTS, decode_words, encode_words
 from qhal.tags.codecs.ptu_header import PtuHeader, build_header
 from qhal.tags.codecs.sfifteen import TDC2
+from qhal.tags.codecs.units import MAX_PS
 from qhal.tags.formats import TagWriter
 
 TAGS = 4_000_000
@@ -75,19 +76,9 @@ def decoding() -> Iterator[Outcome]:
 
     def ours() -> None:
         kernels.decode_patterns(
-            words,
+            words, 0, 0, 0, 0, 10, 54, 125, 5, np.uint64(16), np.uint64(0x300), 1_000_000_000, MAX_PS, times, channels,
             0,
-            np.uint64(0),
-            10,
-            125,
-            5,
-            np.uint64(16),
-            np.uint64(0x300),
-            np.uint64(1 << 18),
-            times,
-            channels,
-            0,
-        )
+        )  # fmt: skip
 
     def copy() -> None:  # reads and writes together as many bytes as the decoder
         np.copyto(target, moved)
