@@ -73,6 +73,10 @@ class SimulationClock:
         self._tidy_at = _TIDY
         self._order = itertools.count()
 
+    def start(self) -> None:
+        """Let time run on from here: what it took to make and open everything is not lag."""
+        self._origin_s = time.monotonic() - self._now_s / self.speed
+
     def __len__(self) -> int:
         return len(self._due)
 

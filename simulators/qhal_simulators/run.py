@@ -107,7 +107,6 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     control = ControlServer(simulation, handlers)
-    simulation.watch_lag = LagReport(_print_line)
     try:
         await simulation.start()
         await control.start()
@@ -121,6 +120,7 @@ async def _serve(
             _print_line(unit.description())
         if print_control:
             _print_line({"control": control.address})
+        simulation.watch_lag = LagReport(_print_line)  # after the addresses, which clients expect first
         await simulation.run_until(stop)
     finally:
         control.stop()

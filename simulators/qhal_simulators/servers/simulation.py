@@ -71,6 +71,7 @@ class Simulation:
                 await self._start_unit(unit)
             except (OSError, zmq.ZMQError) as error:
                 raise ConfigurationError(f"{unit.name}: cannot be reached: {error}") from error
+        self.clock.start()
         self.clock.wake = self._wake.set
         self._pace = asyncio.create_task(self._keep_pace())
 
