@@ -81,10 +81,8 @@ class SimulationClock:
         return len(self._due)
 
     def now_s(self) -> float:
-        """Return the world time; while something is carried out that was due earlier, the time when it was due."""
-        if self.stepped or self._moving or self.behind or self.world is not None:
-            return self._now_s
-        return max(self._now_s, self._wall_s())
+        """Return the world time: the one at which a command came, or at which what is carried out was due."""
+        return self._now_s
 
     def call_at(self, due_s: float, action: Callable[[], None]) -> Timer:
         """Carry out an action at a world time (at once when it is past)."""

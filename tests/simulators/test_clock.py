@@ -67,11 +67,13 @@ def test_a_cancelled_timer_does_nothing():
     assert ended == []
 
 
-def test_wall_time_runs_faster_on_request():
+def test_wall_time_runs_faster_on_request(wall):
     slow, fast = SimulationClock(), SimulationClock(speed=1000.0)
-    while slow.now_s() == 0.0:
-        pass
-    assert fast.now_s() > slow.now_s()
+    wall.return_value += 0.5
+    for clock in (slow, fast):
+        assert clock.now_s() == 0.0, "as it was when something was asked last"
+        clock.refresh()
+    assert (slow.now_s(), fast.now_s()) == (0.5, 500.0)
 
 
 def test_what_the_wall_brings_late_finds_the_world_as_it_was_when_it_was_due(wall):

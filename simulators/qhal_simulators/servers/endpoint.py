@@ -77,6 +77,7 @@ class Endpoint(ABC):
 
     def attach(self, write: Send) -> Connection:
         """Return the instrument's end of a new connection whose output goes through the faults."""
+        self.clock.refresh()
         return self.instrument.connect(self.link, Delivery(self, write))
 
     def deliver(self, connection: Connection, data: bytes) -> None:
