@@ -1,6 +1,6 @@
 """What the modulators make of the pattern generator's waveforms: the pattern as light.
 
-Each waveform passes a low-pass (the generator's analog bandwidth), periodically because the pattern repeats;
+Each waveform passes a low-pass of one pole (the generator's analog bandwidth), as one that repeats for ever;
 two intensity modulators and one polarization modulator act on a continuous wave.
 """
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from qhal_simulators.physics.modulation import fingerprints, settle, shine
 
 FINE_STEPS = 4
 """Points per sample at which light is computed."""
@@ -27,12 +29,16 @@ class IntensityModulator:
     extinction_db: float
     amplifier_gain: float = 1.0
 
-    def transmission(self, volts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the transmission relative to the full one."""
-        floor = 10 ** (-self.extinction_db / 10)
-        angle = np.pi * (self.amplifier_gain * volts - self.v0_v) / (2 * self.vpi_v)
-        passed: NDArray[np.float64] = floor + (1 - floor) * np.cos(angle) ** 2
-        return passed
+    @property
+    def floor(self) -> float:
+        """The least transmission relative to the full one."""
+        return float(10 ** (-self.extinction_db / 10))
+
+    @property
+    def line(self) -> tuple[float, float]:
+        """Slope and offset of the cosine's argument over volts."""
+        slope = np.pi / (2 * self.vpi_v)
+        return slope * self.amplifier_gain, -slope * self.v0_v
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +50,11 @@ class PhaseModulator:
     vpi_v: float
     amplifier_gain: float = 1.0
 
-    def phase_rad(self, volts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the phase."""
-        phase: NDArray[np.float64] = np.pi * (self.amplifier_gain * volts - self.v0_v) / self.vpi_v
-        return phase
+    @property
+    def line(self) -> tuple[float, float]:
+        """Slope and offset of the phase over volts."""
+        slope = np.pi / self.vpi_v
+        return slope * self.amplifier_gain, -slope * self.v0_v
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,7 +91,7 @@ def light_pattern(
     volts: Mapping[int, NDArray[np.float32]],
     sample_rate_hz: float,
     samples_per_slot: int,
-    modulators: tuple[IntensityModulator, ...],
+    modulators: tuple[IntensityModulator, IntensityModulator],
     polarizer: PhaseModulator,
     bandwidth_hz: float,
     effect: float = 0.0,
@@ -99,23 +106,23 @@ def light_pattern(
     grouped = samples_per_slot if points % samples_per_slot == 0 else 1
     fine_rate_hz = sample_rate_hz * FINE_STEPS
 
-    def filtered(channel: int) -> NDArray[np.float64]:
-        waveform = volts.get(channel)
-        if waveform is None:
-            return np.zeros(1)
-        return _low_pass(np.repeat(waveform.astype(np.float64), FINE_STEPS), fine_rate_hz, bandwidth_hz)
+    def settled(channel: int) -> NDArray[np.float64]:
+        curve = np.zeros(points * FINE_STEPS)
+        if channel in volts:
+            samples = np.resize(volts[channel], points).astype(np.float64)
+            decay = 2 * np.pi * bandwidth_hz / fine_rate_hz
+            settle(samples, FINE_STEPS, np.exp(-decay), np.exp(-decay / 2), curve)
+        return curve
 
-    power = np.ones(points * FINE_STEPS)
-    for modulator in modulators:
-        power = power * modulator.transmission(filtered(modulator.channel))
-    phase = polarizer.phase_rad(filtered(polarizer.channel))
-    by_slot = power.reshape(-1, grouped * FINE_STEPS)
-    total = np.maximum(by_slot.sum(axis=1), 1e-300)
-    stokes = np.zeros((len(total), 3))
-    stokes[:, 0] = (power * np.cos(phase)).reshape(by_slot.shape).sum(axis=1) / total
-    stokes[:, 1] = (power * np.sin(phase)).reshape(by_slot.shape).sum(axis=1) / total
+    by_slot = np.empty((points // grouped, grouped * FINE_STEPS))
+    total, stokes = np.empty(len(by_slot)), np.zeros((len(by_slot), 3))
+    parts = (*modulators, polarizer)
+    slopes, offsets = np.array([part.line for part in parts]).T.copy()
+    floors = np.array([modulator.floor for modulator in modulators])
+    carver, decoy, phase = (settled(part.channel) for part in parts)
+    shine(carver, decoy, phase, slopes, offsets, floors, by_slot, total, stokes)
     shape_class, shapes = _shapes(by_slot, total)
-    energy = by_slot.sum(axis=1) / fine_rate_hz
+    energy = total / fine_rate_hz
     if effect:
         energy = energy * _after_bright_light(energy, effect, memory_s / (grouped / sample_rate_hz))
     cumulative = np.concatenate(([0.0], np.cumsum(energy)))
@@ -137,10 +144,10 @@ def _shapes(
     by_slot: NDArray[np.float64], total: NDArray[np.float64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Sort slots into classes of alike shape; return each slot's class and the classes' mean shapes."""
-    relative = by_slot / total[:, None]
+    alike = np.empty(len(total), np.uint64)
     for steps in (64, 32, 16, 8, 4, 2, 1):
-        rounded = np.round(relative * steps).astype(np.int8)
-        _, found = np.unique(rounded.view(f"V{rounded.shape[1]}").ravel(), return_inverse=True)
+        fingerprints(by_slot, total, steps, alike)
+        _, found = np.unique(alike, return_inverse=True)
         if found.max() < LARGEST_CLASSES:
             break
     classes: NDArray[np.int64] = found.astype(np.int64)
@@ -156,23 +163,14 @@ def _kinds(
 
     A kind has the mean Stokes vector of its light, so that the light of a pattern has it, too.
     """
-    rows = np.column_stack((np.rint(stokes * 1e3), shape_class)).astype(np.int32)
-    _, first, kind = np.unique(
-        rows.view(f"V{rows.shape[1] * 4}").ravel(), return_index=True, return_inverse=True
-    )
+    along, across, _ = np.rint(stokes * 1e3).astype(np.int64).T
+    alike = (along * 4096 + across) * LARGEST_CLASSES + shape_class
+    _, first, kind = np.unique(alike, return_index=True, return_inverse=True)
     weight = np.maximum(energy, 1e-300)
     total = np.bincount(kind, weight)
     means = [np.bincount(kind, weight * column) / total for column in stokes.T]
     kinds = np.column_stack((*means, shape_class[first])).astype(np.float32)
     return kind.astype(np.int32), kinds
-
-
-def _low_pass(waveform: NDArray[np.float64], rate_hz: float, bandwidth_hz: float) -> NDArray[np.float64]:
-    """One pole with the given 3 dB bandwidth, for a signal that repeats for ever."""
-    spectrum = np.fft.rfft(waveform)
-    frequency = np.fft.rfftfreq(len(waveform), 1 / rate_hz)
-    passed: NDArray[np.float64] = np.fft.irfft(spectrum / (1 + 1j * frequency / bandwidth_hz), len(waveform))
-    return passed
 
 
 def _after_bright_light(
