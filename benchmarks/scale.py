@@ -1,4 +1,7 @@
-"""One simulator process, 1,000 instruments, each polled ten times a second."""
+"""One simulator process: 1,000 instruments polled ten times a second; eleven trunk stations that rest.
+
+Goal of the stations: at most 0.2 s of processor time per second and 400 MB, all of them together.
+"""
 
 import asyncio
 import json
@@ -6,14 +9,22 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmarks.runner import Outcome, server
+from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Wire
+from qhal_simulators.physics.scenario import load_scenario
+from qhal_simulators.scenario import build
+from qhal_simulators.servers.simulation import Simulation
 from tests.echo import echo_simulation
 
 UNITS = 1000
 POLLS_PER_S = 10.0
 SECONDS = 5.0
+STATIONS = 11
+STATION = "wuhan-hefei-span"
+STATIONS_CPU, STATIONS_MB = 0.2, 400.0
 
 
 def outcomes() -> Iterator[Outcome]:
@@ -28,6 +39,49 @@ def outcomes() -> Iterator[Outcome]:
             {"achieved rate": achieved},
             f"{rate:.0f} answers/s, 99th percentile {slowest_s * 1e3:.1f} ms",
         )
+    with server("benchmarks.scale", "stations") as found:
+        cpu, memory_mb = rest(found["process"])
+    yield Outcome(
+        f"{STATIONS} idle stations {STATION} ({found['instruments']} instruments): processors",
+        "at most",
+        STATIONS_CPU,
+        {"process time / wall": cpu},
+        f"{cpu:.3f} s per second",
+    )
+    yield Outcome(
+        f"{STATIONS} idle stations {STATION}: memory", "at most", STATIONS_MB, {"MB": memory_mb}, "resident"
+    )
+
+
+def rest(process: int) -> tuple[float, float]:
+    """Let a process rest; return its processor time per second, and its memory in MB."""
+    begun, begun_s = _used_s(process), time.perf_counter()
+    time.sleep(2 * SECONDS)
+    cpu = (_used_s(process) - begun) / (time.perf_counter() - begun_s)
+    status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    (resident,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
+    return cpu, int(resident) / 1e3
+
+
+def _used_s(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def stations() -> None:
+    """Serve the stations on real ptys and sockets until the input ends."""
+    simulations = []
+    for seed in range(STATIONS):
+        clock = SimulationClock()
+        units, _, _ = build(load_scenario(STATION), {}, clock, seed)
+        simulations.append(Simulation(units, clock))
+        await simulations[-1].start()
+    await asyncio.sleep(1.0)  # until all have come to rest
+    instruments = sum(len(simulation.units) for simulation in simulations)
+    print(json.dumps({"process": os.getpid(), "instruments": instruments}), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    for simulation in simulations:
+        await simulation.stop()
 
 
 async def poll(addresses: list[str]) -> tuple[float, float]:
@@ -93,6 +147,9 @@ if __name__ == "__main__":
     import resource
 
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    with echo_simulation(Wire(sys.argv[1]), UNITS) as background:
-        print(json.dumps([background.address(f"echo{n}") for n in range(1, UNITS + 1)]), flush=True)
-        sys.stdin.read()
+    if sys.argv[1] == "stations":
+        asyncio.run(stations())
+    else:
+        with echo_simulation(Wire(sys.argv[1]), UNITS) as background:
+            print(json.dumps([background.address(f"echo{n}") for n in range(1, UNITS + 1)]), flush=True)
+            sys.stdin.read()
