@@ -18,6 +18,7 @@ from qhal_simulators.physics.expectation import (
     expect_link,
     integrated_raman_hz,
 )
+from qhal_simulators.physics.grid import needed_grid_s
 from qhal_simulators.physics.ports import Port
 from qhal_simulators.physics.scenario import InstrumentTable, Scenario, four, timing_fwhm_ps
 from qhal_simulators.physics.world import World
@@ -46,7 +47,11 @@ def build(
         raise ConfigurationError(
             f"{name}: no instrument {', '.join(sorted(unknown))}; there are {', '.join(scenario.instruments)}"
         )
-    worlds = Worlds({link: World(alone, seed, link) for link, alone in scenario.by_link().items()})
+    links = scenario.by_link()
+    grid_s = min(
+        needed_grid_s(alone) for alone in links.values()
+    )  # clocks of one name run alike on all links
+    worlds = Worlds({link: World(alone, seed, link, grid_s) for link, alone in links.items()})
     clock.world = worlds
     units = [
         _unit(name, unit, table, options.get(unit, {}), worlds, clock)

@@ -1,5 +1,7 @@
 """The four detectors under their bias: which are latched, how efficient and how dark the others are."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +31,7 @@ class DetectorBank:
             )
         )
         self.latched = [False] * 4
+        self._known: dict[str, tuple[object, NDArray[np.float64]]] = {}
 
     def bias_changed(self) -> None:
         """Latch what is now biased beyond its switch current; what is without bias recovers."""
@@ -48,23 +51,23 @@ class DetectorBank:
         ]
 
     def efficiency(self, frequency_thz: float) -> NDArray[np.float64]:
-        """Return the efficiencies with the quantum laser at a frequency."""
+        """Return the efficiencies with the quantum laser at a frequency; the same array while they stay."""
         table = self._table
         tuned = 1 + table.efficiency_per_thz * (frequency_thz - self._quantum_frequency_thz)
-        values = [
-            wire.efficiency_at(bias_ua) if alive else 0.0
-            for wire, bias_ua, alive in zip(self._wires, self._port.bias_ua, self._alive(), strict=True)
-        ]
-        return np.clip(tuned * np.array(values), 0.0, 1.0)
+
+        def values() -> NDArray[np.float64]:
+            return np.clip(tuned * self._each(Nanowire.efficiency_at), 0.0, 1.0)
+
+        return self._kept("efficiency", tuned, values)
 
     def dark_count_rate_hz(self, at_s: float) -> NDArray[np.float64]:
-        """Return the dark count rates at a world time."""
+        """Return the dark count rates at a world time; the same array while they stay."""
         grown: float = (1 + self._table.dark_drift_per_hour) ** (at_s / 3600)
-        values = [
-            wire.dark_count_rate_at_hz(bias_ua) if alive else 0.0
-            for wire, bias_ua, alive in zip(self._wires, self._port.bias_ua, self._alive(), strict=True)
-        ]
-        return grown * np.array(values)
+
+        def values() -> NDArray[np.float64]:
+            return grown * self._each(Nanowire.dark_count_rate_at_hz)
+
+        return self._kept("dark", grown, values)
 
     def voltages_v(self) -> tuple[float, ...]:
         """Return the voltages over the bias lines."""
@@ -74,5 +77,17 @@ class DetectorBank:
             for wire, bias, latched in zip(self._wires, port.bias_ua, self.latched, strict=True)
         )
 
-    def _alive(self) -> list[bool]:
-        return [self._port.enabled and not latched for latched in self.latched]
+    def _each(self, at_bias: Callable[[Nanowire, float], float]) -> NDArray[np.float64]:
+        """Return a property of each wire at its bias, 0 for one that is latched or has no bias."""
+        port = self._port
+        wires = zip(self._wires, port.bias_ua, self.latched, strict=True)
+        alive = [(wire, bias_ua, port.enabled and not latched) for wire, bias_ua, latched in wires]
+        return np.array([at_bias(wire, bias_ua) if lives else 0.0 for wire, bias_ua, lives in alive])
+
+    def _kept(
+        self, name: str, scale: float, values: Callable[[], NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        key = (scale, self._port.enabled, tuple(self._port.bias_ua), tuple(self.latched))
+        if name not in self._known or self._known[name][0] != key:
+            self._known[name] = key, values()
+        return self._known[name][1]

@@ -5,6 +5,10 @@ from array import array
 
 import numpy as np
 
+_BLOCK_CELLS = 1024
+_KEPT_BLOCKS = 3
+"""A simulator runs for weeks: readings are kept at the beginnings of blocks, and of all cells in the last few used."""
+
 
 class Oscillator:
     """A clock's reading as a function of world time, straight within each grid cell.
@@ -19,7 +23,8 @@ class Oscillator:
     ) -> None:
         self._seed, self._offset, self._cell_s, self._drift = seed, offset, cell_s, drift_per_s
         self._noise = allan_1s / math.sqrt(cell_s)
-        self._readings_s = array("d", [0.0])  # 100 more each second, for weeks
+        self._blocks_s = array("d", [0.0])
+        self._block: dict[int, array[float]] = {}
         self._rate = (-1, 1.0)
 
     def rate(self, cell: int) -> float:
@@ -36,7 +41,19 @@ class Oscillator:
     def reading_s(self, world_s: float) -> float:
         """Return what the clock reads, seconds since world time 0."""
         cell = int(world_s / self._cell_s)
-        while len(self._readings_s) <= cell:
-            last = len(self._readings_s) - 1
-            self._readings_s.append(self._readings_s[last] + self._cell_s * self.rate(last))
-        return self._readings_s[cell] + (world_s - cell * self._cell_s) * self.rate(cell)
+        block, within = divmod(cell, _BLOCK_CELLS)
+        while len(self._blocks_s) <= block:
+            self._blocks_s.append(self._readings_s(len(self._blocks_s) - 1, _BLOCK_CELLS)[_BLOCK_CELLS])
+        return self._readings_s(block, within)[within] + (world_s - cell * self._cell_s) * self.rate(cell)
+
+    def _readings_s(self, block: int, within: int) -> "array[float]":
+        """Return the readings at the beginnings of a block's cells, up to one of them at least."""
+        if block not in self._block:
+            self._block[block] = array("d", [self._blocks_s[block]])
+            if len(self._block) > _KEPT_BLOCKS:
+                del self._block[next(iter(self._block))]
+        readings_s = self._block[block]
+        while len(readings_s) <= within:
+            last = len(readings_s) - 1
+            readings_s.append(readings_s[last] + self._cell_s * self.rate(block * _BLOCK_CELLS + last))
+        return readings_s

@@ -1,10 +1,13 @@
-"""The click sampler: only what clicks is drawn, and a draw depends on nothing but its own number.
+"""The click sampler: only what clicks is drawn, and a draw depends on nothing but its frame and its own number.
 
 Photo-events of coherent light behind linear optics are independent Poisson processes, so the receiver sees
 one inhomogeneous Poisson process that can be marked and thinned. The signal is drawn in cumulated energy,
 a chain of unit exponentials ``-ln u(key, n)`` laid onto the cumulative energy of the repeating pattern; the
 background is such a chain in time. A chain keeps its next event, so where an advance stops enters no
 arithmetic: two half steps give the tags of one whole step, bit for bit.
+
+Each chain begins anew with every frame of FRAME_S, which changes nothing in distribution: exponentials have no memory.
+So a frame can be drawn without those before it, and nothing need be drawn while nobody records.
 """
 
 import math
@@ -14,8 +17,19 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from qhal_simulators.physics.draws import GOLDEN, LOW_11, LOW_32, UNIT_32, draw, exponential, mix, uniform
+from qhal_simulators.physics.draws import (
+    GOLDEN,
+    LOW_11,
+    LOW_32,
+    UNIT_32,
+    draw,
+    exponential,
+    frame_key,
+    mix,
+    uniform,
+)
 
+FRAME_S = 2.5e-4
 _BLOCK = 512
 
 
@@ -54,61 +68,78 @@ class Slots(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def signal_events(
-    key, state_count, state_energy, stop_period, stop_slot, scale, light, analysers, slots, times_s, marks
+    key, state, state_energy, frame_slots, stop_slot, scale, light, analysers, slots, times_s, marks
 ):
-    """Draw the photo-events of the signal before a slot of the pattern.
+    """Draw the photo-events of the signal before a slot, counted from the pattern's start.
 
-    ``state_count``: [number of the next draw, period it falls in]; ``state_energy``: [its cumulated energy in
-    that period], both updated. ``scale``: detected events per unit of energy for the best detector and, with noise, the
-    brightest pulse. Returns the number of events, and whether there are more for which the buffers have no room.
+    ``state``: [frame, number of the next draw in it, period of the pattern it falls in]; ``state_energy``: [its
+    cumulated energy in that period], both updated. A frame is ``frame_slots`` long. ``scale``: detected events per unit
+    of energy for the best detector and, with noise, the brightest pulse. Returns the number of events, and whether
+    there are more for which the buffers have no room.
     """
     filled = 0
     more = True
     positions = np.empty(_BLOCK, np.int64)
     draws = np.empty(_BLOCK, np.uint64)
     while more and filled + _BLOCK <= len(times_s):
-        found = _positions(
-            key, state_count, state_energy, stop_period, stop_slot, scale, light, positions, draws
-        )
+        found = _positions(key, state, state_energy, frame_slots, stop_slot, scale, light, positions, draws)
         more = found == _BLOCK
         filled = _receive(positions[:found], draws, light, analysers, slots, times_s, marks, filled)
     return filled, more
 
 
 @njit(nogil=True, cache=True)
-def _positions(key, state_count, state_energy, stop_period, stop_slot, scale, light, positions, draws):
+def _positions(key, state, state_energy, frame_slots, stop_slot, scale, light, positions, draws):
     """Find the slots of the next events: a loop with nothing but the chain, so that memory is waited for once."""
     cumulative, guide = light[:2]
     slots = len(cumulative) - 1
     total = cumulative[slots]
     steps_per_energy = (len(guide) - 1) / total
     inverse_scale = 1.0 / scale
-    count, period = state_count[0], state_count[1]
+    frame, count, period = state[0], state[1], state[2]
     energy = state_energy[0]
     found = 0
-    bits = draw(key, count)
+    key_now = frame_key(key, frame)
+    bits = draw(key_now, count)
+    frame_end = (frame + 1) * frame_slots
+    end = min(frame_end, stop_slot)
+    end_period = end // slots
+    end_energy = cumulative[end - end_period * slots]
     while found < len(positions):
+        beyond = False
         if energy >= total:
             turns = np.floor(energy / total)
-            if turns > stop_period - period:  # weak light may have its next event years ahead
+            beyond = turns > end_period - period  # weak light may have its next event years ahead
+            if not beyond:
+                period += np.int64(turns)
+                energy = max(energy - turns * total, 0.0)
+                if energy >= total:  # by rounding
+                    energy -= total
+                    period += 1
+        if beyond or period > end_period or (period == end_period and energy >= end_energy):
+            if frame_end >= stop_slot:
                 break
-            period += np.int64(turns)
-            energy = max(energy - turns * total, 0.0)
-            if energy >= total:  # by rounding
-                energy -= total
-                period += 1
+            frame += 1
+            count = 0
+            period = frame_end // slots
+            key_now = frame_key(key, frame)
+            bits = draw(key_now, count)
+            energy = cumulative[frame_end - period * slots] - math.log(uniform(bits)) * inverse_scale
+            frame_end += frame_slots
+            end = min(frame_end, stop_slot)
+            end_period = end // slots
+            end_energy = cumulative[end - end_period * slots]
+            continue
         slot = np.int64(guide[np.int64(energy * steps_per_energy)])
         while cumulative[slot + 1] <= energy:
             slot += 1
-        if period > stop_period or (period == stop_period and slot >= stop_slot):
-            break
         positions[found] = period * slots + slot
         draws[found] = bits
         found += 1
         count += 1
-        bits = draw(key, count)
+        bits = draw(key_now, count)
         energy -= math.log(uniform(bits)) * inverse_scale
-    state_count[0], state_count[1] = count, period
+    state[0], state[1], state[2] = frame, count, period
     state_energy[0] = energy
     return found
 
@@ -163,17 +194,30 @@ def _receive(positions, draws, light, analysers, slots, times_s, marks, filled):
 
 
 @njit(nogil=True, cache=True)
-def background_events(key, state_count, state_time, stop_s, edges_hz, times_s, marks):
+def background_events(key, state, state_time, stop_s, edges_hz, times_s, marks):
     """Draw background events before ``stop_s``.
 
-    ``state_count``: [number of the next draw], ``state_time``: [its time], both updated. ``edges_hz``: cumulated
+    ``state``: [frame, number of the next draw in it], ``state_time``: [its time], both updated. ``edges_hz``: cumulated
     rates of the detectors (5 values from 0). Returns the number of events, as :func:`signal_events` does.
     """
-    count, time_s = state_count[0], state_time[0]
+    frame, count, time_s = state[0], state[1], state_time[0]
     total = edges_hz[4]
+    key_now = frame_key(key, frame)
+    frame_end_s = (frame + 1) * FRAME_S
     filled = 0
-    while filled < len(times_s) and time_s < stop_s:
-        first = draw(key, count)
+    while filled < len(times_s):
+        if time_s >= frame_end_s:
+            if frame_end_s >= stop_s:
+                break
+            frame += 1
+            count = 0
+            key_now = frame_key(key, frame)
+            time_s = frame_end_s + exponential(key_now, count) / total
+            frame_end_s = (frame + 1) * FRAME_S
+            continue
+        if time_s >= stop_s:
+            break
+        first = draw(key_now, count)
         choice = uniform(mix(first + GOLDEN)) * total
         detector = 0
         while detector < 3 and choice >= edges_hz[detector + 1]:
@@ -182,6 +226,6 @@ def background_events(key, state_count, state_time, stop_s, edges_hz, times_s, m
         marks[filled] = np.int32(np.int64(first & LOW_11) * 4 + detector)
         filled += 1
         count += 1
-        time_s += exponential(key, count) / total
-    state_count[0], state_time[0] = count, time_s
+        time_s += exponential(key_now, count) / total
+    state[0], state[1], state_time[0] = frame, count, time_s
     return filled

@@ -92,7 +92,8 @@ class WaveformPort(Port):
 class DetectorPort(Port):
     """Superconducting detectors: bias on or off for all, bias current and trigger level of each.
 
-    The callables read the world as it is now: total clicks of each detector since the start
+    Clicks are drawn only while ``counting``, or the tagger records or counts.
+    The callables read the world as it is now: total clicks of each detector that were drawn since the start
     (integers), voltage over each bias line in volts, whether each is latched, and the temperatures
     of the cold stage and the 40 K stage.
     """
@@ -100,6 +101,7 @@ class DetectorPort(Port):
     enabled: bool = False
     bias_ua: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     trigger_mv: tuple[float, ...] = (100.0, 100.0, 100.0, 100.0)
+    counting: bool = False
     read_clicks: Callable[[], tuple[int, ...]] = field(default=lambda: (0, 0, 0, 0), repr=False)
     read_voltages_v: Callable[[], tuple[float, ...]] = field(default=lambda: (0.0,) * 4, repr=False)
     read_latched: Callable[[], tuple[bool, ...]] = field(default=lambda: (False,) * 4, repr=False)
@@ -117,8 +119,11 @@ class TaggerPort(Port):
     Settings are by input 1..N: enabled, threshold in volts, delay in picoseconds. ``resolution_ps``
     is the bin width. The callables read the world: ``take_tags`` returns all tags since its last
     call as (times in ps of the tagger's own clock since world time 0, inputs), ascending, up to now;
-    ``read_clicks`` the total of each input since the start; ``clock_ps`` converts world seconds to
+    ``read_clicks`` the total of each input of what was drawn since the start; ``clock_ps`` converts world seconds to
     picoseconds of the tagger's clock. Tags are kept for ``take_tags`` only while ``recording``.
+    Clicks are drawn only while ``recording`` or ``counting``: without a pause since ``read_drawn_since_s()`` (inf: not
+    now). ``count_past(start_s, stop_s)`` returns the tags of each input in a span of the past that was not drawn, not
+    earlier than ``counts_past_s`` ago.
     ``read_overflows``: how often the buffer overflowed since the start, apart from what rates do.
     ``interpolator_bins``: so many bins are a tick of its clock, at which the tagger itself begins things.
     """
@@ -129,7 +134,13 @@ class TaggerPort(Port):
     resolution_ps: int = 100
     interpolator_bins: int = 1
     recording: bool = False
+    counting: bool = False
+    counts_past_s: float = 0.0
     take_tags: Callable[[], tuple[NDArray[np.int64], NDArray[np.uint8]]] = field(default=_no_tags, repr=False)
     read_clicks: Callable[[], tuple[int, ...]] = field(default=lambda: (0, 0, 0, 0), repr=False)
     clock_ps: Callable[[float], int] = field(default=lambda world_s: round(world_s * 1e12), repr=False)
     read_overflows: Callable[[], int] = field(default=lambda: 0, repr=False)
+    read_drawn_since_s: Callable[[], float] = field(default=lambda: 0.0, repr=False)
+    count_past: Callable[[float, float], tuple[int, ...]] = field(
+        default=lambda a, b: (0, 0, 0, 0), repr=False
+    )

@@ -1,12 +1,15 @@
 """Runs the click kernels over segments in which nothing changes."""
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from math import erf
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qhal_simulators.physics.background_chain import MIDDLE, NEVER_S, BackgroundChain
 from qhal_simulators.physics.detection import (
     PENDING_FULL,
     Clock,
@@ -16,12 +19,11 @@ from qhal_simulators.physics.detection import (
     Memory,
     detect_and_tag,
 )
-from qhal_simulators.physics.draws import QUANTILES, exponential
-from qhal_simulators.physics.photo_events import Analysers, Light, Slots, background_events, signal_events
+from qhal_simulators.physics.draws import QUANTILES, frame_exponential
+from qhal_simulators.physics.photo_events import FRAME_S, Analysers, Light, Slots, signal_events
 from qhal_simulators.physics.waveform import LightPattern
 
 _BUFFER_EVENTS = 1 << 16
-_NEVER_S = 1e300
 _PENDING_AFTERPULSES = 64
 
 Tags = tuple[NDArray[np.int64], NDArray[np.uint8]]
@@ -35,7 +37,8 @@ class Segment:
     two bases seen from the sender. ``weights`` (4): of efficiency and share of the light relative to the best.
     ``background_hz`` (4): darks and stray light. A position on the sender's clock (slots since the pattern
     began) is at ``origin_s + (position - origin_position) * slot_s``; true time t reads
-    ``clock_ps + (t - origin_s) * clock_rate * 1e12`` on the tagger.
+    ``clock_ps + (t - origin_s) * clock_rate * 1e12`` on the tagger. ``played_s``: when the sender began to play it, by
+    which each playing is another draw.
     """
 
     pattern: LightPattern
@@ -48,6 +51,12 @@ class Segment:
     slot_s: float
     clock_ps: float
     clock_rate: float
+    played_s: float
+
+    @property
+    def frame_slots(self) -> int:
+        """Slots in a frame of the signal's draws."""
+        return max(1, int(FRAME_S / self.pattern.slot_s))
 
     def position(self, true_s: float) -> float:
         """Return the sender's position at a true time."""
@@ -67,30 +76,27 @@ class ClickSampler:
         detectors: Detectors,
         intensity_noise: float = 0.0,
     ) -> None:
-        self._signal_key, self._background_key, self._click_key, self._noise_key = (
+        self._signal_key, background_key, self._click_key, self._noise_key = (
             key_of(seed, part) for part in (1, 2, 3, 4)
         )
+        self._background = BackgroundChain(background_key)
         self._detectors = detectors
         self._brightest, self._dimming = _dimming(intensity_noise)
-        self._signal_count = np.zeros(2, np.int64)
+        self._playing_key, self._playing_s = self._signal_key, 0.0
+        self._signal = np.zeros(3, np.int64)
         self._signal_energy = np.zeros(1)
-        self._background_count = np.zeros(1, np.int64)
-        self._background_time = np.zeros(1)
-        self._signal_left = exponential(self._signal_key, 0)
-        self._background_left = exponential(self._background_key, 0)
+        self._signal_left = 0.0
         self._memory = Memory(
-            np.full(4, -_NEVER_S),
+            np.full(4, -NEVER_S),
             np.zeros(4, np.int64),
             np.zeros(4, np.int64),
-            np.full((4, _PENDING_AFTERPULSES), _NEVER_S),
+            np.full((4, _PENDING_AFTERPULSES), NEVER_S),
             np.zeros(4, np.int64),
         )
         self._segment: Segment | None = None
         self.ended_s = 0.0
         self._next_slot = 0
-        self._buffers = [
-            (np.empty(_BUFFER_EVENTS), np.empty(_BUFFER_EVENTS, np.int32)) for _ in ("signal", "background")
-        ]
+        self._buffers: tuple[tuple[NDArray[np.float64], NDArray[np.int32]], ...] = ()
 
     @property
     def clicks(self) -> NDArray[np.int64]:
@@ -102,19 +108,40 @@ class ClickSampler:
         """Tags of each input since the start."""
         return self._memory.tags
 
-    def begin(self, segment: Segment, start_s: float) -> None:
-        """Start a segment at the end of what was drawn; what is left of each chain's way is carried over."""
+    def begin(self, segment: Segment, start_s: float, *, afresh: bool = False) -> None:
+        """Start a segment at the end of what was drawn; what is left of each chain's way is carried over.
+
+        ``afresh``: nothing was drawn before, so that the detectors remember nothing. What is drawn is the same as if it
+        had been, from the next frame on at the latest; so are the clicks as soon as such a memory has faded.
+        """
         # Candidates are drawn as if every pulse were the brightest.
         self._segment = segment = replace(segment, scale=segment.scale * self._brightest)
+        if afresh:
+            self._memory.last_s[:] = -NEVER_S
+            self._memory.pending_count[:] = 0
         # A start that is a slot's start up to rounding must not skip that slot.
-        slot = max(0, int(np.ceil(segment.position(start_s) - 1e-6)))
+        self._next_slot = max(0, int(np.ceil(segment.position(start_s) - 1e-6)))
+        self._begin_signal(segment, self._next_slot, afresh=afresh)
+        self._background.begin(segment.background_hz, start_s, afresh=afresh)
+
+    def _begin_signal(self, segment: Segment, slot: int, *, afresh: bool) -> None:
+        if segment.scale <= 0:
+            self._signal[0] = -1
+            return
+        again = segment.played_s == self._playing_s
+        if not again:
+            (bits,) = struct.unpack("<Q", struct.pack("<d", segment.played_s))
+            self._playing_s, self._playing_key = segment.played_s, key_of(int(self._signal_key), bits)
+        frame, within_frame = divmod(slot, segment.frame_slots)
         period, within = divmod(slot, len(segment.pattern))
-        self._next_slot = slot
-        self._signal_count[1] = period
-        reach = self._signal_left / segment.scale if segment.scale > 0 else 0.0
-        self._signal_energy[0] = segment.pattern.cumulative_s[within] + reach
-        total = float(segment.background_hz.sum())
-        self._background_time[0] = start_s + self._background_left / total if total > 0 else _NEVER_S
+        carried = again and not afresh and self._signal[0] == frame
+        if carried:
+            left, number = self._signal_left, self._signal[1]
+        else:
+            number = MIDDLE + within_frame if within_frame else 0
+            left = frame_exponential(self._playing_key, frame, number)
+        self._signal[:] = frame, number, period
+        self._signal_energy[0] = segment.pattern.cumulative_s[within] + left / segment.scale
 
     def advance(self, until_s: float, inputs: Inputs) -> Iterator[Tags]:
         """Yield the tags of all slots that end before ``until_s``."""
@@ -134,12 +161,10 @@ class ClickSampler:
         self.ended_s = max(stop_s, segment.true_s(stop_slot))
         if segment.scale > 0:
             period, within = divmod(stop_slot, len(segment.pattern))
-            ahead = (int(self._signal_count[1]) - period) * segment.pattern.cumulative_s[-1]
+            ahead = (int(self._signal[2]) - period) * segment.pattern.cumulative_s[-1]
             ahead += self._signal_energy[0] - segment.pattern.cumulative_s[within]
             self._signal_left = max(0.0, ahead * segment.scale)
-        total = float(segment.background_hz.sum())
-        if total > 0:
-            self._background_left = max(0.0, (self._background_time[0] - self.ended_s) * total)
+        self._background.end(self.ended_s)
 
     def _advance(self, segment: Segment, stop_slot: int, inputs: Inputs) -> Iterator[Tags]:
         # Where the pieces end changes nothing.
@@ -165,18 +190,21 @@ class ClickSampler:
 
     def _draw(self, segment: Segment, stop_slot: int, inputs: Inputs) -> Tags:
         stop_s = segment.true_s(stop_slot)
-        period, within = divmod(stop_slot, len(segment.pattern))
         pattern = segment.pattern
+        if not self._buffers:
+            self._buffers = tuple(
+                (np.empty(_BUFFER_EVENTS), np.empty(_BUFFER_EVENTS, np.int32)) for _ in "12"
+            )
         (signal_s, signal_marks), (background_s, background_marks) = self._buffers
-        signal = background = 0
+        signal = 0
         more = False
         if segment.scale > 0:
             signal, more = signal_events(
-                self._signal_key,
-                self._signal_count,
+                self._playing_key,
+                self._signal,
                 self._signal_energy,
-                period,
-                within,
+                segment.frame_slots,
+                stop_slot,
                 segment.scale,
                 Light(pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.kind, pattern.kinds),
                 Analysers(segment.axes, segment.weights, self._noise_key, self._dimming),
@@ -184,12 +212,7 @@ class ClickSampler:
                 signal_s,
                 signal_marks,
             )
-        edges = np.concatenate(([0.0], np.cumsum(segment.background_hz)))
-        if edges[-1] > 0:
-            background = background_events(
-                self._background_key, self._background_count, self._background_time, stop_s, edges,
-                background_s, background_marks,
-            )  # fmt: skip
+        background = self._background.draw(stop_s, background_s, background_marks)
         if more or background == _BUFFER_EVENTS:
             raise OverflowError("more events than twice the mean in one piece")
         # An afterpulse can follow each click, and each afterpulse; what is pending may come, too.
@@ -236,6 +259,7 @@ def _dimming(noise: float) -> tuple[float, NDArray[np.float64]]:
     return float(intensity[-1]), intensity[-1] / intensity
 
 
+@cache
 def normal_quantiles() -> NDArray[np.float64]:
     """Return the standard normal quantiles of ``QUANTILES`` equal steps."""
     grid = np.linspace(-6, 6, 24001)

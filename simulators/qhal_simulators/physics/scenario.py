@@ -259,9 +259,12 @@ class TaggerTable(_Table):
 
 
 class WorldTable(_Table):
-    """``[world]``: the grid of slow changes, the clocks' noise, the ranges of their unknown offsets and ageing."""
+    """``[world]``: the grid of slow changes, the clocks' noise, the ranges of their unknown offsets and ageing.
 
-    grid_s: Annotated[float, Field(gt=0, le=1)]
+    ``grid_s`` None: as coarse as no step can be seen, see :mod:`~qhal_simulators.physics.grid`; the same for all links.
+    """
+
+    grid_s: Annotated[float, Field(gt=0, le=1)] | None = None
     clock_allan_1s: Annotated[float, Field(ge=0, le=1e-6)]
     clock_offset_range: Annotated[float, Field(ge=0, le=1e-4)]
     clock_drift_range_per_s: Annotated[float, Field(ge=0, le=1e-9)] = 0.0

@@ -1,7 +1,7 @@
 """The world's log of what was true, for checks; no driver and no analysis can read it."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,22 +39,26 @@ class Truth:
     noise_hz: NDArray[np.float64]
 
 
-_KEPT = 200_000
-"""Entries that are kept at least: half an hour of a fibre that moves. A simulator may run for weeks."""
-
-
 class TruthLog:
-    """The latest truths in order of time."""
+    """The latest truths in order of time: ``kept`` entries at least, for a simulator may run for weeks.
 
-    def __init__(self) -> None:
+    While no light arrives what turns only the light is left out, so that a dark link takes no memory.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self._kept = kept
         self._entries: list[Truth] = []
 
     def add(self, truth: Truth) -> None:
         """Append what held last; it begins where the one before ended."""
-        if truth.stop_s > truth.start_s:
-            self._entries.append(truth)
-            if len(self._entries) > 2 * _KEPT:
-                del self._entries[:_KEPT]
+        if truth.stop_s <= truth.start_s:
+            return
+        if self._entries and _are_dark_alike(self._entries[-1], truth):
+            self._entries[-1] = replace(truth, start_s=self._entries[-1].start_s)
+            return
+        self._entries.append(truth)
+        if len(self._entries) > 2 * self._kept:
+            del self._entries[: self._kept]
 
     def interval(self, start_s: float, stop_s: float) -> list[tuple[float, Truth]]:
         """Return what held in an interval, each with its duration in it. Raises ValueError when it is not there."""
@@ -71,3 +75,18 @@ class TruthLog:
                 break
             found.append((min(stop_s, truth.stop_s) - max(start_s, truth.start_s), truth))
         return [(duration, truth) for duration, truth in found if duration > 0]
+
+
+def _are_dark_alike(one: Truth, other: Truth) -> bool:
+    """Tell whether two truths differ by the polarization and the sender's clock alone, without light to have either."""
+    return (
+        one.detected_per_light_s == other.detected_per_light_s == 0
+        and one.photons_per_light_s == other.photons_per_light_s
+        and one.pattern is other.pattern
+        and one.dark_count_rate_hz is other.dark_count_rate_hz
+        and one.efficiency is other.efficiency
+        and one.tagged_share is other.tagged_share
+        and one.noise_hz is other.noise_hz
+        and (one.raman_hz, one.leak_hz, one.classical_w, one.attenuation_db)
+        == (other.raman_hz, other.leak_hz, other.classical_w, other.attenuation_db)
+    )

@@ -15,19 +15,22 @@ import numpy as np
 from qhal_simulators.physics import gates, polarization, slow_light, tagger_bins
 from qhal_simulators.physics.detection import Clock, Detectors, Inputs, bin_guide
 from qhal_simulators.physics.detector_bank import DetectorBank
+from qhal_simulators.physics.drawing import Drawing, Stretch
 from qhal_simulators.physics.electronics import Electronics
+from qhal_simulators.physics.grid import needed_grid_s
 from qhal_simulators.physics.light_path import LightPath, light_path
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.ports import DetectorPort, PaddlePort, Port, TaggerPort
 from qhal_simulators.physics.receiver import Receiver
-from qhal_simulators.physics.sampler import ClickSampler, Segment, Tags, normal_quantiles
+from qhal_simulators.physics.sampler import Segment, Tags, normal_quantiles
 from qhal_simulators.physics.scenario import Scenario, four, timing_fwhm_ps
 from qhal_simulators.physics.sender import Sender, SenderPorts, SenderState
 from qhal_simulators.physics.switch_paths import SwitchPaths
 from qhal_simulators.physics.truth import Truth, TruthLog
 from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, transmission
 
-_PACE_S = 0.02
+_PACE_S, _IDLE_PACE_S = 0.02, 0.5
+_LOGGED_S = 1800.0
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
 _FWHM_PER_SIGMA = 2.354820045
@@ -38,15 +41,19 @@ _FIBRE, _WALK, _BINS = 13, 14, 15
 class World:
     """One simulated link. Time only goes forward, by ``advance_to``.
 
-    What is random depends on ``seed`` and on the name of the link, the clocks on ``seed`` and their own names alone.
+    Slow changes come every ``grid_s`` (None: as the scenario says, or needs). What is random depends on ``seed`` and on
+    the name of the link, the clocks on ``seed`` and their own names alone.
     """
 
-    def __init__(self, scenario: Scenario, seed: int | None = None, link: str = "") -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int | None = None, link: str = "", grid_s: float | None = None
+    ) -> None:
         self.scenario = scenario
+        self._grid_s = scenario.world.grid_s or grid_s or needed_grid_s(scenario)
         self._clock_seed = scenario.seed if seed is None else seed
         self.seed = _link_seed(self._clock_seed, link)
         self.now_s = 0.0
-        self.truth = TruthLog()
+        self.truth = TruthLog(round(_LOGGED_S / self._grid_s))
         self.dropped_tags = 0
         channel = scenario.channel
         self.fibre_delay_s = channel.length_km * 1e3 * channel.group_index / SPEED_OF_LIGHT_M_PER_S
@@ -64,7 +71,7 @@ class World:
         self.detectors = DetectorPort()
         self.tagger = TaggerPort(interpolator_bins=scenario.tagger.interpolator_bins)
         self._bank = DetectorBank(scenario.detectors, self.detectors, scenario.receiver.quantum_frequency_thz)
-        self._electronics = Electronics(scenario.detectors, self.seed, self.detectors, self.tagger)
+        self._electronics = Electronics(scenario.detectors, self.detectors, self.tagger)
         self._overflows = 0
         self._incidents = self._planned()
         self.switch_paths = SwitchPaths(channel, self.seed)
@@ -73,7 +80,9 @@ class World:
         self._state = self._sender.state()
         self._grid = 0
         self._detectors = _detectors(scenario)
-        self._sampler = ClickSampler(self.seed, self._detectors, scenario.transmitter.intensity_noise)
+        self._drawing = self._new_drawing()
+        self._drawn_since_s = np.inf
+        self._past: deque[Stretch] = deque()
         self._bin_edges = tagger_bins.edges(
             np.random.default_rng((self.seed, _BINS)), scenario.tagger.interpolator_bins, scenario.tagger.dnl
         )
@@ -92,14 +101,14 @@ class World:
     @property
     def pace_s(self) -> float:
         """After how much wall time a live world is to be moved again."""
-        return _PACE_S
+        return _PACE_S if self._draws() else _IDLE_PACE_S
 
     def advance_to(self, t_s: float) -> None:
         """Let the world go on until ``t_s``. Raises ValueError when that is past."""
         if t_s < self.now_s:
             raise ValueError(f"the world is at {self.now_s} s and cannot go back to {t_s} s")
         while True:
-            grid_s = (self._grid + 1) * self.scenario.world.grid_s
+            grid_s = (self._grid + 1) * self._grid_s
             arrival_s = self._arriving[0][0] if self._arriving else np.inf
             incident_s = self._incidents[0][0] if self._incidents else np.inf
             next_s = min(grid_s, arrival_s, incident_s)
@@ -114,8 +123,8 @@ class World:
                 self._grid += 1
                 self._drift()
             self._begin(next_s)
-        self._record(self._sampler.advance(t_s, self._inputs))
-        self._record(self._electronics.advance(t_s, self._clock, self._inputs))
+        if self._draws():
+            self._record(self._drawing.advance(t_s))
         self.now_s = t_s
 
     def best_aligned(self, truth: Truth) -> Truth:
@@ -185,11 +194,11 @@ class World:
         if offset is None:
             offset = float(drawn[0] * world.clock_offset_range)
         drift_per_s = float(drawn[1] * world.clock_drift_range_per_s)
-        return Oscillator(seed, offset, world.clock_allan_1s, world.grid_s, drift_per_s)
+        return Oscillator(seed, offset, world.clock_allan_1s, self._grid_s, drift_per_s)
 
     def _cell_s(self) -> float:
         """Return the time at which what changes slowly is taken in this cell of the grid: its middle."""
-        return (self._grid + 0.5) * self.scenario.world.grid_s
+        return (self._grid + 0.5) * self._grid_s
 
     def _extra_delay_s(self) -> float:
         """Return how much longer than on average the fibre's delay is at its temperature in this cell of the grid."""
@@ -201,17 +210,15 @@ class World:
     def _drift(self) -> None:
         generator = np.random.default_rng((self.seed, _WALK, self._grid))
         correlation_s = self.scenario.channel.polarization_correlation_time_s
-        self._fibre = (
-            polarization.walk_step(generator, self.scenario.world.grid_s, correlation_s) @ self._fibre
-        )
+        self._fibre = polarization.walk_step(generator, self._grid_s, correlation_s) @ self._fibre
         if self._sender.drift_to(self._cell_s()):
-            begun_s = self._grid * self.scenario.world.grid_s
+            begun_s = self._grid * self._grid_s
             self._arriving.append((begun_s + self.fibre_delay_s, self._sender.state()))
 
     def _end(self, t_s: float) -> None:
-        self._record(self._sampler.end(t_s, self._inputs))
-        self._record(self._electronics.advance(t_s, self._clock, self._inputs))
-        self._electronics.end(t_s)
+        if self._draws():
+            self._record(self._drawing.end(t_s))
+        self.now_s = t_s
         self.truth.add(self._truth(self._begun_s, t_s))
 
     def _begin(self, t_s: float) -> None:
@@ -236,39 +243,85 @@ class World:
         slot_s = state.pattern.slot_s / rate
         elapsed_s = self._sender_clock.reading_s(t_s) - self._sender_clock.reading_s(started_s)
         elapsed_s -= self._extra_delay_s()
-        self._segment = Segment(
-            state.pattern,
-            state.detected_per_light_s * best,
-            self.receiver.analysers(rotation),
-            weights / best if best > 0 else np.zeros(4),
-            self._dark_hz + stray_hz / 4 * self.receiver.unpolarized() * self._efficiency,
-            t_s,
-            elapsed_s / state.pattern.slot_s,
-            slot_s,
+        clock_ps, clock_rate = (
             self._receiver_clock.reading_s(t_s) * 1e12,
             self._receiver_clock.rate(self._grid),
         )
-        self._sampler.begin(self._segment, max(t_s, self._sampler.ended_s))
-        self._clock = Clock(t_s, self._segment.clock_ps, self._segment.clock_rate)
-        self._electronics.begin(t_s)
-        self._tagged_share, self._noise_hz = self._electronics.passes, self._electronics.noise_hz
-        port = self.tagger
-        self._inputs = Inputs(
-            np.array(port.delay_ps, np.float64) + np.array(scenario.detectors.skew_ps),
-            self._electronics.counted,
-            np.where(port.enabled, self._tagged_share, 0.0),
-            port.resolution_ps,
-            self._bin_edges * port.resolution_ps,
-            self._bin_guide,
+        self._thresholds, port = self._electronics.judged(), self.tagger
+        self._stretch = Stretch(
+            t_s,
+            Segment(
+                state.pattern,
+                state.detected_per_light_s * best,
+                self.receiver.analysers(rotation),
+                weights / best if best > 0 else np.zeros(4),
+                self._dark_hz + stray_hz / 4 * self.receiver.unpolarized() * self._efficiency,
+                t_s,
+                elapsed_s / state.pattern.slot_s,
+                slot_s,
+                clock_ps,
+                clock_rate,
+                state.started_s,
+            ),
+            Clock(t_s, clock_ps, clock_rate),
+            Inputs(
+                np.array(port.delay_ps, np.float64) + np.array(scenario.detectors.skew_ps),
+                self._thresholds.counted,
+                np.where(port.enabled, self._thresholds.passes, 0.0),
+                port.resolution_ps,
+                self._bin_edges * port.resolution_ps,
+                self._bin_guide,
+            ),
+            self._thresholds,
         )
+        if self._drawn_since_s < np.inf:
+            self._drawing.go_on(self._stretch)
+        self._remember(self._stretch)
+
+    def _draws(self) -> bool:
+        """Tell whether clicks are drawn now; begin at this moment of the world when they are wanted from now on."""
+        if not (self.tagger.recording or self.tagger.counting or self.detectors.counting):
+            self._drawn_since_s = np.inf
+            return False
+        if self._drawn_since_s == np.inf:
+            self._drawn_since_s = self.now_s
+            self._drawing.start(self._stretch, self.now_s)
+        return True
+
+    def _remember(self, stretch: Stretch) -> None:
+        """Keep a stretch, for counts of what was not drawn, as long as the tagger may ask for them."""
+        self._past.append(stretch)
+        while len(self._past) > 1 and self._past[1].start_s <= stretch.start_s - self.tagger.counts_past_s:
+            self._past.popleft()
+
+    def _count_past(self, start_s: float, stop_s: float) -> tuple[int, ...]:
+        """Return the tags of each input in a span of the past, drawn now, as they would have been drawn then."""
+        drawing = self._new_drawing()
+        begun = False
+        ends_s = [*(stretch.start_s for stretch in self._past), stop_s][1:]
+        for stretch, end_s in zip(self._past, ends_s, strict=True):
+            until_s = min(stop_s, end_s)
+            if until_s <= start_s or stretch.start_s >= stop_s:
+                continue
+            if begun:
+                drawing.go_on(stretch)
+            else:
+                drawing.start(stretch, max(start_s, stretch.start_s))
+            begun = True
+            for _ in drawing.advance(until_s) if until_s == stop_s else drawing.end(until_s):
+                pass
+        return tuple(drawing.tags.tolist())
+
+    def _new_drawing(self) -> Drawing:
+        return Drawing(self.seed, self._detectors, self.scenario.transmitter.intensity_noise)
 
     def _truth(self, start_s: float, stop_s: float) -> Truth:
         state = self._lit
         return Truth(
             start_s, stop_s, state.pattern, state.photons_per_light_s, state.detected_per_light_s,
             self._rotation, self._efficiency, self._dark_hz, self._detectors.dead_time_s, state.raman_hz,
-            state.leak_hz, state.classical_w, state.attenuation_db, self._segment.slot_s,
-            self._tagged_share, self._noise_hz,
+            state.leak_hz, state.classical_w, state.attenuation_db, self._stretch.segment.slot_s,
+            self._thresholds.passes, self._thresholds.noise_hz,
         )  # fmt: skip
 
     def _record(self, pieces: Iterator[Tags]) -> None:
@@ -286,7 +339,7 @@ class World:
             return np.empty(0, np.int64), np.empty(0, np.uint8)
         times, channels = (np.concatenate(column) for column in zip(*self._recorded, strict=True))
         self._recorded, self._recorded_count = [], 0
-        if self._electronics.tagged_noise.any():
+        if self._drawing.has_noise:
             # Tags of one moment in an order that does not depend on how time was cut.
             order = np.lexsort((channels, times))
             times, channels = times[order], channels[order]
@@ -304,15 +357,13 @@ class World:
             port.on_change = changed
             return port
 
-        self.detectors.read_clicks = lambda: tuple(
-            (self._sampler.clicks + self._electronics.counted_noise).tolist()
-        )
+        self.detectors.read_clicks = lambda: tuple(self._drawing.clicks.tolist())
         self.detectors.read_latched = lambda: tuple(self._bank.latched)
         self.detectors.read_voltages_v = self._bank.voltages_v
         self.detectors.read_temperatures_k = lambda: (self.scenario.detectors.cold_stage_k, _SHIELD_K)
-        self.tagger.read_clicks = lambda: tuple(
-            (self._sampler.tags + self._electronics.tagged_noise).tolist()
-        )
+        self.tagger.read_clicks = lambda: tuple(self._drawing.tags.tolist())
+        self.tagger.read_drawn_since_s = lambda: self._drawn_since_s if self._draws() else np.inf
+        self.tagger.count_past = self._count_past
         self.tagger.read_overflows = lambda: self._overflows
         self.tagger.take_tags = self._take_tags
         self.tagger.clock_ps = lambda world_s: round(self._receiver_clock.reading_s(world_s) * 1e12)

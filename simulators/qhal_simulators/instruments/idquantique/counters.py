@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from qhal_simulators.clock import Timer
+from qhal_simulators.instruments.idquantique.blocks import INPUTS
 from qhal_simulators.instruments.idquantique.signals import LATEST_PS, History, Times
 
 if TYPE_CHECKING:
@@ -12,33 +13,46 @@ if TYPE_CHECKING:
 
 _HIRES_LIMIT_HZ = 25e6
 _PACE_S = 0.05
+_WATCHED_S = 10.0
+_LONGEST_DRAWN_S = 2.0
 RESET_TEXT = "Counter value set to 0 "
 
 
 class Counter:
-    """Counts the pulses that pass an input's discriminator."""
+    """Counts the pulses that pass an input's discriminator.
+
+    While nobody asks no pulses are drawn; the last complete period is then drawn when somebody does.
+    """
 
     def __init__(self, unit: "Id900", number: int) -> None:
         self._unit = unit
         self._number = number
-        self._begun = 0
-        self._complete = 0
+        self._begun, self._begun_s = 0, 0.0
+        self._complete: int | None = 0
+        self._complete_s = (0.0, 0.0)
         self._timer: Timer | None = None
         self.hires_error = 0
-        self.restart()
+        self._begin()
 
     @property
     def value(self) -> int:
         """What the counter shows."""
+        self._unit.watched.touch()
         if self._unit.value("INPU", self._number, "COUN:MODE") == "ACCUM":
             return self._pulses() - self._begun
+        if self._complete is None:
+            self._complete = self._unit.port.count_past(*self._complete_s)[self._number - 1]
         return self._complete
 
     def restart(self) -> None:
-        """Begin a period now."""
+        """Begin a period now, and count it."""
+        self._unit.watched.touch()
+        self._begin()
+
+    def _begin(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._begun = self._pulses()
+        self._begun, self._begun_s = self._pulses(), self._unit.clock.now_s()
         self._timer = self._unit.clock.call_later(self._period_s, self._end_period)
 
     def reset(self) -> str:
@@ -61,14 +75,56 @@ class Counter:
 
     def _end_period(self) -> None:
         assert self._timer is not None
-        pulses = self._pulses()
         if self._unit.value("INPU", self._number, "COUN:MODE") == "CYCLE":
-            self._complete = pulses - self._begun
-            self._begun = pulses
+            pulses, due_s = self._pulses(), self._timer.due_s
+            drawn = self._unit.port.read_drawn_since_s() <= self._begun_s
+            self._complete = pulses - self._begun if drawn else None
+            self._complete_s = self._begun_s, due_s
+            self._begun, self._begun_s = pulses, due_s
             in_hires = self._unit.value("DEVI", 1, "RES") == "HIRES"
-            if in_hires and self._complete > _HIRES_LIMIT_HZ * self._period_s:
+            if in_hires and (self._complete or 0) > _HIRES_LIMIT_HZ * self._period_s:
                 self.hires_error = 2
         self._timer = self._unit.clock.call_at(self._timer.due_s + self._period_s, self._end_period)
+
+
+class Watched:
+    """Lets pulses be drawn while somebody looks at the counters of the inputs: for a while after each look.
+
+    A running sum, and a period too long to be drawn at once, are always watched.
+    """
+
+    def __init__(self, unit: "Id900") -> None:
+        self._unit = unit
+        self._until_s = 0.0
+        self._timer: Timer | None = None
+        unit.port.counting = False
+        unit.port.counts_past_s = 2 * _LONGEST_DRAWN_S
+
+    def touch(self) -> None:
+        """Somebody looks."""
+        unit = self._unit
+        unit.port.counting = True
+        self._until_s = unit.clock.now_s() + _WATCHED_S
+        if self._timer is None:
+            self._timer = unit.clock.call_at(self._until_s, self._look)
+
+    def forget(self) -> None:
+        """Let all rest."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        unit, now_s = self._unit, self._unit.clock.now_s()
+        if any(self._is_running(n) for n in range(1, INPUTS + 1)):
+            self._until_s = max(self._until_s, now_s + _WATCHED_S)
+        unit.port.counting = now_s < self._until_s
+        self._timer = unit.clock.call_at(self._until_s, self._look) if unit.port.counting else None
+
+    def _is_running(self, n: int) -> bool:
+        value = self._unit.value
+        accumulates = value("INPU", n, "COUN:MODE") == "ACCUM"
+        return accumulates or int(value("INPU", n, "COUN:INTE")) * 1e-3 > _LONGEST_DRAWN_S
 
 
 class EventCounter:

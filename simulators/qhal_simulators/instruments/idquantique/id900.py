@@ -11,7 +11,7 @@ from pydantic import Field
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.instruments.idquantique import commands
 from qhal_simulators.instruments.idquantique.blocks import GENERATORS, INPUTS
-from qhal_simulators.instruments.idquantique.counters import RESET_TEXT, Counter, EventCounters
+from qhal_simulators.instruments.idquantique.counters import RESET_TEXT, Counter, EventCounters, Watched
 from qhal_simulators.instruments.idquantique.datalink import DataLinkService
 from qhal_simulators.instruments.idquantique.generators import Generator
 from qhal_simulators.instruments.idquantique.presets import keep_inputs, preset
@@ -86,6 +86,7 @@ class Id900(Instrument):
     recorder: Recorder
     datalink: DataLinkService
     event_counters: EventCounters
+    watched: Watched
     _powered = False
 
     def power_on(self) -> None:
@@ -93,6 +94,7 @@ class Id900(Instrument):
         if self._powered:
             self.recorder.stop()
             self.event_counters.forget()
+            self.watched.forget()
             self.datalink.forget()
         else:
             give_pulses(self.port, self.clock, self.options.pulse_rate_hz)
@@ -104,6 +106,7 @@ class Id900(Instrument):
         self.recorder = Recorder(self)
         self.generators = {n: Generator(self, n) for n in range(1, GENERATORS + 1)}
         self.event_counters = EventCounters(self)
+        self.watched = Watched(self)
         self.counters = [Counter(self, n) for n in range(1, INPUTS + 1)]
         self.raw_errors = [0] * INPUTS
         self.apply()

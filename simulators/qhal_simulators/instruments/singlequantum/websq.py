@@ -174,12 +174,14 @@ class WebSq(Instrument):
         )
         if self._alone is not None:
             self._alone.bias_changed()
+        self.rest()
 
     def restart_counting(self) -> None:
         """Begin a measurement period now, if anybody listens."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.rest()
         if self.listeners:
             self._last = self.totals()
             self._timer = self.clock.call_later(self.period_s, self._count)
@@ -194,8 +196,13 @@ class WebSq(Instrument):
         return list(self.port.read_voltages_v()[: self.options.detectors])
 
     def totals(self) -> list[int]:
-        """Return the counts of each detector so far."""
+        """Return the counts of each detector so far; they count until there is a :meth:`rest`."""
+        self.port.counting = True
         return list(self.port.read_clicks()[: self.options.detectors])
+
+    def rest(self) -> None:
+        """Let no clicks be counted that nobody needs."""
+        self.port.counting = bool(self.listeners) or self.scan.running or self.search.running
 
     @property
     def period_s(self) -> float:
@@ -230,6 +237,7 @@ class _Counts:
 
     def closed(self) -> None:
         self._unit.listeners.remove(self)
+        self._unit.rest()
 
 
 def _time_text(unix_s: float) -> str:
