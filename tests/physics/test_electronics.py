@@ -99,7 +99,7 @@ def test_noise_has_a_highest_rate():
     assert noise_rate_hz(0.0, 0.01, 1e9) == MOST_NOISE_HZ
     assert noise_rate_hz(0.3, 0.01, 1e9) < 1e-100
     link = Link(scenario(detectors=QUIET | {"noise_v": 0.01, "dark_count_rate_hz": [0.0] * 4}))
-    link.tagger.update(threshold_v=(0.0, 0.4, 0.4, 0.4), recording=False)
+    link.tagger.update(threshold_v=(0.0, 0.4, 0.4, 0.4), recording=False, counting=True)
     tags = grown(link.tagger, lambda: link.world.advance_to(0.05))
     assert abs(tags[0] - 1e6) < 4e3
     assert not tags[1:].any()

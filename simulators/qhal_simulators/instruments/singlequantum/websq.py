@@ -237,7 +237,8 @@ class _Counts:
 
     def closed(self) -> None:
         self._unit.listeners.remove(self)
-        self._unit.rest()
+        if not self._unit.listeners:
+            self._unit.restart_counting()  # nothing to begin: it ends
 
 
 def _time_text(unix_s: float) -> str:
