@@ -9,7 +9,14 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.progress import Progress as Bars
 
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json
@@ -182,7 +189,7 @@ def _ended_like_by_ctrl_c() -> Iterator[list[int]]:
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """Yield what tells progress: bars on a terminal, elsewhere a line a stage."""
+    """Yield what reports progress: on a terminal a bar a stage with points and remaining time, elsewhere a line."""
     from qhal.calibration.run import Progress
 
     if not CONSOLE.is_terminal:
@@ -196,7 +203,16 @@ def _progress() -> Iterator[Any]:
 
         yield tell_line
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("points,"),
+        TimeElapsedColumn(),
+        TextColumn("passed,"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
     with Bars(*columns, console=CONSOLE) as bars:
         tasks: dict[str, TaskID] = {}
 

@@ -1,5 +1,6 @@
 """``qhal calibrate`` and ``qhal records`` as a user runs them, on a simulated bench."""
 
+import io
 import json
 import re
 import signal
@@ -8,8 +9,11 @@ import sys
 import tomllib
 
 import pytest
+from rich.console import Console
 
 from qhal.calibration.registry import load_calibration
+from qhal.calibration.run import Progress
+from qhal.cli import calibrate
 from qhal.cli.app import run
 from tests.calibration.hidden import hidden_world, run_case
 from tests.calibration.test_cases import CASES
@@ -185,3 +189,20 @@ def test_a_damaged_record_stops_only_what_may_need_it(bench, dark_record, tmp_pa
     refused = qhal("calibrate", "afterpulse", bench, *folder, check=False)
     assert refused.returncode == 1
     assert named_after.name in refused.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_by_stage(terminal, monkeypatch):
+    """A terminal shows points and the time that is left; a pipe gets a line for each stage and nothing else."""
+    screen = io.StringIO()
+    monkeypatch.setattr(calibrate, "CONSOLE", Console(file=screen, force_terminal=terminal, width=120))
+    with calibrate._progress() as report:
+        for stage, total in (("dark", 4), ("search", None)):
+            for done in range(5):
+                report(Progress(stage, done, total))
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    if terminal:
+        assert "4/4 points" in text
+        assert re.search(r"4/4 points, \d:\d\d:\d\d passed, [-\d]:[-\d]{2}:[-\d]{2} left", text), text
+    else:
+        assert text == "  dark (4 points)\n  search\n"
