@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from qhal.cli import app
-from qhal.cli.demo.compare import alignment_check
+from qhal.cli.demo.compare import alignment_check, link_checks
+from qhal.link.estimates import GainEstimate, QberEstimate
 from qhal.records.uncertain import shown
 
 SECONDS = 4
@@ -152,3 +153,30 @@ def test_the_floor_of_the_alignment_knows_that_fibres_walk():
         measurement = SimpleNamespace(start_s=0.0, stop_s=stop_s, counts=counts)
         state = SimpleNamespace(measurement=measurement, expected=expected)
         assert alignment_check(state, 0.0, 86_400.0).passed is passes
+
+
+def test_few_errors_are_as_uncertain_as_many():
+    """Deviations of rare errors average to 0 with width 1: low ones do not count more than high ones."""
+    expected = {
+        "gains": [0.03, 0.006, 3e-5],
+        "error_rates": [0.012, 0.012, 0.03],
+        "single_photon_error": 0.01,
+    }
+    rng, pulls = np.random.default_rng(1), []
+    for _ in range(2000):
+        errors = int(rng.binomial(700, 0.03))
+        counts = SimpleNamespace(
+            gain=lambda level: GainEstimate(10**6, 100), qber=lambda level, n=errors: QberEstimate(700, n)
+        )
+        bound = SimpleNamespace(value=0.02, standard_uncertainty=1e-3)
+        state = SimpleNamespace(
+            name="off",
+            measurement=SimpleNamespace(counts=counts),
+            expected=expected,
+            bounds=SimpleNamespace(single_photon_error=bound),
+        )
+        (found,) = [check for check in link_checks(state) if check.name == "QBER, off, vacuum"]
+        pulls.append(found.deviation_sigma)
+    assert abs(np.mean(pulls)) < 3 / np.sqrt(len(pulls))
+    assert np.std(pulls) == pytest.approx(1, abs=0.05)
+    assert max(pulls) > -min(pulls) > 2.5
