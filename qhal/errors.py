@@ -11,7 +11,8 @@
     |-- ProtocolError        (RuntimeError)         bytes came that the protocol does not allow
     |-- WrongDevice          (ConnectionError)      another device answers at this address
     |-- DeviceError          (RuntimeError)         the device refused or reported a fault
-    |   `-- NoValue          (ValueError)           the device answers that it has no value
+    |   |-- NoValue          (ValueError)           the device answers that it has no value
+    |   `-- PositionUnknown  (RuntimeError)         it works, but does not know its position before homing
     |-- DataError            (ValueError)           a file or stream of tags is damaged or of another kind
     |-- InvalidRecord        (RuntimeError)         a calibration record does not hold here, or not any more
     |-- Busy                 (RuntimeError)         something else holds what is needed now
@@ -71,6 +72,10 @@ class NoValue(DeviceError, ValueError):
         super().__init__(message)
 
 
+class PositionUnknown(DeviceError, RuntimeError):
+    """The device works but does not know its position: it has not been homed since power-up."""
+
+
 class DataError(QhalError, ValueError):
     """A file or stream of data is damaged, cut or of another kind.
 
@@ -87,7 +92,7 @@ class InvalidRecord(QhalError, RuntimeError):
 
 
 class Busy(QhalError, RuntimeError):
-    """A stream, an owner or an interlock holds what this call needs."""
+    """A stream, an owner or a guard at work holds what this call needs."""
 
 
 class OpenFailed(QhalError, ConnectionError):

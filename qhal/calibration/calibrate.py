@@ -1,16 +1,13 @@
 """Carry a calibration out: remember, measure, restore, evaluate, keep."""
 
 import getpass
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from inspect import signature
 from pathlib import Path
-from types import FrameType, ModuleType, UnionType
+from types import ModuleType, UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
@@ -19,7 +16,7 @@ import qhal
 from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.journal import SUFFIX, Journal
 from qhal.calibration.plan import Plan
-from qhal.calibration.restore import put_back, remember_all
+from qhal.calibration.restore import AS_BEFORE, NotRestored, Restoring
 from qhal.calibration.run import Run, Tell, silent
 from qhal.calibration.suitability import check_suitability
 from qhal.devices.detector import Detector
@@ -28,12 +25,9 @@ from qhal.errors import ConfigurationError, DataError, DeviceError, InvalidRecor
 from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
 from qhal.records.shared import correlation
 from qhal.records.store import RecordStore
+from qhal.signals import deliver, owned
 
 PlanType = TypeVar("PlanType", bound=Plan)
-
-
-class NotPutBack(ExceptionGroup[QhalError]):
-    """What failed when settings were restored after a calibration that itself ended well."""
 
 
 @dataclass(frozen=True)
@@ -144,26 +138,44 @@ def calibrate(
     the record is for.
 
     Raises ConfigurationError for wrong roles, plans and journals (then nothing was sent), what devices raise, what the
-    evaluation raises, and NotPutBack when it ended well but not everything could be restored (the record is kept). A
-    Ctrl-C while that is done is raised at the end (the record is kept).
+    evaluation raises, and NotRestored when it ended well but not everything could be restored (the record is kept).
+    SIGTERM and SIGHUP end it as Ctrl-C does, by :class:`qhal.signals.Terminated`. Signals that come while devices are
+    restored after it ended well are raised at the end (the record is kept).
     """
     if isinstance(calibration, ModuleType):
         calibration = calibration.CALIBRATION
     assert isinstance(calibration, Calibration)
-    site = site or Site()
+    with owned():
+        return _calibrate(
+            calibration, devices, plan, Path(folder), operator, site or Site(), records, tell, resume
+        )
+
+
+def _calibrate(
+    calibration: Calibration[PlanType],
+    devices: Mapping[str, Kind],
+    plan: PlanType | None,
+    folder: Path,
+    operator: str | None,
+    site: Site,
+    records: Sequence[Record],
+    tell: Tell,
+    resume: str | Path | None,
+) -> Record:
     plan = plan or calibration.plan_at(site, {}, records)
     _check_roles(calibration, devices)
     check_suitability(calibration.name, plan, devices)
     started = datetime.now(UTC)
     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
-    journal, started = _journal(calibration, plan, instruments, Path(folder), started, resume)
+    journal, started = _journal(calibration, plan, instruments, folder, started, resume)
     guard = partial(_refuse_latched, [] if calibration.latches else list(devices.values()))
     run = Run(journal, tell, guard)
-    not_put_back: NotPutBack | None = None
-    late: list[int] = []
+    retained = [devices[role] for role in calibration.keeps if role in devices]
+    restoring = Restoring(devices, retained)
+    not_restored: NotRestored | None = None
     try:
         try:
-            with restoring(devices, calibration.keeps, late):
+            with restoring:
                 try:
                     calibration.measure(run, plan, **devices)
                     # What the result rests on is how they were set then, not before or after.
@@ -171,24 +183,21 @@ def calibrate(
                 except QhalError as error:
                     guard(error)  # a latched detector is the cause of whatever else went wrong
                     raise
-        except NotPutBack as error:
-            not_put_back = error
+        except NotRestored as error:
+            not_restored = error
         record = make_record(calibration, plan, run, instruments, started, site, operator, records)
         RecordStore(folder).save(record)
     except BaseException as error:
         journal.close()
+        for note in restoring.notes:
+            error.add_note(note)
         error.add_note(f"what was measured is kept; go on with it: resume {journal.path}")
         raise
     journal.remove()
-    if not_put_back is not None:
-        not_put_back.add_note(f"record {record.id} is kept")
-        raise not_put_back
-    if late:
-        interrupt = KeyboardInterrupt()
-        interrupt.add_note(
-            f"it had ended, and the devices are as they were before; record {record.id} is kept"
-        )
-        raise interrupt
+    if not_restored is not None:
+        not_restored.add_note(f"record {record.id} is kept")
+        raise not_restored
+    deliver(restoring.late, note=f"it had ended, and {AS_BEFORE}; record {record.id} is kept")
     return record
 
 
@@ -233,55 +242,6 @@ def make_record(
         ),
         tables=tables,
     )
-
-
-@contextmanager
-def restoring(devices: Mapping[str, Kind], keeps: Sequence[str], late: list[int]) -> Iterator[None]:
-    """Put the devices back at the end as they are now; when the block fails, make them safe, and note whether they are.
-
-    Devices of the roles ``keeps`` are put back only when it fails. Signals that would interrupt it wait until that is
-    done: their numbers are in ``late``.
-    """
-    remembered = remember_all(devices)
-    try:
-        yield
-    except BaseException as error:
-        with _uninterrupted(late):
-            found = put_back(remembered, ended_well=False)
-        for failure in found:
-            error.add_note(f"not safe, or not as it was: {failure}")
-        if not found:
-            error.add_note("the devices are safe")
-        raise
-    kept = [devices[role] for role in keeps if role in devices]
-    with _uninterrupted(late):
-        failures = put_back([each for each in remembered if each.kind not in kept], ended_well=True)
-    if failures:
-        raise NotPutBack("not everything could be put back", failures)
-
-
-_INTERRUPTING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-
-
-@contextmanager
-def _uninterrupted(late: list[int]) -> Iterator[None]:
-    """Put those signals off that raise something; their numbers go to ``late``."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        late.append(number)
-
-    before = {number: signal.getsignal(number) for number in _INTERRUPTING}
-    held = {number: handler for number, handler in before.items() if callable(handler)}
-    for number in held:
-        signal.signal(number, note)
-    try:
-        yield
-    finally:
-        for number, handler in held.items():
-            signal.signal(number, handler)
 
 
 def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> None:

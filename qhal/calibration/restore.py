@@ -1,13 +1,15 @@
-"""What a calibration finds set, and how it is put back.
+"""What a calibration finds set, and how it is restored.
 
 Settings come back in any case, and paths of switches, if it is dark. Light and bias come back only after a calibration
-that ended well; after one that did not, sources and detectors stay off and attenuators closed.
+that ended well; after one that did not, sources and detectors stay off and attenuators closed. A source that carries a
+customer's traffic is never made safe: it comes back as it was, in any case.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, singledispatch
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector, DetectorState
@@ -15,9 +17,11 @@ from qhal.devices.kind import Kind
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
+from qhal.devices.safety import make_kinds_safe, report
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import InputSettings, TimeTagger
-from qhal.errors import DeviceError, QhalError
+from qhal.errors import DeviceError, PositionUnknown
+from qhal.signals import shielded, take_noted
 
 Action = Callable[[], object]
 
@@ -31,8 +35,62 @@ class Remembered:
     hazards: list[Action] = field(default_factory=list)
 
 
-_ORDER: tuple[type, ...] = (Source, Attenuator, Detector)
-"""In this order devices are made safe: first the light goes."""
+class NotRestored(ExceptionGroup[Exception]):
+    """What failed when settings were restored after a calibration that itself ended well."""
+
+
+AS_BEFORE = "the devices are as they were before"
+_NOT_SAFE = "not safe, or not as it was"
+
+
+class Restoring:
+    """Restores the devices at the end of a block to how they are at its beginning; makes them safe if it fails.
+
+    Devices in ``retained`` are restored only when the block fails: their settings are the result. Signals do not cut
+    the restoring short: those that came meanwhile, after a block that ended well, are in ``late``. A note of the
+    exception with which the block ends names what is not safe, or says that the devices are safe; ``notes`` are for
+    exceptions that come after a block that ended well.
+    """
+
+    def __init__(self, devices: Mapping[str, Kind], retained: Sequence[Kind] = ()) -> None:
+        self.late: list[int] = []
+        self.notes: list[str] = []
+        self._devices = devices
+        self._retained = retained
+        self._remembered: list[Remembered] = []
+
+    def __enter__(self) -> Self:
+        self._remembered = remember_all(self._devices)
+        return self
+
+    @shielded
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise NotRestored when the block ended well but something cannot be restored."""
+        if error is not None:
+            failures, states = restore(self._remembered, ended_well=False)
+            for failure in failures:
+                error.add_note(f"{_NOT_SAFE}: {failure}")
+            if not failures:
+                error.add_note(f"the devices are safe ({states})")
+            return
+        changed = [
+            each for each in self._remembered if all(each.kind is not other for other in self._retained)
+        ]
+        failures, _ = restore(changed, ended_well=True)
+        self.late = take_noted()
+        self.notes = [f"not as it was: {failure}" for failure in failures] or [AS_BEFORE]
+        if failures:
+            raise NotRestored("not everything could be restored", failures)
+
+
+def is_unsafe(error: BaseException) -> bool:
+    """Tell whether a calibration ended with an exception and could not make its devices safe, or restore them."""
+    return any(note.startswith(_NOT_SAFE) for note in getattr(error, "__notes__", ()))
 
 
 def remember_all(devices: Mapping[str, Kind]) -> list[Remembered]:
@@ -41,32 +99,32 @@ def remember_all(devices: Mapping[str, Kind]) -> list[Remembered]:
     return [remember(kind) for kind in unique.values()]
 
 
-def put_back(remembered: Sequence[Remembered], *, ended_well: bool) -> list[QhalError]:
-    """Restore what was remembered; return what failed, and go on with the others.
+def restore(remembered: Sequence[Remembered], *, ended_well: bool) -> tuple[list[Exception], str]:
+    """Restore what was remembered; return what failed, and how safe the devices are, in words.
 
     Dark first, then settings and, if all is dark, paths of switches; attenuators, bias and light only if it ended well.
+    Whatever a device raises, the others are restored.
     """
-    failures: list[QhalError] = []
-
-    def attempt(action: Action) -> None:
-        try:
-            action()
-        except QhalError as error:
-            failures.append(error)
-
-    for kind_type in _ORDER:
-        for each in remembered:
-            if isinstance(each.kind, kind_type):
-                attempt(each.kind.make_safe)
+    states = make_kinds_safe(each.kind for each in remembered)
+    failures = [state for _, state in states if isinstance(state, Exception)]
     for each in remembered:
-        for action in each.settings:
-            attempt(action)
+        failures += _attempt(each.settings)
     if not failures:
         for kind_type in (Attenuator, OpticalSwitch, Detector, Source) if ended_well else (OpticalSwitch,):
             for each in remembered:
                 if isinstance(each.kind, kind_type):
-                    for action in each.hazards:
-                        attempt(action)
+                    failures += _attempt(each.hazards)
+    return failures, report({kind.device.name: state for kind, state in states})
+
+
+def _attempt(actions: Sequence[Action]) -> list[Exception]:
+    """Carry out every action; return what they raised, of whatever type."""
+    failures: list[Exception] = []
+    for action in actions:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001  # a fault of a driver must not keep the next device from its turn
+            failures.append(error)
     return failures
 
 
@@ -79,6 +137,8 @@ def remember(kind: Kind) -> Remembered:
 @remember.register
 def _(kind: Source) -> Remembered:
     status = _known_status(kind, "emitting", "frequency_thz", "set_power_dbm")
+    if kind.device.carries_traffic:
+        return Remembered(kind, [lambda: _restore_traffic(kind, status)])
     settings: list[Action] = [
         lambda: kind.set_frequency_thz(status["frequency_thz"]),
         lambda: kind.set_power_dbm(status["set_power_dbm"]),
@@ -86,13 +146,29 @@ def _(kind: Source) -> Remembered:
     return Remembered(kind, settings, [kind.enable] if status["emitting"] else [])
 
 
+def _restore_traffic(source: Source, status: Mapping[str, Any]) -> None:
+    """Bring a customer's light back as it was, and touch nothing that is as it was."""
+    now = _known_status(source, "emitting", "frequency_thz", "set_power_dbm")
+    if now["frequency_thz"] != status["frequency_thz"]:
+        source.disable()
+        source.set_frequency_thz(status["frequency_thz"])
+    if now["set_power_dbm"] != status["set_power_dbm"]:
+        source.set_power_dbm(status["set_power_dbm"])
+    if source.read_emitting() != status["emitting"]:
+        (source.enable if status["emitting"] else source.disable)()
+
+
 @remember.register
 def _(kind: Attenuator) -> Remembered:
     try:
         attenuation_db = kind.read_attenuation_db()
-    except DeviceError:
+    except PositionUnknown:
         return Remembered(kind)  # not homed yet: closed is as good
-    return Remembered(kind, hazards=[lambda: kind.set_attenuation_db(attenuation_db)])
+    return _of_attenuator(kind, [lambda: kind.set_attenuation_db(attenuation_db)])
+
+
+def _of_attenuator(kind: Attenuator, actions: list[Action]) -> Remembered:
+    return Remembered(kind, actions) if kind.device.carries_traffic else Remembered(kind, hazards=actions)
 
 
 @remember.register
@@ -128,13 +204,13 @@ def _(kind: TimeTagger) -> Remembered:
 
 
 def _known_status(kind: Kind, *names: str) -> dict[str, Any]:
-    """Return the fields of a status. Raises DeviceError when one of ``names`` is unknown: it could not be put back."""
+    """Return the fields of a status. Raises DeviceError when one of ``names`` is unknown: it could not be restored."""
     status = kind.status()
     fields = status.model_dump()
     unknown = [name for name in names if _is_unknown(fields[name])]
     if unknown:
         raise DeviceError(
-            f"{kind.device.name}: {', '.join(unknown)} unknown, so it could not be put back: "
+            f"{kind.device.name}: {', '.join(unknown)} unknown, so it could not be restored: "
             + "; ".join(status.problems)
         )
     return fields

@@ -1,11 +1,9 @@
 """``qhal calibrate``: carry out a calibration on a node's devices and keep its record."""
 
-import signal
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -105,32 +103,44 @@ def _calibrate(
     resume: Path | None,
 ) -> Any:
     from qhal.calibration.assign import calibrate_prepared
-    from qhal.calibration.calibrate import NotPutBack
+    from qhal.calibration.restore import NotRestored, is_unsafe
+    from qhal.signals import Terminated, exit_code, name_of, owned
 
     node, prepared = _prepare(calibration, file, names, settings, record_names, path, folder, resume)
-    with node:
-        CONSOLE.print(
-            f"{calibration.title}: "
-            + ", ".join(f"{role} {name}" for role, name in prepared.assigned.items()),
-            style="dim",
-            highlight=False,
-            markup=False,
-        )
+    failure: BaseException | None = None
+    with owned():  # from before anything is opened until what became of the devices is printed
         try:
-            with _ended_like_by_ctrl_c() as ended_by, _progress() as tell:
-                return calibrate_prepared(
-                    node, prepared, folder=folder, operator=operator, tell=tell, resume=resume
-                )
-        except KeyboardInterrupt as interrupt:
-            ERRORS.print("[red]interrupted[/]", highlight=False)
-            for note in getattr(interrupt, "__notes__", ()):
-                ERRORS.print(f"  {note}", highlight=False, soft_wrap=True, markup=False)
-            raise typer.Exit(128 + (ended_by[0] if ended_by else signal.SIGINT)) from interrupt
-        except NotPutBack as group:
-            ERRORS.print(f"[red]{group.message}[/]", highlight=False)
-            for line in (*map(str, group.exceptions), *getattr(group, "__notes__", ())):
-                ERRORS.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+            with node:
+                try:
+                    CONSOLE.print(
+                        f"{calibration.title}: "
+                        + ", ".join(f"{role} {name}" for role, name in prepared.assigned.items()),
+                        style="dim",
+                        highlight=False,
+                        markup=False,
+                    )
+                    with _progress() as tell:
+                        return calibrate_prepared(
+                            node, prepared, folder=folder, operator=operator, tell=tell, resume=resume
+                        )
+                except BaseException as error:
+                    if is_unsafe(error):
+                        raise  # then the node makes everything safe that it can
+                    failure = error
+            raise failure
+        except (KeyboardInterrupt, Terminated) as interrupt:
+            first = failure if isinstance(failure, (KeyboardInterrupt, Terminated)) else interrupt
+            _print_end(f"interrupted by {name_of(first)}", first)
+            raise typer.Exit(exit_code(first) or 1) from interrupt
+        except NotRestored as group:
+            _print_end(group.message, group, *group.exceptions)
             raise typer.Exit(1) from group
+
+
+def _print_end(what: str, error: BaseException, *causes: Exception) -> None:
+    ERRORS.print(f"[red]{what}[/]", highlight=False)
+    for line in (*map(str, causes), *getattr(error, "__notes__", ())):
+        ERRORS.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _prepare(
@@ -168,23 +178,6 @@ def _prepare(
         if isinstance(damaged, DataError):
             ERRORS.print(f"not used: {damaged}", highlight=False, soft_wrap=True, markup=False)
     return node, prepared
-
-
-@contextmanager
-def _ended_like_by_ctrl_c() -> Iterator[list[int]]:
-    """Let SIGTERM and SIGHUP (a session that is closed) interrupt as Ctrl-C does: nothing else would put light off."""
-    came: list[int] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        came.append(number)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextmanager

@@ -3,9 +3,9 @@
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_range, check_read
+from qhal.devices.kind import Hazard, Kind, SafeState, check_range, check_read
 from qhal.devices.status import Snapshot, Status
-from qhal.errors import DeviceError
+from qhal.errors import DeviceError, PositionUnknown
 
 
 class AttenuatorCapabilities(Capabilities):
@@ -31,6 +31,8 @@ class AttenuatorStatus(Status):
 
 class Attenuator(Kind):
     """A variable attenuator; its attenuation is the total loss, insertion loss included."""
+
+    hazard = Hazard.PATH
 
     @property
     def capabilities(self) -> AttenuatorCapabilities:
@@ -64,7 +66,7 @@ class Attenuator(Kind):
         return achieved
 
     def read_attenuation_db(self) -> float:
-        """Return the total loss, dB. Raises DeviceError while the position is unknown."""
+        """Return the total loss, dB. Raises PositionUnknown before the first homing."""
         with self.device.reading():
             return self._attenuation_db()
 
@@ -77,11 +79,23 @@ class Attenuator(Kind):
             self._home()
             self.device.note_settings(attenuation_db=self._attenuation_db())
 
-    def make_safe(self) -> None:
-        """Set the highest attenuation."""
+    def _make_safe(self) -> SafeState:
+        """Set the highest attenuation; COMMANDED when the unit does not know its position."""
+        limits = self.capabilities
         with self.device.changing("make_safe"):
-            self._write_attenuation_db(self.capabilities.max_attenuation_db)
-            self.device.note_settings(attenuation_db=self._attenuation_db())
+            self._write_attenuation_db(limits.max_attenuation_db)
+            try:
+                achieved = self._attenuation_db()
+            except PositionUnknown:
+                self.device.note_settings(attenuation_db=None)
+                return SafeState.COMMANDED
+            self.device.note_settings(attenuation_db=achieved)
+            if abs(achieved - limits.max_attenuation_db) > limits.resolution_db:
+                raise DeviceError(
+                    f"{self.device.name}: attenuation is {achieved} dB, not the maximum of"
+                    f" {limits.max_attenuation_db} dB"
+                )
+        return SafeState.VERIFIED
 
     def status(self) -> AttenuatorStatus:
         """Return one snapshot."""
@@ -106,7 +120,7 @@ class Attenuator(Kind):
 
     @abstractmethod
     def _read_attenuation_db(self) -> float:
-        """Ask for the attenuation."""
+        """Ask for the attenuation. Raises PositionUnknown while the unit does not know it."""
 
     @abstractmethod
     def _home(self) -> None:

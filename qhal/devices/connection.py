@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
@@ -149,8 +149,10 @@ class Connected(ABC):
                 stack.enter_context(port.held(deadline - time.monotonic()))
             yield
 
-    def _connect(self, deadline: float, budget_until: float) -> None:
-        """Open all standing links by ``deadline`` and read everything by ``budget_until``.
+    def _connect(
+        self, deadline: float, budget_until: float, first: Callable[[], None] | None = None
+    ) -> None:
+        """Open all standing links by ``deadline``, call ``first``, and read everything by ``budget_until``.
 
         What is known of the device stays as it was when that fails, so that settings and limits fit each other.
         """
@@ -169,6 +171,8 @@ class Connected(ABC):
                 if proofs := self._proofs():
                     prove(self.port, proofs)
             self._start()
+            if first is not None:
+                first()
             identity = self._identify()
             self._check_identity(identity)
             self._identity = identity

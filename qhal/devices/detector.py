@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind, check_channel, check_counts, check_range, check_read
+from qhal.devices.kind import Hazard, Kind, SafeState, check_channel, check_counts, check_range, check_read
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange, ProtocolError, Unsupported
 
@@ -84,6 +84,8 @@ class Limits(NamedTuple):
 
 class Detector(Kind):
     """A group of detectors behind one bias and counting electronics."""
+
+    hazard = Hazard.BIAS
 
     @property
     def capabilities(self) -> DetectorCapabilities:
@@ -174,9 +176,14 @@ class Detector(Kind):
                 channels = [n for n, bad in enumerate(still, 1) if bad]
                 raise DeviceError(f"{self.device.name}: channels {channels} latch at {bias_ua} uA")
 
-    def make_safe(self) -> None:
+    def _make_safe(self) -> SafeState:
         """Turn the bias off."""
         self.disable()
+        return SafeState.VERIFIED
+
+    def _command_safe(self) -> None:
+        """Turn the bias off."""
+        self._write_enabled(False)
 
     def status(self) -> Status:
         """Return one snapshot."""

@@ -55,7 +55,8 @@ class Device(Connected):
         super().__init__(links, name, expected or {})
         self.clock: Clock = clock or WallClock()
         self.options = options or self.options_model()
-        self.interlock: Callable[[str, object], None] = _no_interlock
+        self.carries_traffic = False
+        """Whether it carries a customer's traffic (``carries`` of the node file): ``make_safe`` leaves it alone."""
 
     # -- what is known already
 
@@ -106,15 +107,23 @@ class Device(Connected):
 
     def facet(self, kind: type[FacetType]) -> FacetType:
         """Return this device in the role of a kind. Raises Unsupported when it does not offer it."""
-        for candidate in (self, *self._facets()):
+        for candidate in self.roles:
             if isinstance(candidate, kind):
                 return candidate
         raise Unsupported(f"{self.name}: a {self.declaration.model} is no {kind.__name__}")
 
+    @property
+    def roles(self) -> tuple[object, ...]:
+        """The interfaces that it offers: the device itself and its further roles."""
+        return (self, *self._facets())
+
     # -- opening and closing
 
-    def open(self) -> Self:
+    def open(self, *, first: Callable[[], None] | None = None) -> Self:
         """Open all links, check who answers, read capabilities and settings. Idempotent.
+
+        ``first`` is called as soon as commands can be sent, before the unit is asked who it is: to make safe without
+        delay a unit that was identified at this address before.
 
         Raises Disconnected, ReplyTimeout, WrongDevice, ProtocolError; whatever was opened is closed again.
         """
@@ -123,7 +132,7 @@ class Device(Connected):
             if not self.is_open:
                 now = time.monotonic()
                 with self._held(OPEN_S):
-                    self._connect(now + OPEN_S, now + OPENING_S)
+                    self._connect(now + OPEN_S, now + OPENING_S, first)
                 log.info("%s: opened %s", self.name, self._identity)
         return self
 
@@ -151,9 +160,8 @@ class Device(Connected):
 
     @contextmanager
     def changing(self, action: str, value: object = None) -> Iterator[None]:
-        """Hold the device for a change: the interlocks are asked, the lock is kept, the change is logged."""
+        """Hold the device's lock for a change, and log what became of it."""
         with self._lock:
-            self.interlock(action, value)
             try:
                 yield
             except QhalError as error:
@@ -205,7 +213,3 @@ class Device(Connected):
     def note_settings(self, **settings: Any) -> None:
         """Note what was set on purpose, so that it is not reported as a change after a loss."""
         self._settings.update(settings)
-
-
-def _no_interlock(action: str, value: object) -> None:
-    del action, value

@@ -3,6 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from datetime import UTC, datetime
+from enum import IntEnum, StrEnum
+from typing import ClassVar
 
 from qhal.devices.device import Device
 from qhal.devices.status import Status
@@ -13,8 +15,34 @@ _FASTEST_HZ = 1e9
 """The counters of these instruments do not resolve pulses that are 1 ns from each other."""
 
 
+class Hazard(IntEnum):
+    """What a device can harm, in the order in which devices are made safe."""
+
+    BIAS = 1
+    """A biased detector, which bright light blinds, latches or destroys."""
+    LIGHT = 2
+    """Light of a source."""
+    PATH = 3
+    """An open path: an attenuator."""
+    OTHER = 4
+    """A path or a drive that harms nothing while bias and light are off."""
+
+
+class SafeState(StrEnum):
+    """How safe a device is after :meth:`Kind.make_safe`."""
+
+    VERIFIED = "verified"
+    """The unit confirms the safe state."""
+    COMMANDED = "commanded"
+    """The unit took the command but cannot confirm it: the position of an attenuator before its first homing."""
+    UNTOUCHED = "untouched"
+    """Left as it is: it carries a customer's traffic, or has no unsafe state."""
+
+
 class Kind(ABC):
     """A role that a device plays. Public methods check and lock; ``_hooks`` are the driver's."""
+
+    hazard: ClassVar[Hazard] = Hazard.OTHER
 
     @property
     @abstractmethod
@@ -25,9 +53,28 @@ class Kind(ABC):
     def status(self) -> Status:
         """Return one coherent snapshot."""
 
+    def make_safe(self) -> SafeState:
+        """Bring the device into the state that cannot harm anything behind it, and read it back.
+
+        A device that carries a customer's traffic is left as it is. Raises DeviceError when the unit ends elsewhere,
+        and whatever the exchange raises.
+        """
+        return SafeState.UNTOUCHED if self.device.carries_traffic else self._make_safe()
+
+    def command_safe(self) -> None:
+        """Send the quickest safe command that needs no capabilities, where the interface has one.
+
+        For a device that is being opened; :meth:`make_safe` completes and verifies it.
+        """
+        if not self.device.carries_traffic:
+            self._command_safe()
+
     @abstractmethod
-    def make_safe(self) -> None:
-        """Bring the device into the state that cannot harm anything behind it."""
+    def _make_safe(self) -> SafeState:
+        """Make safe and verify."""
+
+    def _command_safe(self) -> None:
+        """Send the safe command before the unit is identified. By default none is quick enough."""
 
 
 class Facet:

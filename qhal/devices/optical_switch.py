@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind
+from qhal.devices.kind import Kind, SafeState
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import Busy, DeviceError, ProtocolError, Unsupported
 
@@ -47,6 +47,8 @@ class OpticalSwitch(Kind):
     """An N x M switch. A port in use is never moved by connecting another one to its partner."""
 
     _reserved: dict[int, str]
+    traffic_ports: frozenset[int] = frozenset()
+    """Ports of paths that carry a customer's traffic: making safe leaves their connections alone."""
 
     @property
     def capabilities(self) -> OpticalSwitchCapabilities:
@@ -119,12 +121,19 @@ class OpticalSwitch(Kind):
         with self.device.reading():
             self._reserved = {port: name for port, name in self._reserved.items() if name != owner}
 
-    def make_safe(self) -> None:
-        """Disconnect everything, reserved or not, if the switch can be dark."""
-        if self.capabilities.can_be_dark:
-            with self.device.changing("make_safe"):
+    def _make_safe(self) -> SafeState:
+        """Disconnect everything but traffic, reserved or not, if the switch can be dark."""
+        if not self.capabilities.can_be_dark:
+            return SafeState.UNTOUCHED
+        with self.device.changing("make_safe"):
+            before = self._read_pattern() if self.traffic_ports else {}
+            traffic = {i: e for i, e in before.items() if not self.traffic_ports.isdisjoint((i, e))}
+            for ingress in [i for i in before if i not in traffic] if traffic else []:
+                self._remove(ingress)
+            if not traffic:
                 self._replace({})
-                self._confirm({})
+            self._confirm(traffic)
+        return SafeState.VERIFIED
 
     def status(self) -> Status:
         """Return one snapshot."""

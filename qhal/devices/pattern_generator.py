@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_range, check_read
+from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange
 
@@ -118,7 +118,7 @@ class PatternGenerator(Kind):
         with self.device.reading():
             return self._read_running()
 
-    def make_safe(self) -> None:
+    def _make_safe(self) -> SafeState:
         """Stop and turn all outputs off.
 
         Their 0 V are not a dark state of a biased modulator: close the attenuator or the laser too.
@@ -127,7 +127,13 @@ class PatternGenerator(Kind):
             self._stop()
             for channel in range(1, self.capabilities.channels + 1):
                 self._write_output(channel, False)
-            self.device.note_settings(**self._play_settings())
+            found = self._play_settings()
+            self.device.note_settings(**found)
+            if found["running"] or any(found["outputs"]):
+                raise DeviceError(
+                    f"{self.device.name}: running {found['running']}, outputs {found['outputs']} after stopping"
+                )
+        return SafeState.VERIFIED
 
     def status(self) -> Status:
         """Return one snapshot."""

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_range, check_read
+from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange
 
@@ -61,8 +61,9 @@ class PolarizationController(Kind):
             self._home()
             self.device.note_settings(angles_deg=self._angles_deg())
 
-    def make_safe(self) -> None:
+    def _make_safe(self) -> SafeState:
         """Do nothing: no position of a paddle harms anything."""
+        return SafeState.UNTOUCHED
 
     def status(self) -> Status:
         """Return one snapshot."""

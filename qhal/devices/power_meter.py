@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_read
+from qhal.devices.kind import Kind, SafeState, check_read
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import NoValue, Unsupported
 
@@ -53,8 +53,9 @@ class PowerMeter(Kind):
         with self.device.reading():
             return self._power_dbm(channel)
 
-    def make_safe(self) -> None:
+    def _make_safe(self) -> SafeState:
         """Do nothing: a meter only looks."""
+        return SafeState.UNTOUCHED
 
     def status(self) -> Status:
         """Return one snapshot of all channels."""

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_range, check_read
+from qhal.devices.kind import Hazard, Kind, SafeState, check_range, check_read
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError
 
@@ -38,6 +38,8 @@ class SourceStatus(Status):
 
 class Source(Kind):
     """A light source."""
+
+    hazard = Hazard.LIGHT
 
     @property
     def capabilities(self) -> SourceCapabilities:
@@ -102,9 +104,14 @@ class Source(Kind):
         """Return whether light comes out."""
         return self._read_emitting()
 
-    def make_safe(self) -> None:
+    def _make_safe(self) -> SafeState:
         """Turn the output off."""
         self.disable()
+        return SafeState.VERIFIED
+
+    def _command_safe(self) -> None:
+        """Turn the output off."""
+        self._write_emitting(False)
 
     def status(self) -> Status:
         """Return one snapshot."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from pydantic import BaseModel, ConfigDict
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, check_channel, check_counts, check_range, check_read, now
+from qhal.devices.kind import Kind, SafeState, check_channel, check_counts, check_range, check_read, now
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange
 from qhal.tags.batch import TagBatch
@@ -162,8 +162,9 @@ class TimeTagger(Kind):
             self._refuse_high_rate()
         return self.pump.attach(waiting_tags)
 
-    def make_safe(self) -> None:
+    def _make_safe(self) -> SafeState:
         """Do nothing: a time tagger harms nothing behind it."""
+        return SafeState.UNTOUCHED
 
     def status(self) -> Status:
         """Return one snapshot."""

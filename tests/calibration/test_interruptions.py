@@ -11,8 +11,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from qhal.calibration.calibrate import NotPutBack
 from qhal.calibration.journal import SUFFIX, Journal
+from qhal.calibration.restore import NotRestored
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -214,7 +214,7 @@ def failure_of(case, hidden, folder, **options):
         run_case(case, hidden, folder, **options)
     except QhalError as error:
         return error
-    except NotPutBack:
+    except NotRestored:
         return None
     return None
 

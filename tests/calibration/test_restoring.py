@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from qhal.calibration import calibrate
+from qhal.calibration import calibrate, restore
 from qhal.errors import ConfigurationError, DeviceError
 from qhal.records.store import RecordStore
 from tests.calibration.hidden import devices_of, hidden_world, run_case
@@ -19,12 +19,13 @@ def signalled(monkeypatch):
     """Let a Ctrl-C come while devices are put back, and one device refuse if told so."""
 
     def start(failures=()):
-        def put_back(remembered, *, ended_well):
+        def struck(remembered, *, ended_well):
             os.kill(os.getpid(), signal.SIGINT)
-            return [*real(remembered, ended_well=ended_well), *failures]
+            found, states = real(remembered, ended_well=ended_well)
+            return [*found, *failures], states
 
-        real = calibrate.put_back
-        monkeypatch.setattr(calibrate, "put_back", put_back)
+        real = restore.restore
+        monkeypatch.setattr(restore, "restore", struck)
 
     return start
 
@@ -52,7 +53,9 @@ def test_a_second_ctrl_c_hides_nothing(refuses, signalled, tmp_path):
     with hidden_world(CASE, 1) as hidden, pytest.raises(KeyboardInterrupt) as caught:
         run_case(CASE, hidden, tmp_path, tell=interrupt)
     safe, resume = caught.value.__notes__
-    assert safe == ("not safe, or not as it was: voa: stuck" if refuses else "the devices are safe")
+    assert safe == (
+        "not safe, or not as it was: voa: stuck" if refuses else "the devices are safe (detectors: safe)"
+    )
     assert "go on with it: resume" in resume
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from qhal.devices.attenuator import Attenuator, AttenuatorCapabilities
 from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
 from qhal.devices.device import Device
-from qhal.errors import DeviceError, ProtocolError, WrongDevice
+from qhal.errors import DeviceError, PositionUnknown, ProtocolError, WrongDevice
 from qhal.transport import replies
 from qhal.transport.link import Link
 from qhal.transport.proof import Proof
@@ -59,7 +59,7 @@ _PROOFS = (
 
 
 class Dd100(Device, Attenuator):
-    """A DD-100-MC. Before the first homing its attenuation is unknown and reading it raises DeviceError."""
+    """A DD-100-MC. Before the first homing its attenuation is unknown and reading it raises PositionUnknown."""
 
     declaration = Declaration(
         model="OZ Optics DD-100-MC",
@@ -110,7 +110,7 @@ class Dd100(Device, Attenuator):
 
     def _attenuation(self, text: str) -> float:
         if re.fullmatch(r"Atten: *unknown", text):
-            raise DeviceError("the attenuation is unknown before homing")
+            raise PositionUnknown("the attenuation is unknown before homing")
         return replies.number(replies.groups(r"Atten:(.*)\(dB\)", text)[0])
 
     def _ask(self, command: str, parse: Callable[[str], Parsed], timeout_s: float | None = None) -> Parsed:
