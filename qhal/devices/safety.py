@@ -26,7 +26,6 @@ def hazard_of(device: Device) -> Hazard:
     return min((kind.hazard for kind in kinds_of(device)), default=Hazard.OTHER)
 
 
-@shielded
 def in_order_of_danger(actions: Sequence[tuple[Hazard, Action[Result]]]) -> list[Result | Exception]:
     """Carry out actions in the order of danger, those of one danger in parallel; return what each gave or raised.
 
@@ -35,7 +34,7 @@ def in_order_of_danger(actions: Sequence[tuple[Hazard, Action[Result]]]) -> list
     if not actions:
         return []
     started: dict[int, Future[Result]] = {}
-    with owned(), ThreadPoolExecutor(len(actions), thread_name_prefix="qhal-safe") as pool:
+    with ThreadPoolExecutor(len(actions), thread_name_prefix="qhal-safe") as pool:
         for hazard in sorted({hazard for hazard, _ in actions}):
             step = {n: pool.submit(action) for n, (each, action) in enumerate(actions) if each is hazard}
             started |= step
@@ -43,11 +42,22 @@ def in_order_of_danger(actions: Sequence[tuple[Hazard, Action[Result]]]) -> list
         return [_outcome(started[n]) for n in range(len(actions))]
 
 
+@shielded
 def make_kinds_safe(kinds: Iterable[Kind]) -> list[tuple[Kind, SafeState | Exception]]:
-    """Make each safe, in the order of danger; return how safe it is, or what failed."""
+    """Make each safe, in the order of danger; return how safe it is, or what failed. No signal cuts it short."""
     unique = list({id(kind): kind for kind in kinds}.values())
-    outcomes = in_order_of_danger([(kind.hazard, kind.make_safe) for kind in unique])
-    return list(zip(unique, outcomes, strict=True))
+    with owned():
+        outcomes = in_order_of_danger([(kind.hazard, kind.make_safe) for kind in unique])
+        return list(zip(unique, outcomes, strict=True))
+
+
+def worst(states: Iterable[SafeState]) -> SafeState:
+    """Return the state of a device of which parts are in these states."""
+    found = set(states)
+    for state in (SafeState.COMMANDED, SafeState.VERIFIED):
+        if state in found:
+            return state
+    return SafeState.UNTOUCHED
 
 
 def report(states: Mapping[str, SafeState | Exception]) -> str:

@@ -1,25 +1,30 @@
 """A node: the devices of a rack, opened together and asked for by kind."""
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from qhal.clock import Clock, WallClock
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind
+from qhal.devices.kind import Hazard, SafeState
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
+from qhal.devices.safety import hazard_of, kinds_of, make_kinds_safe, report, worst
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import ConfigurationError, DataError, OpenFailed, QhalError
-from qhal.node.open import make_device
+from qhal.node.guard import Guard
+from qhal.node.guard_lock import wait_for_guards
+from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import NodeFile, load_node_file
+from qhal.signals import disown, name_of, own, shielded
 
 if TYPE_CHECKING:
     from qhal.node.records import CalibratedAttenuator
@@ -27,35 +32,85 @@ if TYPE_CHECKING:
 
 FacetType = TypeVar("FacetType")
 
+log = logging.getLogger("qhal")
+
 _OPENERS = 16
+_GUARD_AT_WORK_S = 60.0
 
 
 class Node:
     """The devices of one node file.
 
-    Use it as a context manager. Closing leaves the hardware as it was set, unless the node file says
-    ``safe_on_exit``.
+    Use it as a context manager. Closing leaves the hardware as it was set, unless the node file says ``safe_on_exit``;
+    leaving by an exception, SIGINT, SIGTERM or SIGHUP makes it safe, unless the file says ``safe_on_failure = false``.
+    A guard process makes it safe when this process dies (``guard``). While it is open, in the main thread, SIGTERM and
+    SIGHUP raise :class:`qhal.signals.Terminated`.
     """
 
     def __init__(self, file: NodeFile) -> None:
         self.file = file
         self.name = file.node.name
-        self.clock = _make_clock(file)
-        self.devices: dict[str, Device] = {
-            name: make_device(
-                table.driver,
-                table.address,
-                name=name,
-                links=table.links,
-                clock=self.clock,
-                expected={str(key): value for key, value in table.expect.items()},
-                options=table.options,
-            )
-            for name, table in file.devices.items()
-        }
+        self.clock = make_clock(file)
+        self.devices: dict[str, Device] = make_devices(file, self.clock)
+        self._guard: Guard | None = None
+        self._owns_signals = False
 
-    def open(self) -> Self:
-        """Open all devices, several at a time. Raises OpenFailed with every failure; then none stays open."""
+    def open(self, *, guarded: bool = True) -> Self:
+        """Open all devices, several at a time, and arm the guard.
+
+        ``guarded``: False for a program that only reads. Raises OpenFailed with every failure (then none stays open),
+        Busy while the guard of a process that died still works on a device.
+        """
+        self._owns_signals = self._owns_signals or own()
+        try:
+            self._open(guarded)
+        except BaseException as error:
+            self._let_go(error)
+            raise
+        return self
+
+    @shielded
+    def close(self) -> None:
+        """Close all devices, made safe before if the node file says ``safe_on_exit``."""
+        self._leave(None)
+
+    @shielded
+    def release(self) -> None:
+        """Close all devices and leave the hardware as it is, whatever the node file says."""
+        self._let_go(None)
+
+    def make_safe(self) -> dict[str, SafeState]:
+        """Make every open device safe: bias first, then quantum light, attenuators, the rest; return how safe each is.
+
+        What carries a customer's traffic is left alone. Every device is tried: raises ExceptionGroup with what failed.
+        """
+        found = self._made_safe()
+        if failures := [state for state in found.values() if isinstance(state, Exception)]:
+            raise ExceptionGroup(f"node {self.name!r}: not everything could be made safe", failures)
+        return {name: state for name, state in found.items() if isinstance(state, SafeState)}
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    @shielded
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(error)
+
+    # -- inside
+
+    def _open(self, guarded: bool) -> None:
+        hazards = self._hazards()
+        wait_for_guards([self.devices[name].port.link.address for name in hazards], _GUARD_AT_WORK_S)
+        table = self.file.node
+        if not table.safe_on_failure and guarded:
+            log.warning("node %s: safe_on_failure = false: a failure leaves light and bias on", self.name)
+        if guarded and table.guard and table.safe_on_failure and hazards and self._guard is None:
+            self._guard = Guard(self.file, hazards)
         with ThreadPoolExecutor(_OPENERS, thread_name_prefix="qhal-open") as pool:
             attempts = {name: pool.submit(device.open) for name, device in self.devices.items()}
         failures: dict[str, QhalError] = {}
@@ -64,52 +119,73 @@ class Node:
             if isinstance(error, QhalError):
                 failures[name] = error
             elif error is not None:
-                self.release()
                 raise error
+        if self._guard is not None:
+            try:
+                self._guard.ready()
+            except QhalError as error:
+                failures["guard"] = error
         if failures:
-            self.release()
             raise OpenFailed(self.name, failures)
-        return self
 
-    def close(self) -> None:
-        """Close all devices, made safe before if the node file says so."""
+    def _hazards(self) -> frozenset[str]:
+        """Return the devices that a guard makes safe: detectors, sources of quantum light, attenuators."""
+        return frozenset(
+            name
+            for name, device in self.devices.items()
+            if hazard_of(device) is not Hazard.OTHER and not device.carries_traffic
+        )
+
+    def _made_safe(self) -> dict[str, SafeState | Exception]:
+        kinds = [kind for device in self.devices.values() if device.is_open for kind in kinds_of(device)]
+        found: dict[str, SafeState | Exception] = {}
+        for kind, state in make_kinds_safe(kinds):
+            before = found.get(kind.device.name, SafeState.UNTOUCHED)
+            if isinstance(before, Exception):
+                continue
+            found[kind.device.name] = state if isinstance(state, Exception) else worst([before, state])
+        return found
+
+    def _leave(self, error: BaseException | None) -> None:
+        """Make safe what the node file says, say what became of it, and let go."""
+        table, unsafe = self.file.node, False
         try:
-            if self.file.node.safe_on_exit:
-                self.make_safe()
+            if error is None or (isinstance(error, SystemExit) and not error.code):
+                if table.safe_on_exit:
+                    self.make_safe()
+            elif not (table.safe_on_failure or table.safe_on_exit):
+                log.warning("node %s: ended by %s and left as it is", self.name, name_of(error))
+            else:
+                found = self._made_safe()
+                unsafe = any(isinstance(state, Exception) for state in found.values())
+                text = f"ended by {name_of(error)}, made safe: {report(found)}"
+                log.log(logging.ERROR if unsafe else logging.WARNING, "node %s: %s", self.name, text)
+                if unsafe:
+                    error.add_note(f"node {self.name}: {text}")
         finally:
-            self.release()
+            self._let_go(error, unsafe=unsafe)
 
-    def release(self) -> None:
-        """Close all devices and leave the hardware as it is, whatever the node file says."""
-        for device in self.devices.values():
-            device.close()
-        self.clock.close()
+    def _let_go(self, error: BaseException | None, *, unsafe: bool = False) -> None:
+        """Close everything, whatever one of them raises; the guard goes on with what is not safe."""
+        with ExitStack() as stack:
+            if self._owns_signals:
+                self._owns_signals = False
+                stack.callback(disown, error)
+            if self._guard is not None:
+                guard, self._guard = self._guard, None
+                stack.callback(self._end_guard, guard, unsafe)
+            stack.callback(self.clock.close)
+            for device in self.devices.values():
+                stack.callback(device.close)
 
-    def make_safe(self) -> None:
-        """Make every open device safe; a device that fails does not keep the others from it.
+    def _end_guard(self, guard: Guard, unsafe: bool) -> None:
+        if unsafe:
+            log.warning("node %s: guard %d goes on with what is not safe", self.name, guard.pid)
+            guard.hand_over()
+        elif not guard.disarm():
+            log.warning("node %s: its guard ended before it; nothing watched over it since", self.name)
 
-        Raises ExceptionGroup with what failed.
-        """
-        failures: list[Exception] = []
-        for device in self.devices.values():
-            if device.is_open and isinstance(device, Kind):
-                try:
-                    device.make_safe()
-                except QhalError as error:
-                    failures.append(error)
-        if failures:
-            raise ExceptionGroup(f"node {self.name!r}: not everything could be made safe", failures)
-
-    def __enter__(self) -> Self:
-        return self.open()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    # -- devices by kind
 
     def device(self, name: str) -> Device:
         """Return a device. Raises ConfigurationError for an unknown name."""
@@ -232,14 +308,6 @@ class Node:
 
         record = self.record("attenuator-curve", attenuator=name)
         return CalibratedAttenuator(self.attenuator(name), record, RecordCheck(self))
-
-
-def _make_clock(file: NodeFile) -> Clock:
-    if file.clock.mode == "stepped":
-        from qhal.transport.control import SteppedClock
-
-        return SteppedClock(file.clock.address or "")
-    return WallClock(file.clock.speed)
 
 
 def open_node(path: str | Path) -> Node:

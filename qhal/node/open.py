@@ -1,4 +1,4 @@
-"""Open one device without a file."""
+"""Make devices from what a node file or a caller says of them; open one device without a file."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,11 +6,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from qhal.clock import Clock
+from qhal.clock import Clock, WallClock
+from qhal.devices.detector import Detector
 from qhal.devices.device import Device
+from qhal.devices.optical_switch import OpticalSwitch
 from qhal.errors import ConfigurationError, Disconnected, QhalError
 from qhal.node.registry import load_driver
-from qhal.node.schema import explain
+from qhal.node.schema import NodeFile, explain
 from qhal.transport.address import Address
 from qhal.transport.open import make_link
 
@@ -49,6 +51,36 @@ def make_device(
     return kind(made, name=name, clock=clock, options=settings, expected=expected)
 
 
+def make_clock(file: NodeFile) -> Clock:
+    """Return the clock by which devices of a node are waited for."""
+    if file.clock.mode == "stepped":
+        from qhal.transport.control import SteppedClock
+
+        return SteppedClock(file.clock.address or "")
+    return WallClock(file.clock.speed)
+
+
+def make_devices(file: NodeFile, clock: Clock) -> dict[str, Device]:
+    """Return all devices of a node file, closed. Raises ConfigurationError."""
+    devices = {}
+    for name, table in file.devices.items():
+        device = devices[name] = make_device(
+            table.driver,
+            table.address,
+            name=name,
+            links=table.links,
+            clock=clock,
+            expected={str(key): value for key, value in table.expect.items()},
+            options=table.options,
+        )
+        device.carries_traffic = file.carries_traffic(name)
+        if isinstance(device, OpticalSwitch):
+            device.traffic_ports = file.traffic_ports(name)
+        if isinstance(device, Detector) and device.carries_traffic:
+            raise ConfigurationError(f"{name}: single-photon detectors carry no traffic")
+    return devices
+
+
 def open_device(
     driver: str,
     address: str,
@@ -62,7 +94,7 @@ def open_device(
 
     ``driver`` is a registry name such as ``ozoptics.dd100``, ``links`` the addresses of further links,
     ``expected`` identity fields that must match, ``options`` the driver's own. The hardware is left as it
-    was set when the device is closed.
+    was set when the device is closed, however the program ends: only nodes are made safe.
     """
     return make_device(driver, address, links=links, clock=clock, expected=expected, options=options).open()
 

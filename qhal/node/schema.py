@@ -15,6 +15,7 @@ from qhal.errors import ConfigurationError
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 
 
+Carries = Literal["quantum", "traffic"]
 IdentityField = Literal["manufacturer", "model", "serial_number", "firmware", "shape"]
 
 
@@ -23,10 +24,17 @@ class _Table(BaseModel):
 
 
 class NodeTable(_Table):
-    """``[node]``: the rack itself. ``safe_on_exit``: make every device safe when the node is closed."""
+    """``[node]``: the rack itself, and what is made safe when.
+
+    ``safe_on_exit``: also when the node is closed in good order. ``safe_on_failure``: when it is left by an exception,
+    SIGINT, SIGTERM or SIGHUP. ``guard``: a small process makes it safe when this one dies; only with
+    ``safe_on_failure``, and where something can be hazardous (detectors, sources, attenuators).
+    """
 
     name: Name
     safe_on_exit: bool = False
+    safe_on_failure: bool = True
+    guard: bool = True
 
 
 class ClockTable(_Table):
@@ -44,13 +52,18 @@ class ClockTable(_Table):
 
 
 class DeviceTable(_Table):
-    """``[devices.NAME]``: driver, address of the main link, further links, options, expected identity."""
+    """``[devices.NAME]``: driver, address of the main link, further links, options, expected identity.
+
+    ``carries``: a device that carries a customer's traffic, such as the laser of a classical channel, is never made
+    safe by anyone.
+    """
 
     driver: Name
     address: str
     links: dict[Name, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     expect: dict[IdentityField, str] = Field(default_factory=dict)
+    carries: Carries = "quantum"
 
 
 class PathElement(_Table):
@@ -77,9 +90,13 @@ class PathElement(_Table):
 
 
 class PathTable(_Table):
-    """``[paths.NAME]``: the elements that light passes, in order."""
+    """``[paths.NAME]``: the elements that light passes, in order.
+
+    ``carries``: on a path that carries a customer's traffic every device does; of a switch it is the named ports only.
+    """
 
     elements: tuple[PathElement, ...] = Field(min_length=1)
+    carries: Carries = "quantum"
 
 
 class RecordTable(_Table):
@@ -97,6 +114,26 @@ class NodeFile(_Table):
     paths: dict[Name, PathTable] = Field(default_factory=dict)
     clock_tree: dict[Name, Name | Literal["internal"]] = Field(default_factory=dict)
     records: tuple[RecordTable, ...] = ()
+
+    def carries_traffic(self, name: str) -> bool:
+        """Return whether a device carries a customer's traffic, by its own table or by a path."""
+        return self.devices[name].carries == "traffic" or any(
+            path.carries == "traffic" and element.device == name and element.ingress is None
+            for path in self.paths.values()
+            for element in path.elements
+        )
+
+    def traffic_ports(self, name: str) -> frozenset[int]:
+        """Return the ports of a switch that are on paths of a customer's traffic."""
+        return frozenset(
+            port
+            for path in self.paths.values()
+            if path.carries == "traffic"
+            for element in path.elements
+            if element.device == name
+            for port in (element.ingress, element.egress)
+            if port is not None
+        )
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

@@ -10,7 +10,7 @@ from qhal_simulators.servers.simulation import Simulation
 def node_file_text(name: str, simulation: Simulation, control: str, tables: Mapping[str, Any]) -> str:
     """Return a node file for all units; ``tables`` adds optical paths and the clock tree."""
     clock = simulation.clock
-    content: dict[str, Any] = {"node": {"name": name}}
+    content: dict[str, Any] = {"node": {"name": name, "safe_on_exit": False, "safe_on_failure": True}}
     if clock.stepped:
         content["clock"] = {"mode": "stepped", "address": control}
     elif clock.speed != 1.0:

@@ -93,7 +93,9 @@ def hidden_world(case: Case, seed: int, more: World | None = None):
         content[table] |= entries
     scenario = parse_scenario(content, "hidden")
     with Background.of_scenario(scenario, seed, world.options) as background:
-        node = Node(parse_node(tomllib.loads(background.node_file()), "hidden"))
+        content = tomllib.loads(background.node_file())
+        content["node"]["guard"] = False  # the instruments are in this process: nothing would outlive it
+        node = Node(parse_node(content, "hidden"))
         control = SimulatorControl(background.control.address)
         try:
             node.open()
