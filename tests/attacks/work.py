@@ -1,0 +1,57 @@
+"""A user's script: light and bias on until it is ended. ``once`` ends as Python does; ``again`` takes orders.
+
+Orders are lines: ``go`` opens the node and works, anything else is answered by ``PONG``.
+"""
+
+import os
+import sys
+
+import qhal
+from qhal import signals
+
+
+def say(text: str) -> None:
+    os.write(1, text.encode() + b"\n")
+
+
+def work(path: str) -> None:
+    with qhal.open_node(path) as node:
+        detectors, laser = node.detector("detectors"), node.source("laser")
+        node.attenuator("voa").set_attenuation_db(20.0)
+        detectors.set_bias_ua([25.1, 27.1, 29.4, 28.8])
+        detectors.enable()
+        laser.enable()
+        say("ON")
+        while True:
+            detectors.status()
+            laser.status()
+
+
+def take_orders(path: str) -> None:
+    order = b""
+    while not order.endswith(b"\n"):
+        piece = os.read(0, 1)
+        if not piece:
+            sys.exit(3)
+        order += piece
+    if order == b"go\n":
+        say("OPENING")
+        work(path)
+    say("PONG")
+
+
+def main() -> None:
+    path, how = sys.argv[1:]
+    if how == "once":
+        work(path)
+    with signals.owned():
+        while True:
+            try:
+                take_orders(path)
+            except (KeyboardInterrupt, signals.Terminated) as error:
+                say(f"LEFT {signals.name_of(error)}")
+                signals.take_noted()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""How a node is left: as it was set, or safe, in the order of danger, whatever a device raises; traffic goes on."""
+
+import logging
+import re
+import threading
+import tomllib
+from contextlib import nullcontext
+
+import pytest
+
+from qhal.calibration.restore import Restoring, is_unsafe
+from qhal.devices.device import Device
+from qhal.devices.kind import Hazard, SafeState
+from qhal.devices.safety import kinds_of
+from qhal.errors import ConfigurationError
+from qhal.node.node import open_node
+from qhal.node.schema import parse_node
+from qhal_simulators.physics.scenario import load_scenario, scenario_names
+from qhal_simulators.servers.background import Background
+
+BIAS_UA = [25.1, 27.1, 29.4, 28.8]
+
+
+@pytest.fixture(scope="module")
+def background():
+    with Background.of_scenario(load_scenario("detector-bench"), 1, {"voa": {"homed": True}}) as background:
+        yield background
+
+
+@pytest.fixture
+def bench(background, tmp_path):
+    """Write a node file of the bench, with keys of its tables changed; light, bias and attenuator can be looked at."""
+
+    def write(*changes, **settings):
+        text = background.node_file()
+        settings = {"guard": False, **settings}
+        lines = "".join(f"{key} = {str(value).lower()}\n" for key, value in settings.items())
+        text = re.sub(rf"^({'|'.join(settings)}) = .*\n", "", text, flags=re.MULTILINE)
+        text = text.replace("[node]\n", f"[node]\n{lines}")
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new, 1)
+        path = tmp_path / "bench.toml"
+        path.write_text(text)
+        return path
+
+    yield write
+    with open_node(write()) as node:
+        node.make_safe()
+
+
+def lit(background):
+    ports = {name: background.unit(name).instrument.port for name in ("laser", "detectors", "voa")}
+    return background.do(
+        lambda: (ports["laser"].enabled, ports["detectors"].enabled, ports["voa"].attenuation_db < 50)
+    )
+
+
+def light_up(node):
+    node.attenuator("voa").set_attenuation_db(20.0)
+    node.detector("detectors").set_bias_ua(BIAS_UA)
+    node.detector("detectors").enable()
+    node.source("laser").enable()
+
+
+class OfTheUser(BaseException):
+    pass
+
+
+ENDS = [
+    (None, {}, True),
+    (SystemExit(0), {}, True),
+    (SystemExit(), {}, True),
+    (SystemExit(1), {}, False),
+    (SystemExit("no"), {}, False),
+    (ValueError("a slip"), {}, False),
+    (KeyboardInterrupt(), {}, False),
+    (OfTheUser(), {}, False),
+    (ValueError("a slip"), {"safe_on_failure": False}, True),
+    (None, {"safe_on_exit": True}, False),
+    (ValueError("a slip"), {"safe_on_failure": False, "safe_on_exit": True}, False),
+]
+
+
+def end_by(error):
+    if error is not None:
+        raise error
+
+
+@pytest.mark.parametrize(("error", "settings", "stays"), ENDS, ids=repr)
+def test_what_stays_on(error, settings, stays, bench, background, caplog):
+    caplog.set_level(logging.WARNING)
+    with pytest.raises(type(error)) if error else nullcontext(), open_node(bench(**settings)) as node:
+        light_up(node)
+        end_by(error)
+    assert lit(background) == ((True, True, True) if stays else (False, False, False))
+    told = [record.message for record in caplog.records if "made safe" in record.message]
+    if error is not None and not stays:
+        (line,) = told
+        for text in ("detectors: safe", "laser: safe", "voa: safe", "second-voa: closed as far as commanded"):
+            assert text in line
+        assert (
+            f"ended by {'SIGINT' if isinstance(error, KeyboardInterrupt) else type(error).__name__}" in line
+        )
+    announced = any("safe_on_failure = false" in record.message for record in caplog.records)
+    assert announced == (settings.get("safe_on_failure") is False)
+
+
+def test_a_fresh_bench_is_made_safe_and_says_how_sure_that_is(bench):
+    with open_node(bench()) as node:
+        states = node.make_safe()
+        assert states["second-voa"] is SafeState.COMMANDED
+        assert (
+            states["voa"] is states["laser"] is states["detectors"] is states["switch"] is SafeState.VERIFIED
+        )
+        assert states["tagger"] is states["polarization"] is SafeState.UNTOUCHED
+        node.attenuator("second-voa").home()
+        assert node.make_safe()["second-voa"] is SafeState.VERIFIED
+        with pytest.raises(ExceptionGroup, match="not everything"):  # not moving is not being safe
+            stuck(node, "voa")
+
+
+def stuck(node, name):
+    voa = node.attenuator(name)
+    voa.set_attenuation_db(20.0)
+    voa._write_attenuation_db = lambda attenuation_db: None
+    node.make_safe()
+
+
+HOOKS = {
+    "laser": "_write_emitting",
+    "detectors": "_write_enabled",
+    "voa": "_write_attenuation_db",
+    "switch": "_replace",
+}
+FAULTS = (ValueError("of a driver"), RecursionError("of a parser"), ZeroDivisionError(), KeyError("label"))
+
+
+def broken(fault):
+    def raises(*arguments):
+        raise fault
+
+    return raises
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=repr)
+@pytest.mark.parametrize("name", HOOKS)
+def test_whatever_one_raises_the_others_are_made_safe(name, fault, bench, background, monkeypatch):
+    with open_node(bench()) as node:
+        light_up(node)
+        with monkeypatch.context() as patch:
+            patch.setattr(node.device(name), HOOKS[name], broken(fault))
+            with pytest.raises(ExceptionGroup) as caught:
+                node.make_safe()
+            assert caught.value.exceptions == (fault,)
+            expected = {
+                "laser": (True, False, False),
+                "detectors": (False, True, False),
+                "voa": (False, False, True),
+            }
+            assert lit(background) == expected.get(name, (False, False, False))
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+@pytest.mark.parametrize("name", ["laser", "detectors", "voa"])
+def test_whatever_one_raises_the_others_are_restored(name, ends, bench, background, monkeypatch):
+    fault = ValueError("Atten:1.60.00(dB)")
+    with open_node(bench()) as node:
+        light_up(node)
+        devices = {each: kinds_of(node.device(each))[0] for each in ("laser", "voa", "detectors")}
+
+        def ends_while_one_is_broken(patch):
+            with Restoring(devices):
+                patch.setattr(node.device(name), HOOKS[name], broken(fault))
+                end_by(OfTheUser() if ends == "badly" else None)
+
+        with monkeypatch.context() as patch, pytest.raises((ExceptionGroup, OfTheUser)) as caught:
+            ends_while_one_is_broken(patch)
+        told = str(getattr(caught.value, "exceptions", "")) + str(getattr(caught.value, "__notes__", ""))
+        assert str(fault) in told
+        assert is_unsafe(caught.value) == (ends == "badly")
+        expected = {
+            "laser": (True, False, False),
+            "detectors": (False, True, False),
+            "voa": (False, False, True),
+        }
+        assert lit(background) == expected[name]
+
+
+def test_the_order_of_danger(bench, monkeypatch):
+    order = []
+    with open_node(bench()) as node:
+        light_up(node)
+        for name, hook in HOOKS.items():
+            real = getattr(node.device(name), hook)
+
+            def written(*arguments, name=name, real=real):
+                order.append(name)
+                return real(*arguments)
+
+            monkeypatch.setattr(node.device(name), hook, written)
+        node.make_safe()
+    assert order == ["detectors", "laser", "voa", "switch"]
+    assert list(Hazard) == [Hazard.BIAS, Hazard.LIGHT, Hazard.PATH, Hazard.OTHER]
+
+
+def test_bias_that_stays_does_not_hold_up_the_light(bench, background, monkeypatch):
+    dark = threading.Event()
+    with open_node(bench()) as node:
+        light_up(node)
+        laser = node.source("laser")
+        real_off, real_bias = laser._write_emitting, node.device("detectors")._write_enabled
+
+        def off(emitting):
+            real_off(emitting)
+            dark.set()
+
+        def waits_for_dark(on):
+            assert dark.wait(30)
+            real_bias(on)
+
+        monkeypatch.setattr(laser, "_write_emitting", off)
+        monkeypatch.setattr(node.device("detectors"), "_write_enabled", waits_for_dark)
+        node.make_safe()
+    assert lit(background) == (False, False, False)
+
+
+def test_traffic_is_left_alone(bench, background):
+    changes = [("[devices.laser]\n", '[devices.laser]\ncarries = "traffic"\n')]
+
+    def fails():
+        with open_node(bench(*changes)) as node:
+            light_up(node)
+            assert node.source("laser").make_safe() is SafeState.UNTOUCHED
+            assert node.make_safe()["laser"] is SafeState.UNTOUCHED
+            assert lit(background) == (True, False, False)
+            light_up(node)
+            raise OfTheUser
+
+    with pytest.raises(OfTheUser):
+        fails()
+    assert lit(background) == (True, False, False)
+    with open_node(bench(*changes)) as node:
+        laser = node.source("laser")
+        before = laser.status().model_dump(exclude={"time", "power_dbm"})
+
+        def fails_again():
+            with Restoring({"source": laser}):
+                laser.disable()
+                laser.set_frequency_thz(before["frequency_thz"] + 0.1)
+                laser.set_power_dbm(before["set_power_dbm"] - 1.0)
+                raise OfTheUser
+
+        with pytest.raises(OfTheUser):
+            fails_again()
+        assert laser.status().model_dump(exclude={"time", "power_dbm"}) == before
+        assert lit(background)[0]
+
+
+def test_traffic_through_a_switch_stays_connected(bench):
+    path = '[paths.customer]\ncarries = "traffic"\nelements = [{ device = "switch", ingress = 3, egress = 20 }]\n'
+    with open_node(bench(("[clock_tree]\n", f"{path}\n[clock_tree]\n"))) as node:
+        switch = node.optical_switch("switch")
+        switch.set_pattern({1: 17, 3: 20, 4: 21})
+        assert node.make_safe()["switch"] is SafeState.VERIFIED
+        assert switch.pattern() == {3: 20}
+        switch.set_pattern({})
+
+
+def test_who_carries_traffic():
+    element = {"device": "laser"}, {"device": "switch", "ingress": 1, "egress": 17}, {"device": "voa"}
+    content = {
+        "node": {"name": "n"},
+        "devices": {
+            name: {"driver": driver, "address": "tcp://127.0.0.1:1"}
+            for name, driver in (("laser", "x.y"), ("switch", "x.y"), ("voa", "x.y"), ("other", "x.y"))
+        },
+        "paths": {"customer": {"carries": "traffic", "elements": element}},
+    }
+    file = parse_node(content, "n")
+    carrying = {name for name in file.devices if file.carries_traffic(name)}
+    assert carrying == {"laser", "voa"}
+    assert file.traffic_ports("switch") == {1, 17}
+    content["devices"]["laser"]["carries"] = "water"
+    with pytest.raises(ConfigurationError, match=r"devices.laser.carries: .*'quantum' or 'traffic'"):
+        parse_node(content, "n")
+
+
+def test_detectors_carry_no_traffic(bench):
+    path = bench(("[devices.detectors]\n", '[devices.detectors]\ncarries = "traffic"\n'))
+    with pytest.raises(ConfigurationError, match="detectors: single-photon detectors carry no traffic"):
+        open_node(path)
+
+
+def test_a_device_that_does_not_close_keeps_nothing_else_open(bench, monkeypatch):
+    node = open_node(bench())
+
+    def fails(device):
+        real(device)
+        if device.name == "voa":
+            raise RuntimeError("of a driver")
+
+    real = Device.close
+    with monkeypatch.context() as patch:
+        patch.setattr(Device, "close", fails)
+        with pytest.raises(RuntimeError, match="of a driver"):
+            node.close()
+    assert not any(device.is_open for device in node.devices.values())
+
+
+def test_nodes_of_scenarios_say_how_they_are_left(background):
+    for name in scenario_names():
+        scenario = load_scenario(name)
+        with_traffic = [path for path in scenario.paths.values() if path.carries == "traffic"]
+        lasers = {each for each in scenario.instruments if "classical" in each}
+        assert lasers <= {element.device for path in with_traffic for element in path.elements}
+    table = tomllib.loads(background.node_file())["node"]
+    assert table["safe_on_exit"] is False
+    assert table["safe_on_failure"] is True
