@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.forking import close_in_forked
 from qhal.transport.link import ByteLink, lost
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ class SerialLink(ByteLink):
         self._serial, self._descriptor, self._buffer = line, line.fileno(), b""
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
+        close_in_forked(self)
 
     def close(self) -> None:
         """Close the line."""

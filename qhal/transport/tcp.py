@@ -15,6 +15,7 @@ import time
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.forking import close_in_forked
 from qhal.transport.link import ByteLink, left_s, lost
 
 _CHUNK_BYTES = 1 << 16
@@ -51,6 +52,7 @@ class TcpLink(ByteLink):
         self._receive_limit_s = self._send_limit_s = 0.0
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN | select.POLLRDHUP)
+        close_in_forked(self)
 
     def close(self) -> None:
         """Close the connection."""

@@ -16,7 +16,7 @@ from qhal.devices.kind import SafeState
 from qhal.errors import Busy, Disconnected, OpenFailed
 from qhal.node.guard_lock import at_work, wait_for_guards
 from qhal.node.guard_process import Rescue
-from qhal.node.open import make_device
+from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import load_node_file
 from tests.node.test_leaving import background, bench, light_up, lit
 
@@ -168,15 +168,16 @@ def test_forgetting_the_node_is_not_its_end_but_leaving_the_program_is(owner, ba
 
 def test_a_held_line_is_tried_until_it_is_free(bench, background):
     """Reported when it lasts; a new owner is told to wait; given up on demand."""
-    table = load_node_file(bench()).devices["laser"]
+    file = load_node_file(bench())
+    address, clock = file.devices["laser"].address, make_clock(file)
     told = queue.Queue()
-    holder = make_device(table.driver, table.address, name="laser").open()
+    holder = make_devices(file, clock)["laser"].open()
     holder.enable()
 
     def rescue():
         work = Rescue("bench", report_s=0.0)
         work.tell = told.put
-        device = make_device(table.driver, table.address, name="laser")
+        device = make_devices(file, clock)["laser"]
         return work, threading.Thread(target=lambda: outcomes.append(work.all({"laser": device})["laser"]))
 
     outcomes = []
@@ -184,17 +185,18 @@ def test_a_held_line_is_tried_until_it_is_free(bench, background):
     thread.start()
     assert "NOT SAFE: Disconnected" in told.get(timeout=30)
     with pytest.raises(Busy, match=f"guard {os.getpid()} makes laser of node 'bench' safe"):
-        wait_for_guards([table.address], 0.05)
+        wait_for_guards([address], 0.05)
     work.give_up.set()
     thread.join(30)
     assert isinstance(outcomes.pop(), Disconnected)
-    wait_for_guards([table.address], 0.05)
+    wait_for_guards([address], 0.05)
     assert lit(background)[0]
     work, thread = rescue()
     thread.start()
     assert "trying again" in told.get(timeout=30)
     holder.close()
     thread.join(30)
+    clock.close()
     assert outcomes == [SafeState.VERIFIED]
     assert not lit(background)[0]
 

@@ -263,7 +263,7 @@ def test_traffic_through_a_switch_stays_connected(bench):
         switch = node.optical_switch("switch")
         switch.set_pattern({1: 17, 3: 20, 4: 21})
         assert node.make_safe()["switch"] is SafeState.VERIFIED
-        assert switch.pattern() == {3: 20}
+        assert switch.read_pattern() == {3: 20}
         switch.set_pattern({})
 
 
