@@ -1,8 +1,8 @@
 """SIGINT, SIGTERM and SIGHUP while something may have to be made safe.
 
 Between :func:`own` and :func:`disown` each of these signals raises one exception in the main thread: KeyboardInterrupt
-for SIGINT, :class:`Terminated` for SIGTERM and SIGHUP. Further signals are noted and raise nothing while that exception
-is handled, or while a function runs that is :func:`shielded`; what was noted is raised when the last owner lets go.
+for SIGINT, :class:`Terminated` for SIGTERM and SIGHUP. While that exception is handled further signals raise nothing.
+While a function runs that is :func:`shielded` signals are noted, and raised when it has ended.
 
 Handlers that a program has installed itself are called as before, but not within a shielded function. Ignored signals
 stay ignored.
@@ -49,7 +49,7 @@ def shielded(function: Function) -> Function:
         try:
             return function(*args, **named)
         finally:
-            if _State.noted and not _is_shielded(_caller()) and not _is_interrupt(sys.exception()):
+            if _State.noted and not _is_shielded(_caller()) and _interrupt_in(sys.exception()) is None:
                 deliver(take_noted())
 
     wrapped = cast(Function, shield)
@@ -113,11 +113,12 @@ def deliver(numbers: Iterable[int], error: BaseException | None = None, note: st
 
     ``error`` is an exception that is being handled: what follows from the interrupt that it is, or comes from, is left.
     """
+    handled = _interrupt_in(error)
     for number in dict.fromkeys(numbers):
         handler = _State.before.get(number, signal.SIG_DFL)
-        if callable(handler) and handler is not signal.default_int_handler:
+        if _is_of_the_program(handler):
             handler(number, None)
-        elif not _is_interrupt(error) or (isinstance(error, KeyboardInterrupt) and number != signal.SIGINT):
+        elif handled is None or (isinstance(handled, KeyboardInterrupt) and number != signal.SIGINT):
             interrupt = KeyboardInterrupt() if number == signal.SIGINT else Terminated(number)
             for each in (*getattr(error, "__notes__", ()), *filter(None, [note])):
                 interrupt.add_note(each)
@@ -139,15 +140,25 @@ def exit_code(error: BaseException) -> int | None:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    if _is_shielded(frame) or _is_interrupt(sys.exception()):
+    handler = _State.before.get(number, signal.SIG_DFL)
+    handled = _interrupt_in(sys.exception())
+    if handled is not None and not _is_of_the_program(handler):
+        # It is ending already; only SIGTERM and SIGHUP say more than a Ctrl-C does.
+        if isinstance(handled, KeyboardInterrupt) and number != signal.SIGINT:
+            _State.noted.append(number)
+    elif _is_shielded(frame):
         _State.noted.append(number)
-        return
-    _deliver(number, frame, _State.before.get(number, signal.SIG_DFL))
+    else:
+        _deliver(number, frame, handler)
+
+
+def _is_of_the_program(handler: Any) -> bool:
+    return callable(handler) and handler is not signal.default_int_handler
 
 
 def _deliver(number: int, frame: FrameType | None, handler: Any) -> None:
     """Do what the signal did before it was owned; by default raise."""
-    if callable(handler) and handler is not signal.default_int_handler:
+    if _is_of_the_program(handler):
         handler(number, frame)
     elif number == signal.SIGINT:
         raise KeyboardInterrupt
@@ -172,12 +183,12 @@ def _is_shielded(frame: FrameType | None) -> bool:
     return False
 
 
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Tell whether an exception is an interrupt, or was raised while one was handled."""
+def _interrupt_in(error: BaseException | None) -> BaseException | None:
+    """Return the interrupt that an exception is, or during the handling of which it was raised; None for others."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            return True
+            return error
         seen.add(id(error))
         error = error.__context__
-    return False
+    return None

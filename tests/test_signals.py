@@ -84,6 +84,29 @@ def test_a_shielded_function_ends_and_then_it_is_raised(number):
             strike(number)
 
 
+def test_a_second_ctrl_c_does_not_come_back_later():
+    with signals.owned():
+        with pytest.raises(KeyboardInterrupt), signals.owned():
+            cleaned_up_twice(signal.SIGINT)
+        assert struck() is None
+
+    @signals.owned()
+    def works():
+        with pytest.raises(KeyboardInterrupt):
+            cleaned_up_twice(signal.SIGTERM)
+        struck()
+
+    with pytest.raises(signals.Terminated):  # but SIGTERM after Ctrl-C is not lost
+        works()
+
+
+def cleaned_up_twice(second):
+    try:
+        strike(signal.SIGINT)
+    finally:
+        struck(second)
+
+
 def test_a_shield_within_a_shield_and_an_error_lose_nothing():
     ended = []
 
