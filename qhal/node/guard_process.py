@@ -34,6 +34,8 @@ from qhal.transport.address import Address
 
 REPORT_S = 2.0
 _GIVE_UP_S = 3600.0
+_GIVE_UP_SIMULATED_S = 20.0
+"""A stepped clock is a simulator's: instruments that are gone with it do not come back."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 5.0
 _LOADED_WHEN_OPENED = {"serial": "serial", "visa": "pyvisa"}
 
@@ -134,7 +136,8 @@ def main() -> int:
     os.write(1, READY)
     if wait_for_owner(int(order["owner"])):
         return 0
-    rescue = Rescue(file.node.name)
+    limit_s = _GIVE_UP_SIMULATED_S if file.clock.mode == "stepped" else _GIVE_UP_S
+    rescue = Rescue(file.node.name, give_up_s=limit_s)
     rescue.tell("its owner ended without closing it; making it safe")
     states = rescue.all(devices)
     rescue.tell(report(states))

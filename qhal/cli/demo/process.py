@@ -38,7 +38,10 @@ class SimulatorProcess:
         return self._control
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)
+        # In a session of its own: Ctrl-C on the terminal must not end it before its instruments are made safe.
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         assert self._process.stdout is not None
         for text in self._process.stdout:
             line = json.loads(text)

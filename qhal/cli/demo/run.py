@@ -25,6 +25,7 @@ from qhal.link.polarization import AlignmentResult
 from qhal.node.node import open_node
 from qhal.records.record import Record
 from qhal.records.uncertain import nominal, standard_uncertainty
+from qhal.signals import owned
 from qhal.transport.control import SimulatorControl
 
 SCENARIO = "wuhan-metro-link"
@@ -76,7 +77,8 @@ class Results:
 def run_demo(seconds: float, seed: int | None, json: bool, report: Path | None) -> bool:
     """Run it, print and write the results; return whether every check is within bounds."""
     started = time.monotonic()
-    with progress() as tell, tempfile.TemporaryDirectory(prefix="qhal-records-") as folder:
+    # Signals are owned all the time, so that the simulators are ended however the demonstration is.
+    with owned(), progress() as tell, tempfile.TemporaryDirectory(prefix="qhal-records-") as folder:
         results = measure_link(seconds, seed, tell, Path(folder) if report is None else report / "records")
     results.timings_s["total"] = time.monotonic() - started
     print_results(results)
