@@ -149,9 +149,7 @@ class Connected(ABC):
                 stack.enter_context(port.held(deadline - time.monotonic()))
             yield
 
-    def _connect(
-        self, deadline: float, budget_until: float, first: Callable[[], None] | None = None
-    ) -> None:
+    def _connect(self, deadline: float, budget_until: float, first: Callable[[], None] | None = None) -> None:
         """Open all standing links by ``deadline``, call ``first``, and read everything by ``budget_until``.
 
         What is known of the device stays as it was when that fails, so that settings and limits fit each other.
