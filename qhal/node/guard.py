@@ -18,6 +18,7 @@ from qhal.node.schema import NodeFile
 
 _READY_S = 60.0
 _STOP_S = 10.0
+_HANDED_OVER_S = 10.0
 DISARM = b"disarm\n"
 READY = b"ready\n"
 
@@ -70,12 +71,16 @@ class Guard:
             self._is_ready = READY in said
         return self
 
-    def hand_over(self) -> None:
-        """Let the guard act now, on what the owner could not make safe itself."""
+    def hand_over(self) -> bool:
+        """Let the guard act now, on what the owner could not make safe itself; return whether it soon succeeds."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         _armed.discard(self)
+        try:
+            return self._process.wait(_HANDED_OVER_S) == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def disarm(self) -> bool:
         """End the guard, which then touches nothing; return whether it was there until now. Idempotent."""

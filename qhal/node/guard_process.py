@@ -138,7 +138,7 @@ def main() -> int:
         return 0
     limit_s = _GIVE_UP_SIMULATED_S if file.clock.mode == "stepped" else _GIVE_UP_S
     rescue = Rescue(file.node.name, give_up_s=limit_s)
-    rescue.tell("its owner ended without closing it; making it safe")
+    rescue.tell("its owner did not disarm it; making safe")
     states = rescue.all(devices)
     rescue.tell(report(states))
     return int(any(isinstance(state, Exception) for state in states.values()))

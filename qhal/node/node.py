@@ -158,7 +158,8 @@ class Node:
             else:
                 found = self._made_safe()
                 unsafe = any(isinstance(state, Exception) for state in found.values())
-                text = f"ended by {name_of(error)}, made safe: {report(found)}"
+                what = "not everything is safe" if unsafe else "made safe"
+                text = f"ended by {name_of(error)}, {what}: {report(found)}"
                 log.log(logging.ERROR if unsafe else logging.WARNING, "node %s: %s", self.name, text)
                 if unsafe:
                     error.add_note(f"node {self.name}: {text}")
@@ -180,8 +181,10 @@ class Node:
 
     def _end_guard(self, guard: Guard, unsafe: bool) -> None:
         if unsafe:
-            log.warning("node %s: guard %d goes on with what is not safe", self.name, guard.pid)
-            guard.hand_over()
+            if guard.hand_over():
+                log.warning("node %s: made safe by its guard", self.name)
+            else:
+                log.error("node %s: not safe; guard %d goes on trying", self.name, guard.pid)
         elif not guard.disarm():
             log.warning("node %s: its guard ended before it; nothing watched over it since", self.name)
 

@@ -90,6 +90,7 @@ def test_the_guard_goes_on_where_the_owner_failed(bench, background, monkeypatch
         slips()
     assert "NOT SAFE: Disconnected: gone" in "".join(caught.value.__notes__)
     assert guard.wait(60) == 0
+    assert "made safe by its guard" in caplog.text
     guard.stdout.close()
     assert lit(background) == (False, False, False)
 
