@@ -19,7 +19,7 @@ from qhal.devices.power_meter import PowerMeter
 from qhal.devices.safety import hazard_of, kinds_of, make_kinds_safe, report, worst
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import ConfigurationError, DataError, OpenFailed, QhalError
+from qhal.errors import ConfigurationError, DataError, Disconnected, OpenFailed, QhalError
 from qhal.node.guard import Guard
 from qhal.node.guard_lock import wait_for_guards
 from qhal.node.open import make_clock, make_devices
@@ -110,7 +110,10 @@ class Node:
         if not table.safe_on_failure and guarded:
             log.warning("node %s: safe_on_failure = false: a failure leaves light and bias on", self.name)
         if guarded and table.guard and table.safe_on_failure and hazards and self._guard is None:
-            self._guard = Guard(self.file, hazards)
+            try:
+                self._guard = Guard(self.file, hazards)
+            except OSError as error:
+                raise OpenFailed(self.name, {"guard": Disconnected(f"guard: {error}")}) from error
         with ThreadPoolExecutor(_OPENERS, thread_name_prefix="qhal-open") as pool:
             attempts = {name: pool.submit(device.open) for name, device in self.devices.items()}
         failures: dict[str, QhalError] = {}

@@ -44,6 +44,13 @@ def rss_mb(pid):
     raise AssertionError("no VmRSS")
 
 
+def test_a_guard_that_cannot_be_started_is_an_error(bench, monkeypatch):
+    path = bench(guard=True)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(OpenFailed, match=r"guard: Disconnected: .*No such file"):
+        qhal.open_node(path)
+
+
 @pytest.mark.parametrize("settings", [{"guard": False}, {"guard": True, "safe_on_failure": False}])
 def test_no_guard_where_none_is_wanted(settings, bench):
     with qhal.open_node(bench(**settings)) as node:
