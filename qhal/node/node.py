@@ -112,8 +112,8 @@ class Node:
         if guarded and table.guard and table.safe_on_failure and hazards and self._guard is None:
             try:
                 self._guard = Guard(self.file, hazards)
-            except OSError as error:
-                raise OpenFailed(self.name, {"guard": Disconnected(f"guard: {error}")}) from error
+            except OSError as cause:
+                raise OpenFailed(self.name, {"guard": Disconnected(f"guard: {cause}")}) from cause
         with ThreadPoolExecutor(_OPENERS, thread_name_prefix="qhal-open") as pool:
             attempts = {name: pool.submit(device.open) for name, device in self.devices.items()}
         failures: dict[str, QhalError] = {}
