@@ -152,7 +152,7 @@ def test_whatever_one_raises_the_others_are_made_safe(name, fault, bench, backgr
             patch.setattr(node.device(name), HOOKS[name], broken(fault))
             with pytest.raises(ExceptionGroup) as caught:
                 node.make_safe()
-            assert caught.value.exceptions == (fault,)
+            assert fault in caught.value.exceptions
             expected = {
                 "laser": (True, False, False),
                 "detectors": (False, True, False),
