@@ -18,7 +18,7 @@ class MessageSplitter:
     that does not fit.
     """
 
-    _special = re.compile(rb'[\n"#]')
+    _special = re.compile(rb'[\n"]|#(?=[1-9]|\Z)')
     _close = re.compile(rb'[\n"]')
 
     def __init__(self, refuse: Callable[[int], None] = lambda code: None, longest_block: int = 0) -> None:
@@ -97,7 +97,7 @@ class MessageSplitter:
         digits = buffer[place + 1 : place + 2]
         if not digits:
             return None
-        if self._discarding or digits not in b"123456789":
+        if self._discarding:
             return place
         count = buffer[place + 2 : place + 2 + int(digits)]
         if not count.isdigit():

@@ -54,3 +54,17 @@ def test_tcp(simulate, caplog, monkeypatch, model, method, odd, question, answer
             reply = asked.recv(100)
         assert reply.startswith(answer)
     assert MESSAGE in caplog.text
+
+
+@pytest.mark.parametrize("odd", [[b"*IDN?" * (1 << 20)], [b"*IDN?", b"*IDN?"], [b""], [b"\xff" * 1000]])
+def test_odd_messages_over_zeromq_leave_others_alone(simulate, odd):
+    background = simulate("idquantique.id900")
+    address = background.address("idquantique.id900").removeprefix("zmq+")
+    with zmq.Context() as context, context.socket(zmq.REQ) as first, context.socket(zmq.REQ) as other:
+        for link in (first, other):
+            link.linger, link.rcvtimeo = 0, SECONDS * 1000
+            link.connect(address)
+        first.send_multipart(odd)
+        for _ in range(3):
+            other.send_string("*IDN?")
+            assert "ID900" in other.recv_string()

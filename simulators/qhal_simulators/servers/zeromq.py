@@ -13,6 +13,8 @@ from qhal_simulators.servers.endpoint import Endpoint
 
 PAIR_QUEUE_MESSAGES = 1000
 """A stream's messages that wait for a slow client before further ones are dropped."""
+LONGEST_MESSAGE = 1 << 20
+"""A client that sends more bytes than this at once is disconnected."""
 _BIND_PATIENCE_S = 1.0
 
 
@@ -41,6 +43,7 @@ class RepEndpoint(Endpoint):
     async def start(self) -> None:
         """Bind."""
         link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+        link.maxmsgsize = LONGEST_MESSAGE
         self._socket = link
         self._socket.linger = 0
         if self._tcp_port:
