@@ -241,7 +241,7 @@ def test_a_window_filters_events():
 def test_operations_of_a_combiner(operation, times):
     client = Client()
     client(
-        f"INPU1:ENAB ON;:INPU2:ENAB ON;:TSCO9:FIR:LINK DELA1;:TSCO9:SEC:LINK DELA2;:TSCO9:OPIN {operation}"
+        f"INPU1:ENAB ON;:INPU2:ENAB ON;:TSCO9:FIR:LINK DELA1;:TSCO9:SEC:LINK DELA2;:TSCO9:OPOU {operation}"
     )
     client("RAW1:STOP:LINK TSCO9;:RAW1:SEND ON;:REC:ENAB ON;NUM 1;DUR 100000000000")
     client.dlt("start-stream --address a --channel 1 --stream-port 1")

@@ -1,8 +1,8 @@
 """The events at any block of a Time Controller, followed through its links.
 
 Pulses have no width here: both edges of an event are at one time, and AND finds events that are at most
-``_OVERLAP_PS`` apart. A window is open when its last opening is later than its last closing; without a window OPIN
-applies.
+``_OVERLAP_PS`` apart. A window is open when its last opening is later than its last closing; without a window OPOUt
+applies, which alone the vendor's filter example sets then.
 """
 
 from typing import TYPE_CHECKING
@@ -154,10 +154,10 @@ class Signals:
 
     def _combiner(self, n: int, depth: int) -> Times:
         unit = self._unit
-        inside = self._operation(n, "OPIN", depth)
-        if unit.value("TSCO", n, "WIND:ENAB") != "ON":
-            return inside
         outside = self._operation(n, "OPOU", depth)
+        if unit.value("TSCO", n, "WIND:ENAB") != "ON":
+            return outside
+        inside = self._operation(n, "OPIN", depth)
         opened, closed = (
             self._events(unit.value("TSCO", n, f"WIND:{side}:LINK"), depth)
             + unit.picoseconds("TSCO", n, f"WIND:{side}:DELA")
