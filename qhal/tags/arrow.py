@@ -262,7 +262,8 @@ class _Sum:
         if told != self._add(described, times, channels):
             raise ValueError("altered or damaged: its content does not have the checksum beside it")
         batch = TagBatch.described(times, channels, described)
-        if not (_numbers(rows, "epoch") == batch.epoch).all():
+        epochs = _numbers(rows, "epoch")
+        if len(epochs) and not epochs.min() == epochs.max() == batch.epoch:
             raise ValueError(f"altered or damaged: not all of its rows are of epoch {batch.epoch}")
         return batch
 
