@@ -140,6 +140,24 @@ def write_whole(path: str | Path, content: bytes) -> None:
         file.discard()
 
 
+def read_whole(path: str | Path, most_bytes: int) -> bytes:
+    """Return the content of a plain file. Raises DataError when it is none, longer than that, or cannot be read."""
+    try:
+        # Not to block: a pipe that somebody named would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise DataError(f"{path}: cannot be read: is no plain file")
+            content = file.read(most_bytes + 1)
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > most_bytes:
+        raise DataError(f"{path}: more than {most_bytes} bytes")
+    return content
+
+
 def _lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from qhal.errors import Busy, ConfigurationError, DataError
-from qhal.files import NewFile, write_whole
+from qhal.files import NewFile, read_whole, write_whole
 from qhal.tags.batch import TagBatch
 from qhal.tags.formats import FORMATS, TagWriter, open_tags
 
@@ -157,6 +157,21 @@ def test_a_file_that_nobody_commits_is_not_there(tmp_path):
     writer.write(tags(10))
     del writer
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_name_is_read_with_a_limit(tmp_path):
+    (tmp_path / "a").write_bytes(b"x" * 100)
+    os.mkfifo(tmp_path / "pipe")
+    assert read_whole(tmp_path / "a", 100) == b"x" * 100
+    for path, message in (
+        (tmp_path / "a", "more than 99 bytes"),
+        ("/dev/full", "no plain file"),
+        (tmp_path / "pipe", "no plain file"),
+        (tmp_path, "no plain file|Is a directory"),
+        (tmp_path / "b", "no such file"),
+    ):
+        with pytest.raises(DataError, match=message):
+            read_whole(path, 99)
 
 
 def test_the_umask_decides_who_may_read(tmp_path):

@@ -9,6 +9,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -162,9 +163,10 @@ def _own(path: Path, file: BinaryIO) -> None:
 
 def _read(path: Path, file: BinaryIO, chain: _Chain) -> tuple[int, list[Any]]:
     """Return the length of all whole lines, and what they hold."""
-    if os.fstat(file.fileno()).st_size > MOST_BYTES:
-        raise DataError(f"{path}: more than {MOST_BYTES} bytes")
-    content = file.read(MOST_BYTES)
+    about = os.fstat(file.fileno())
+    if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_BYTES:
+        raise DataError(f"{path}: is no plain file, or has more than {MOST_BYTES} bytes")
+    content = file.read(about.st_size)
     whole = content.rfind(b"\n") + 1
     lines = content[:whole].split(b"\n")[:-1]
     if not lines:

@@ -13,10 +13,12 @@ import hashlib
 from pathlib import Path
 
 from qhal.errors import DataError
-from qhal.files import write_whole
+from qhal.files import read_whole, write_whole
 
 FORMAT = "qhal calibration record"
 BLOCK_BYTES = 512
+MOST_BYTES = 4 << 30
+"""Of a record that is read."""
 
 
 def seal(content: bytes) -> bytes:
@@ -32,12 +34,7 @@ def write_sealed(content: bytes, path: Path) -> None:
 
 def read_sealed(path: Path) -> bytes:
     """Return a whole file, block and content. Raises DataError when one byte is not as it was written."""
-    try:
-        whole = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    whole = read_whole(path, MOST_BYTES)
     if not whole.startswith(FORMAT.encode()):
         raise DataError(f"{path}: no {FORMAT}")
     if whole[:BLOCK_BYTES] != seal(whole[BLOCK_BYTES:]):

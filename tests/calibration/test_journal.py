@@ -4,6 +4,7 @@ import errno
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -158,6 +159,8 @@ def test_a_journal_without_end(tmp_path, monkeypatch):
     path.write_bytes(line_of({"format": FORMAT}) + b"x" * 1000)
     with pytest.raises(DataError, match="more than 1000 bytes"):
         Journal.resume(path)
+    with pytest.raises(DataError, match="no plain file"):
+        Journal.resume(Path("/dev/zero"))
 
 
 def test_another_plan_is_told_by_what_differs(tmp_path):
