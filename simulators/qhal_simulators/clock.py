@@ -143,6 +143,8 @@ class SimulationClock:
     def _follow(self) -> None:
         """Move towards the wall in pieces until a slice of wall time is used up."""
         goal_s, begun_s = self._wall_s(), time.monotonic()
+        if self.world is None:  # before anything is due there is nothing to be late with
+            self.advance_to(max(self._now_s, min([goal_s, *(due_s for due_s, _, _ in self._due[:1])])))
         excess_s = (goal_s - self._now_s) / self.speed - _CHASE_S
         if excess_s > 0:
             self._origin_s += excess_s

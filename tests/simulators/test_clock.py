@@ -152,3 +152,15 @@ def test_commands_have_the_time_of_the_world(wall):
     wall.return_value += 1.0
     clock.refresh()
     assert ended == [0.75]
+
+
+def test_a_lone_instrument_that_nobody_asks_does_not_lag(wall):
+    clock, ended = SimulationClock(), []
+    wall.return_value += 600.0
+    clock.refresh()
+    assert (clock.now_s(), clock.lag_s) == (600.0, 0.0)
+    clock.call_at(1200.0, lambda: ended.append(clock.now_s()))
+    wall.return_value += 600.5
+    clock.refresh()
+    assert ended == [1200.0]
+    assert (clock.now_s(), clock.lag_s) == (1200.5, 0.0)
