@@ -1,29 +1,25 @@
 """Which calibrations there are: strings published in the entry-point group ``qhal.calibrations``."""
 
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from qhal.calibration.calibrate import Calibration
-from qhal.errors import ConfigurationError
 from qhal.extras import missing
+from qhal.published import Published, published
 
 
 def calibrations() -> dict[str, str]:
     """Return all published calibrations, ``name -> module``."""
-    found: dict[str, str] = {}
-    for entry in entry_points(group="qhal.calibrations"):
-        found |= entry.load()
-    return found
+    return dict(_published().places)
+
+
+def _published() -> Published:
+    return published("qhal.calibrations", "calibration")
 
 
 def load_calibration(name: str) -> Calibration[Any]:
     """Return a calibration. Raises ConfigurationError for a name that nobody published."""
-    known = calibrations()
-    if name not in known:
-        raise ConfigurationError(f"no calibration {name!r}; there are {', '.join(sorted(known))}")
     try:
-        found = import_module(known[name]).CALIBRATION
+        found = _published().load(name).CALIBRATION
     except ModuleNotFoundError as error:
         raise missing(name, error, "calibration") from error
     assert isinstance(found, Calibration)

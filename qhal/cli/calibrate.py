@@ -23,7 +23,10 @@ from qhal.errors import ConfigurationError, DataError
 
 def calibrate(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="The calibration; 'list' shows those there are.")
+        str,
+        typer.Argument(
+            metavar="NAME", help="The calibration; 'list' shows all, 'list NAME' one's parameters."
+        ),
     ],
     file: Annotated[Path | None, typer.Argument(metavar="NODE.toml", help="The node file.")] = None,
     device: Annotated[
@@ -58,10 +61,11 @@ def calibrate(
     Exit code 1 when it fails or its model does not describe the data, 130 after Ctrl-C (128 and the signal).
     """
     from qhal.calibration.registry import load_calibration
+    from qhal.cli.calibrations import print_calibration, print_calibrations
     from qhal.cli.records import print_record
 
     if name == "list":
-        _print_list()
+        print_calibrations(json) if file is None else print_calibration(str(file), json)
         return
     calibration = load_calibration(name)
     if file is None:
@@ -215,21 +219,6 @@ def _progress() -> Iterator[Any]:
             bars.update(tasks[progress.stage], completed=progress.done, total=progress.total)
 
         yield tell_bar
-
-
-def _print_list() -> None:
-    from qhal.calibration.registry import calibrations, load_calibration
-    from qhal.cli.output import print_table
-
-    rows = []
-    for name in sorted(calibrations()):
-        found = load_calibration(name)
-        roles = [
-            f"{role} ({kind.__name__})" + ("?" if optional else "")
-            for role, (kind, optional) in found.roles.items()
-        ]
-        rows.append((name, found.title, ", ".join(roles)))
-    print_table("Calibrations (? may be left out)", ("name", "what", "devices by role"), rows)
 
 
 def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:

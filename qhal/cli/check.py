@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from qhal.cli.opening import open_each
 from qhal.cli.output import ERRORS, AsJson, print_json, print_table
-from qhal.errors import OpenFailed
 from qhal.node.node import Node
 from qhal.node.schema import load_node_file
 
@@ -18,34 +18,36 @@ def check(
 ) -> None:
     """Validate a node file, open every device, ask who it is. Exit code 1 when one fails."""
     node = Node(load_node_file(file))
-    failures: dict[str, str] = {}
     try:
-        node.open(guarded=False)
-        identities = {name: device.identity for name, device in node.devices.items()}
-    except OpenFailed as error:
-        failures = {name: f"{type(cause).__name__}: {cause}" for name, cause in error.failures.items()}
-        identities = {}
+        opened = open_each(node)
+        identities = {name: node.devices[name].identity for name, error in opened.items() if error is None}
     finally:
         node.release()
+    failures = {
+        name: f"{type(error).__name__}: {error}" for name, error in opened.items() if error is not None
+    }
     if json:
+        found = {name: {"answers": True} | identity.model_dump() for name, identity in identities.items()}
+        silent: dict[str, dict[str, object]] = {
+            name: {"answers": False, "problem": reason} for name, reason in failures.items()
+        }
         print_json(
             {
                 "node": node.name,
-                "devices": {name: identity.model_dump() for name, identity in identities.items()},
+                "devices": {name: (found | silent)[name] for name in opened},
                 "failures": failures,
             }
         )
     elif identities:
         print_table(
-            f"{node.name}: {len(identities)} devices answer",
+            f"{node.name}: {len(identities)} of {len(opened)} devices answer",
             ("device", "manufacturer", "model", "serial number", "firmware", "shape"),
             [
                 (name, i.manufacturer, i.model, i.serial_number, i.firmware, i.shape)
                 for name, i in identities.items()
             ],
         )
+    for name, reason in failures.items():
+        ERRORS.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
     if failures:
-        if not json:
-            for name, reason in failures.items():
-                ERRORS.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)

@@ -1,40 +1,114 @@
 """``qhal drivers``: what can be driven, and how well that is known."""
 
 import inspect
-from typing import Any
+from typing import Annotated, Any
 
-from qhal.cli.output import CONSOLE, AsJson, print_json, print_table
-from qhal.devices.declaration import UsbId
+import typer
+from rich.markup import escape
+
+from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table, prose, spaced
+from qhal.devices.declaration import LinkSpec, UsbId
 from qhal.devices.device import Device
 from qhal.devices.kind import Facet, Kind
-from qhal.node.registry import drivers as known_drivers
-from qhal.node.registry import load_driver
+from qhal.errors import ConfigurationError
+from qhal.node.registry import load_driver, published_drivers
 
 
-def drivers(json: AsJson = False) -> None:
-    """List the drivers, or describe one: kind, transports, facets, what the protocol rests on, USB ids."""
-    rows = [describe(name, load_driver(name)) for name in sorted(known_drivers())]
+def drivers(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="The driver to describe.")] = None,
+    json: AsJson = False,
+) -> None:
+    """List the drivers, or describe one: its connections, options, and what its protocol rests on."""
+    if name is not None:
+        _print_one(name, json)
+        return
+    known = published_drivers()
+    rows, broken = [], list(known.broken)
+    for each in sorted(known.places):
+        try:
+            rows.append(describe(each, load_driver(each)))
+        except ConfigurationError as error:
+            broken.append(str(error))
     if json:
         print_json(rows)
+    else:
+        print_table(
+            "Drivers (tried on hardware: none)",
+            ("driver", "interfaces", "wire", "rests on"),
+            [
+                (
+                    row["name"],
+                    ", ".join(map(spaced, (row["kind"], *row["facets"]))),
+                    ", ".join(row["transports"]),
+                    ", ".join(row["rests_on"]),
+                )
+                for row in rows
+            ],
+        )
+    for reason in broken:
+        ERRORS.print(f"[red]not usable:[/] {escape(reason)}", highlight=False, soft_wrap=True)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _print_one(name: str, json: bool) -> None:
+    driver = load_driver(name)
+    row = describe(name, driver)
+    row["connections"] = {link: _connection(spec) for link, spec in driver.declaration.links.items()}
+    fields = driver.options_model.model_fields
+    row["options"] = {
+        option: {"type": _type_name(info.annotation), "default": None if info.is_required() else info.default}
+        for option, info in fields.items()
+    }
+    if json:
+        print_json(row)
         return
+    lines = {
+        "model": row["model"],
+        "interfaces": ", ".join((row["kind"], *row["facets"])),
+        "rests on": ", ".join(row["rests_on"]),
+        "identity": f"{row['identity']} (what the instrument can prove at every opening)",
+        "USB": ", ".join(row["usb"]) or "none declared",
+    }
+    CONSOLE.print(f"{name}: {row['summary']}", markup=False, highlight=False)
+    for label, text in lines.items():
+        CONSOLE.print(f"  {label:11}{text}", markup=False, highlight=False)
     print_table(
-        "Drivers (tried on hardware: none)",
-        ("driver", "model", "kind", "transports", "facets", "rests on", "identity", "USB"),
+        "connections",
+        ("name", "schemes", "needed", "time-out", "serial line"),
         [
             (
-                row["name"],
-                row["model"],
-                row["kind"],
-                ", ".join(row["transports"]),
-                ", ".join(row["facets"]) or "-",
-                ", ".join(row["rests_on"]),
-                row["identity"],
-                ", ".join(row["usb"]) or "-",
+                link,
+                ", ".join(each["schemes"]),
+                "yes" if each["required"] else "no",
+                f"{each['timeout_s']:g} s",
+                each["serial"],
             )
-            for row in rows
+            for link, each in row["connections"].items()
         ],
     )
-    CONSOLE.print("identity: what the instrument can prove at every opening", style="dim")
+    if fields:
+        explained = inspect.getdoc(driver.options_model) or ""
+        print_table(
+            "options",
+            ("name", "type", "default"),
+            [(k, o["type"], o["default"]) for k, o in row["options"].items()],
+        )
+        CONSOLE.print(prose(explained), markup=False, highlight=False, style="dim")
+
+
+def _connection(spec: LinkSpec) -> dict[str, Any]:
+    line = spec.serial
+    return {
+        "schemes": list(spec.schemes),
+        "required": spec.required,
+        "timeout_s": spec.timeout_s,
+        "serial": f"{line.baudrate} baud" if "serial" in spec.schemes else "",
+    }
+
+
+def _type_name(kind: Any) -> str:
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")
 
 
 def describe(name: str, driver: type[Device]) -> dict[str, Any]:

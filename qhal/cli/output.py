@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -14,10 +15,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from qhal.errors import ConfigurationError
+
 CONSOLE = Console()
 if not CONSOLE.is_terminal and "COLUMNS" not in os.environ:
     CONSOLE.width = 10_000  # a table in a file or pipe is as wide as its content
 ERRORS = Console(stderr=True)
+_PICTURES = (".png", ".pdf", ".svg")
 
 
 def _only_json(wanted: bool) -> bool:
@@ -51,6 +55,14 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
+def check_picture(path: Path) -> None:
+    """Raise ConfigurationError where no picture can be written: before anything is read or drawn."""
+    if path.suffix.lower() not in _PICTURES:
+        raise ConfigurationError(f"{str(path)!r}: PICTURE must end in .png, .pdf or .svg")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{path}: no folder {path.parent}")
+
+
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; on a terminal it is as wide as that, and long cells are wrapped between words."""
     table = Table(title=escape(title), title_justify="left")
@@ -59,6 +71,16 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     CONSOLE.print(table)
+
+
+def spaced(interface: str) -> str:
+    """Return ``OpticalSwitch`` as words, between which a cell can be wrapped."""
+    return " ".join(re.findall("[A-Z][a-z]*", interface)).lower()
+
+
+def prose(docstring: str) -> str:
+    """Return a docstring as paragraphs that fit every width."""
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", docstring.replace("``", ""))
 
 
 def flat(values: Mapping[str, Any]) -> str:

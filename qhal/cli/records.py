@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from qhal.cli.output import CONSOLE, AsJson, flat, print_json, print_table
+from qhal.cli.output import CONSOLE, AsJson, check_picture, flat, print_json, print_table
 from qhal.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ Name = Annotated[
 ]
 _FOLDER = Path("records")
 _MARKED_SIGMAS = 3.0
-_PICTURES = (".png", ".pdf", ".svg")
 
 
 @app.command("list")
@@ -92,8 +91,8 @@ def plot(
     from qhal.calibration.draw import save_picture
     from qhal.records.store import RecordStore
 
-    if output is not None and output.suffix.lower() not in _PICTURES:
-        raise ConfigurationError(f"{str(output)!r}: PICTURE must end in .png, .pdf or .svg")
+    if output is not None:
+        check_picture(output)
     found = RecordStore(folder).load(record)
     target = output or Path(f"{found.id}.png")
     save_picture(found, target)

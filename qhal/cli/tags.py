@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 from rich.progress import Progress
 
-from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table
+from qhal.cli.output import CONSOLE, ERRORS, AsJson, check_picture, print_json, print_table
 from qhal.errors import ConfigurationError, DataError
 from qhal.tags.analysis.rates import RateMeter
 from qhal.tags.codecs.codec import Disorder
@@ -110,10 +110,7 @@ def plot(
     """Draw the rates over time and the intervals between tags of each channel."""
     from qhal.cli.tag_plots import MOST_CHANNELS, draw
 
-    if target.suffix.lower() not in _PICTURES:
-        raise ConfigurationError(f"{str(target)!r}: PICTURE must end in .png, .pdf or .svg")
-    if not target.parent.is_dir():
-        raise ConfigurationError(f"{target}: no folder {target.parent}")
+    check_picture(target)
     with open_tags(file, format, _settings(option), channel) as tags:
         found = _Summary(tags)
         if (damage := found.read()) is not None:

@@ -31,9 +31,15 @@ class Connected(ABC):
 
     declaration: ClassVar[Declaration]
 
+    name: str
+
     def __init__(self, links: Mapping[str, Link], name: str, expected: Mapping[str, str]) -> None:
         self.name = name or self.declaration.model
         self._expected = dict(expected)
+        for field in self._expected:
+            if field not in Identity.model_fields:
+                fields = ", ".join(Identity.model_fields)
+                raise ConfigurationError(f"{self.name}: no field {field!r} to expect; allowed: {fields}")
         self._ports = self._make_ports(links)
         self._identity: Identity | None = None
         self._capabilities: Capabilities | None = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from qhal.errors import ConfigurationError
 from qhal.transport.link import MAX_FRAME_BYTES
 from qhal.transport.serial import SerialSettings
+from qhal.words import Worded
 
 
 class Evidence(StrEnum):
@@ -95,7 +96,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Identity(BaseModel):
+class Identity(Worded):
     """Who answers. A field that the instrument cannot tell is empty.
 
     ``shape`` holds what stands in for a serial number: channel count, limits.
@@ -110,7 +111,7 @@ class Identity(BaseModel):
     shape: str = ""
 
 
-class Capabilities(BaseModel):
+class Capabilities(Worded):
     """What this unit can do, read when it is opened. Each kind has its own fields."""
 
     model_config = ConfigDict(frozen=True)

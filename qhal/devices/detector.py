@@ -7,9 +7,18 @@ from typing import NamedTuple, TypeVar
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
-from qhal.devices.kind import Hazard, Kind, SafeState, check_channel, check_counts, check_range, check_read
+from qhal.devices.kind import (
+    Hazard,
+    Kind,
+    SafeState,
+    check_channel,
+    check_counts,
+    check_range,
+    check_read,
+    check_row,
+)
 from qhal.devices.status import Quality, Snapshot, Status
-from qhal.errors import DeviceError, OutOfRange, ProtocolError, Unsupported
+from qhal.errors import DeviceError, ProtocolError, Unsupported
 
 _WARMEST_K = 400.0
 
@@ -264,13 +273,10 @@ class Detector(Kind):
     def _checked(
         self, what: str, values: Sequence[float], low: float, high: float, unit: str
     ) -> tuple[float, ...]:
-        if len(values) != self.capabilities.channels:
-            raise OutOfRange(
-                f"{self.device.name}: {len(values)} values of {what} for {self.capabilities.channels} channels"
-            )
+        row = check_row(self.device, what, values, self.capabilities.channels)
         return tuple(
             check_range(self.device, f"{what} of channel {n}", value, low, high, unit)
-            for n, value in enumerate(values, 1)
+            for n, value in enumerate(row, 1)
         )
 
     def _compare(self, what: str, wanted: tuple[float, ...], achieved: tuple[float, ...]) -> None:

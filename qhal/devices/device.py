@@ -15,6 +15,8 @@ from typing import Any, ClassVar, Self, TypeVar
 from qhal.clock import Clock, WallClock
 from qhal.devices.connection import OPEN_S, OPENING_S, Connected
 from qhal.devices.declaration import Capabilities, Identity, Options
+from qhal.devices.guarded import Guarded
+from qhal.devices.shown import line, table
 from qhal.devices.status import Health
 from qhal.errors import (
     DeviceError,
@@ -27,12 +29,13 @@ from qhal.transport.link import Link
 from qhal.transport.port import PortState
 
 log = logging.getLogger("qhal")
+log.addHandler(logging.NullHandler())  # what is raised is not also printed; who keeps a log adds a handler
 
 FacetType = TypeVar("FacetType")
 Value = TypeVar("Value")
 
 
-class Device(Connected):
+class Device(Guarded, Connected):
     """An instrument behind one or more links.
 
     ``expected`` are identity fields that must match at every opening (``serial_number``, ``model``, ...).
@@ -42,6 +45,10 @@ class Device(Connected):
     options_model: ClassVar[type[Options]] = Options
     facet_types: ClassVar[tuple[type, ...]] = ()
     """Classes of the further roles that ``_facets`` may return."""
+
+    clock: Clock
+    options: Options
+    carries_traffic: bool
 
     def __init__(
         self,
@@ -53,10 +60,16 @@ class Device(Connected):
         expected: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(links, name, expected or {})
-        self.clock: Clock = clock or WallClock()
+        self.clock = clock or WallClock()
         self.options = options or self.options_model()
         self.carries_traffic = False
         """Whether it carries a customer's traffic (``carries`` of the node file): ``make_safe`` leaves it alone."""
+
+    def __repr__(self) -> str:
+        return line(self)
+
+    def _repr_html_(self) -> str:
+        return table(self)
 
     # -- what is known already
 

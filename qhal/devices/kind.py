@@ -2,13 +2,19 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
-from enum import IntEnum, StrEnum
-from typing import ClassVar
+from enum import Enum, IntEnum, StrEnum
+from numbers import Real
+from typing import ClassVar, Self, TypeVar
 
 from qhal.devices.device import Device
+from qhal.devices.guarded import Guarded
 from qhal.devices.status import Status
 from qhal.errors import OutOfRange, ProtocolError, Unsupported
+
+Choice = TypeVar("Choice", bound=Enum)
+Number = TypeVar("Number")
 
 _SLACK = 0.01
 _FASTEST_HZ = 1e9
@@ -49,6 +55,13 @@ class Kind(ABC):
     def device(self) -> Device:
         """The device that plays the role."""
 
+    def __enter__(self) -> Self:
+        self.device.open()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.device.close()
+
     @abstractmethod
     def status(self) -> Status:
         """Return one coherent snapshot."""
@@ -77,11 +90,14 @@ class Kind(ABC):
         """Send the safe command before the unit is identified. By default none is quick enough."""
 
 
-class Facet:
+class Facet(Guarded):
     """A further role of a device: an object of its own that shares the device's ports."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} of {self._device!r}>"
 
     @property
     def device(self) -> Device:
@@ -96,6 +112,10 @@ def now() -> datetime:
 
 def check_range(device: Device, name: str, value: float, low: float, high: float, unit: str) -> float:
     """Return the value as a float. Raises OutOfRange, naming device, quantity and limits."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise OutOfRange(
+            f"{device.name}: {name} {value!r} is not a number; {low:g} to {high:g} {unit} are allowed"
+        )
     number = float(value)
     if math.isnan(number) or not low <= number <= high:
         raise OutOfRange(f"{device.name}: {name} {value} is not between {low:g} and {high:g} {unit}")
@@ -133,3 +153,34 @@ def check_channel(device: Device, channel: int, channels: int, what: str = "chan
     if isinstance(channel, bool) or not isinstance(channel, int) or not 1 <= channel <= channels:
         raise Unsupported(f"{device.name}: {what} {channel!r}; there are 1 to {channels}")
     return channel
+
+
+def check_flag(device: Device, name: str, value: bool) -> bool:
+    """Return whether something is to be on. Raises OutOfRange for anything but True and False."""
+    if not isinstance(value, bool):
+        raise OutOfRange(f"{device.name}: {name} {value!r}; True and False are allowed")
+    return value
+
+
+def check_choice(device: Device, name: str, value: object, choices: type[Choice]) -> Choice:
+    """Return a member of an enumeration, given as such or by its value. Raises OutOfRange, naming the allowed."""
+    try:
+        return choices(value)
+    except ValueError:
+        allowed = ", ".join(repr(each.value) for each in choices)
+        raise OutOfRange(f"{device.name}: {name} {value!r}; allowed are {allowed}") from None
+
+
+def check_row(device: Device, name: str, values: Iterable[Number], count: int) -> list[Number]:
+    """Return one value for each of ``count`` channels. Raises OutOfRange for another number of them, and no row."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        raise OutOfRange(f"{device.name}: {name} {values!r}; a sequence of {count} numbers is needed")
+    row = list(values)
+    if len(row) != count:
+        raise OutOfRange(f"{device.name}: {len(row)} values of {name}, {count} are needed")
+    return row
+
+
+def is_port(value: object, ports: Container[int]) -> bool:
+    """Tell whether a value is one of these numbers, and a whole number at all (1.0 and True equal 1)."""
+    return isinstance(value, int) and not isinstance(value, bool) and value in ports

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState
+from qhal.devices.kind import Kind, SafeState, is_port
 from qhal.devices.status import Snapshot, Status
-from qhal.errors import Busy, DeviceError, ProtocolError, Unsupported
+from qhal.errors import Busy, DeviceError, OutOfRange, ProtocolError, Unsupported
 
 
 class Transition(StrEnum):
@@ -95,6 +95,10 @@ class OpticalSwitch(Kind):
 
     def set_pattern(self, pairs: Mapping[int, int], *, owner: str = "") -> None:
         """Replace the whole pattern at once. Raises Unsupported, Busy, DeviceError as ``connect`` does."""
+        if not isinstance(pairs, Mapping):
+            raise OutOfRange(
+                f"{self.device.name}: pattern {pairs!r}; a mapping of ingress to egress is needed"
+            )
         for ingress, egress in pairs.items():
             self._check_pair(ingress, egress)
         if len(set(pairs.values())) != len(pairs):
@@ -157,7 +161,7 @@ class OpticalSwitch(Kind):
         self._check_port(egress, self.capabilities.egress, "egress")
 
     def _check_port(self, port: int, ports: tuple[int, ...], side: str) -> None:
-        if port not in ports:
+        if not is_port(port, ports):
             raise Unsupported(
                 f"{self.device.name}: no {side} port {port!r}; there are {ports[0]} to {ports[-1]}"
             )

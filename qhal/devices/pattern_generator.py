@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read
+from qhal.devices.kind import Kind, SafeState, check_channel, check_flag, check_range, check_read
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange
 
@@ -109,6 +109,7 @@ class PatternGenerator(Kind):
     def set_output(self, channel: int, on: bool) -> None:
         """Turn one channel's output (with its markers) on or off. Raises Unsupported, DeviceError."""
         check_channel(self.device, channel, self.capabilities.channels)
+        check_flag(self.device, "output", on)
         with self.device.changing("set_output", (channel, on)):
             self._write_output(channel, on)
             self.device.note_settings(**self._play_settings())
@@ -171,10 +172,12 @@ class PatternGenerator(Kind):
             limits.max_sample_rate_hz,
             "Sa/s",
         )
-        if reference not in ("internal", "external"):
+        if not isinstance(reference, str) or reference not in ("internal", "external"):
             raise OutOfRange(f"{name}: reference {reference!r}, allowed are 'internal' and 'external'")
-        if not volts:
-            raise OutOfRange(f"{name}: no waveform to play")
+        if not isinstance(volts, Mapping) or not volts:
+            raise OutOfRange(f"{name}: waveforms {volts!r}; a mapping of channel to volts is needed")
+        if wrong := [channel for channel, waveform in volts.items() if not _is_waveform(waveform)]:
+            raise OutOfRange(f"{name}: the waveform of channel {wrong[0]!r} is not a row of real numbers")
         lengths = {channel: len(waveform) for channel, waveform in volts.items()}
         for channel, waveform in volts.items():
             check_channel(self.device, channel, limits.channels)
@@ -241,3 +244,8 @@ class PatternGenerator(Kind):
     @abstractmethod
     def _read_problems(self) -> tuple[str, ...]:
         """Ask for errors, in words."""
+
+
+def _is_waveform(values: object) -> bool:
+    row = np.asarray(values)
+    return row.ndim == 1 and row.dtype.kind in "iuf"

@@ -4,9 +4,9 @@ from abc import abstractmethod
 from collections.abc import Sequence
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read
+from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read, check_row
 from qhal.devices.status import Snapshot, Status
-from qhal.errors import DeviceError, OutOfRange
+from qhal.errors import DeviceError
 
 
 class PolarizationControllerCapabilities(Capabilities):
@@ -44,11 +44,8 @@ class PolarizationController(Kind):
 
         Raises OutOfRange (then no paddle moves), DeviceError when one does not arrive.
         """
-        if len(angles_deg) != self.capabilities.paddles:
-            raise OutOfRange(
-                f"{self.device.name}: {len(angles_deg)} angles for {self.capabilities.paddles} paddles"
-            )
-        return self._move({n: self._checked(n, angle) for n, angle in enumerate(angles_deg, 1)})
+        row = check_row(self.device, "angle", angles_deg, self.capabilities.paddles)
+        return self._move({n: self._checked(n, angle) for n, angle in enumerate(row, 1)})
 
     def read_angles_deg(self) -> tuple[float, ...]:
         """Return the angle of every paddle."""

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_read
+from qhal.devices.kind import Kind, SafeState, check_read, is_port
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import NoValue, Unsupported
 
@@ -34,9 +34,11 @@ class PowerMeter(Kind):
     """Reads optical power."""
 
     @property
-    @abstractmethod
     def meter_capabilities(self) -> PowerMeterCapabilities:
-        """Channels and range, read at opening."""
+        """Channels and range, read at opening. A device that is more than a meter overrides it."""
+        found = self.device.opened_capabilities
+        assert isinstance(found, PowerMeterCapabilities)
+        return found
 
     def read_power_dbm(self, channel: int = 1) -> float | None:
         """Return the power at a channel, dBm; None when it is below the meter's range (no light is an answer).
@@ -45,7 +47,7 @@ class PowerMeter(Kind):
         ProtocolError for a power above its range.
         """
         channels = self.meter_capabilities.channels
-        if channel not in channels:
+        if not is_port(channel, channels):
             raise Unsupported(
                 f"{self.device.name}: no power monitor {channel!r}; there are {len(channels)} "
                 f"between {channels[0]} and {channels[-1]}"

@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from qhal.errors import DeviceError, ProtocolError
+from qhal.words import Worded
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -21,7 +22,7 @@ class Quality(StrEnum):
     FAULTED = "faulted"
 
 
-class Status(BaseModel):
+class Status(Worded):
     """A snapshot of a device. Each kind adds its own fields.
 
     ``time`` is UTC wall time of the reading. ``problems`` says in words what makes the quality less than good. A value
@@ -68,7 +69,7 @@ class Snapshot:
         return kind(time=datetime.now(UTC), quality=self.quality, problems=tuple(self.problems), **values)
 
 
-class Health(BaseModel):
+class Health(Worded):
     """What a device object knows of its links without asking: states and counters."""
 
     model_config = ConfigDict(frozen=True)

@@ -4,15 +4,26 @@ from abc import abstractmethod
 from enum import StrEnum
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_channel, check_counts, check_range, check_read, now
+from qhal.devices.kind import (
+    Kind,
+    SafeState,
+    check_channel,
+    check_choice,
+    check_counts,
+    check_flag,
+    check_range,
+    check_read,
+    now,
+)
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange
 from qhal.tags.batch import TagBatch
 from qhal.tags.pump import TagPump
 from qhal.tags.stream import DEFAULT_WAITING_TAGS, TagStream
+from qhal.words import Worded
 
 _BUSY_SHARE = 0.8
 """Streaming starts only below this share of the unit's limit: beyond it real units stop until restarted."""
@@ -54,7 +65,7 @@ class TimeTaggerCapabilities(Capabilities):
     max_tag_rate_hz: float
 
 
-class InputSettings(BaseModel):
+class InputSettings(Worded):
     """How one input is set."""
 
     model_config = ConfigDict(frozen=True)
@@ -102,7 +113,7 @@ class TimeTagger(Kind):
 
     def set_enabled(self, channel: int, on: bool) -> None:
         """Turn an input on or off. Raises Unsupported for an input that the unit does not have."""
-        self._set(channel, "enabled", bool(on))
+        self._set(channel, "enabled", check_flag(self.device, "enabled", on))
 
     def set_threshold_v(self, channel: int, threshold_v: float) -> float:
         """Set the discriminator level of an input and return the level achieved, volts."""
@@ -114,22 +125,22 @@ class TimeTagger(Kind):
 
     def set_edge(self, channel: int, edge: Edge) -> None:
         """Set the slope on which an input is tagged."""
-        self._set(channel, "edge", Edge(edge))
+        self._set(channel, "edge", check_choice(self.device, "edge", edge, Edge))
 
     def set_coupling(self, channel: int, coupling: Coupling) -> None:
         """Set the coupling of an input."""
-        self._set(channel, "coupling", Coupling(coupling))
+        self._set(channel, "coupling", check_choice(self.device, "coupling", coupling, Coupling))
 
     def set_delay_ps(self, channel: int, delay_ps: int) -> int:
         """Delay the pulses of an input and return the delay achieved, picoseconds."""
+        check_range(self.device, "delay", delay_ps, 0, self.capabilities.max_delay_ps, "ps")
         if delay_ps != int(delay_ps):
             raise OutOfRange(f"{self.device.name}: delay {delay_ps} is no whole number of picoseconds")
-        check_range(self.device, "delay", delay_ps, 0, self.capabilities.max_delay_ps, "ps")
         return self._set(channel, "delay_ps", int(delay_ps)).delay_ps
 
     def set_clock_reference(self, reference: ClockReference) -> None:
         """Lock the time base to a reference. Raises Busy while tags are recorded."""
-        wanted = ClockReference(reference)
+        wanted = check_choice(self.device, "clock reference", reference, ClockReference)
         with self.device.changing("set_clock_reference", wanted.value):
             self._refuse_while_streaming("the clock reference")
             self._write_clock_reference(wanted)
@@ -156,8 +167,7 @@ class TimeTagger(Kind):
         may wait for this reader before batches are dropped for it (told as gaps). Raises Busy when the inputs
         count more than 80 % of what the unit can stream.
         """
-        if waiting_tags < 1:
-            raise OutOfRange(f"{self.device.name}: waiting_tags {waiting_tags} must be at least 1")
+        check_range(self.device, "waiting_tags", waiting_tags, 1, 2**40, "tags")
         if not self.pump.running:
             self._refuse_high_rate()
         return self.pump.attach(waiting_tags)

@@ -8,9 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from qhal.clock import Clock
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.device import Device
+from qhal.devices.guarded import Guarded
 from qhal.devices.kind import Hazard, SafeState
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
@@ -25,6 +27,7 @@ from qhal.node.guard_lock import wait_for_guards
 from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import NodeFile, load_node_file
 from qhal.signals import disown, name_of, own, shielded
+from qhal.words import html_table, listed_in_words
 
 if TYPE_CHECKING:
     from qhal.node.records import CalibratedAttenuator
@@ -38,7 +41,7 @@ _OPENERS = 16
 _GUARD_AT_WORK_S = 60.0
 
 
-class Node:
+class Node(Guarded):
     """The devices of one node file.
 
     Use it as a context manager. Closing leaves the hardware as it was set, unless the node file says ``safe_on_exit``;
@@ -47,13 +50,35 @@ class Node:
     SIGHUP raise :class:`qhal.signals.Terminated`.
     """
 
+    file: NodeFile
+    name: str
+    clock: Clock
+    devices: dict[str, Device]
+
     def __init__(self, file: NodeFile) -> None:
         self.file = file
         self.name = file.node.name
         self.clock = make_clock(file)
-        self.devices: dict[str, Device] = make_devices(file, self.clock)
+        self.devices = make_devices(file, self.clock)
         self._guard: Guard | None = None
         self._owns_signals = False
+
+    def __repr__(self) -> str:
+        number = sum(device.is_open for device in self.devices.values())
+        return f"<Node {self.name!r}, {len(self.devices)} devices, {number} open>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (
+                name,
+                device.declaration.model,
+                device.port.link.address,
+                device.health.state,
+                listed_in_words(device.settings, 3),
+            )
+            for name, device in self.devices.items()
+        ]
+        return html_table(f"Node {self.name!r}", ("device", "model", "address", "state", "settings"), rows)
 
     def open(self, *, guarded: bool = True) -> Self:
         """Open all devices, several at a time, and arm the guard.

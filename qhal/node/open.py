@@ -1,8 +1,7 @@
 """Make devices from what a node file or a caller says of them; open one device without a file."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar, overload
 
 from pydantic import ValidationError
 
@@ -11,10 +10,13 @@ from qhal.devices.detector import Detector
 from qhal.devices.device import Device
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.errors import ConfigurationError, Disconnected, QhalError
+from qhal.explain import explain
 from qhal.node.registry import load_driver
-from qhal.node.schema import NodeFile, explain
+from qhal.node.schema import NodeFile
 from qhal.transport.address import Address
 from qhal.transport.open import make_link
+
+Role = TypeVar("Role")
 
 
 def make_device(
@@ -26,29 +28,44 @@ def make_device(
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    where: str = "",
 ) -> Device:
-    """Return a closed device. Raises ConfigurationError for a wrong driver, address, link or option."""
-    where = name or driver
-    with _loading(where):
+    """Return a closed device. Raises ConfigurationError for a wrong driver, address, link or option.
+
+    ``where`` begins the message of the error: the place where the user wrote it (default: name or driver).
+    """
+    try:
         kind = load_driver(driver)
-    specs = kind.declaration.links
-    addresses = {"main": address, **(links or {})}
-    made = {}
+        made = _links(driver, kind, {"main": address, **(links or {})})
+        return kind(made, name=name, clock=clock, options=_options(kind, options or {}), expected=expected)
+    except ConfigurationError as error:
+        reason = str(error).removeprefix(f"{name or driver}: ")
+        raise ConfigurationError(f"{where or name or driver}: {reason}") from error
+    except QhalError:
+        raise
+    except OSError as error:  # modules are loaded here, and then a process may have no descriptor left
+        raise Disconnected(f"{where or name or driver}: {error}") from error
+
+
+def _links(driver: str, kind: type[Device], addresses: Mapping[str, str]) -> dict[str, Any]:
+    specs, made = kind.declaration.links, {}
     for link, text in addresses.items():
         if link not in specs:
-            raise ConfigurationError(f"{where}: no link {link!r}; a {driver} has {', '.join(specs)}")
+            raise ConfigurationError(f"no link {link!r}; a {driver} has {', '.join(specs)}")
         scheme = Address(text).scheme
         if scheme not in specs[link].schemes and scheme != "replay":
             raise ConfigurationError(
-                f"{where}: {text!r} on link {link!r}; allowed schemes are {', '.join(specs[link].schemes)}"
+                f"{text!r} on link {link!r}; allowed schemes are {', '.join(specs[link].schemes)}"
             )
-        with _loading(where):
-            made[link] = make_link(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
+        made[link] = make_link(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
+    return made
+
+
+def _options(kind: type[Device], options: Mapping[str, Any]) -> Any:
     try:
-        settings = kind.options_model(**(options or {}))
+        return kind.options_model(**options)
     except ValidationError as error:
-        raise ConfigurationError(f"{where}: options: {explain(error)}") from error
-    return kind(made, name=name, clock=clock, options=settings, expected=expected)
+        raise ConfigurationError(f"options: {explain(error, kind.options_model)}") from error
 
 
 def make_clock(file: NodeFile) -> Clock:
@@ -72,6 +89,7 @@ def make_devices(file: NodeFile, clock: Clock) -> dict[str, Device]:
             clock=clock,
             expected={str(key): value for key, value in table.expect.items()},
             options=table.options,
+            where=f"{file.source}: devices.{name}" if file.source else f"devices.{name}",
         )
         device.carries_traffic = file.carries_traffic(name)
         if isinstance(device, OpticalSwitch):
@@ -81,6 +99,20 @@ def make_devices(file: NodeFile, clock: Clock) -> dict[str, Device]:
     return devices
 
 
+@overload
+def open_device(
+    driver: str,
+    address: str,
+    kind: type[Role],
+    *,
+    links: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    expected: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Role: ...
+
+
+@overload
 def open_device(
     driver: str,
     address: str,
@@ -89,22 +121,33 @@ def open_device(
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     **options: Any,
+) -> Any: ...
+
+
+def open_device(
+    driver: str,
+    address: str,
+    kind: type[Any] | None = None,
+    *,
+    links: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+    expected: Mapping[str, str] | None = None,
+    **options: Any,
 ) -> Any:
     """Open one device and return it; use it in a ``with`` block.
 
-    ``driver`` is a registry name such as ``ozoptics.dd100``, ``links`` the addresses of further links,
-    ``expected`` identity fields that must match, ``options`` the driver's own. The hardware is left as it
-    was set when the device is closed, however the program ends: only nodes are made safe.
+    ``driver`` is a registry name such as ``ozoptics.dd100``. With ``kind``, an interface such as ``Attenuator`` or
+    the driver's class, the result has that type (for tools that check and complete), and a device that does not
+    offer it is refused. ``links``: addresses of further links. ``expected``: identity fields that must match.
+    ``options``: the driver's own. The hardware is left as it was set when the device is closed, however the
+    program ends: only nodes are made safe.
     """
-    return make_device(driver, address, links=links, clock=clock, expected=expected, options=options).open()
-
-
-@contextmanager
-def _loading(where: str) -> Iterator[None]:
-    """Drivers and transports are loaded when they are needed, and then a process may have no descriptor left."""
+    device = make_device(driver, address, links=links, clock=clock, expected=expected, options=options)
+    device.open()
+    if kind is None:
+        return device
     try:
-        yield
-    except QhalError:
+        return device.facet(kind)
+    except BaseException:
+        device.close()
         raise
-    except OSError as error:
-        raise Disconnected(f"{where}: {error}") from error

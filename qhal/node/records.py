@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qhal.devices.attenuator import Attenuator
+from qhal.devices.guarded import Guarded
 from qhal.devices.status import Quality, Status
 from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
 from qhal.node.schema import NodeFile, PathTable
@@ -103,11 +104,14 @@ class CalibratedAttenuatorStatus(Status):
     record: str
 
 
-class CalibratedAttenuator:
+class CalibratedAttenuator(Guarded):
     """An attenuator that is set to true attenuations, by the record of its curve.
 
     ``check`` returns why the record does not hold now.
     """
+
+    attenuator: Attenuator
+    record: Record
 
     def __init__(self, attenuator: Attenuator, record: Record, check: "RecordCheck") -> None:
         self.attenuator = attenuator

@@ -4,13 +4,14 @@ The models are the schema. An unknown key is an error; an error names file, tabl
 pydantic and :mod:`qhal.errors`, so that simulators can write node files with it.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qhal.errors import ConfigurationError
+from qhal.explain import explain
+from qhal.toml_file import read_toml
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64)]
 
@@ -114,6 +115,12 @@ class NodeFile(_Table):
     paths: dict[Name, PathTable] = Field(default_factory=dict)
     clock_tree: dict[Name, Name | Literal["internal"]] = Field(default_factory=dict)
     records: tuple[RecordTable, ...] = ()
+    _source: str = ""
+
+    @property
+    def source(self) -> str:
+        """The file that it was read from, empty when from none."""
+        return self._source
 
     def carries_traffic(self, name: str) -> bool:
         """Return whether a device carries a customer's traffic, by its own table or by a path."""
@@ -161,15 +168,11 @@ class NodeFile(_Table):
 def load_node_file(path: str | Path) -> NodeFile:
     """Read and check a node file. Raises ConfigurationError naming file, table and key."""
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    file = parse_node(content, str(path))
+    file = parse_node(read_toml(path), str(path))
     records = tuple(RecordTable(file=path.parent / table.file) for table in file.records)
-    return file.model_copy(update={"records": records})
+    found = file.model_copy(update={"records": records})
+    found._source = str(path)
+    return found
 
 
 def parse_node(content: dict[str, Any], source: str) -> NodeFile:
@@ -177,13 +180,4 @@ def parse_node(content: dict[str, Any], source: str) -> NodeFile:
     try:
         return NodeFile.model_validate(content)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {explain(error)}") from error
-
-
-def explain(error: ValidationError) -> str:
-    """Return what pydantic found wrong, one ``table.key: reason`` after the other."""
-    reasons = []
-    for found in error.errors():
-        where = ".".join(str(part) for part in found["loc"]) or "file"
-        reasons.append(f"{where}: {found['msg'].removeprefix('Value error, ')}")
-    return "; ".join(reasons)
+        raise ConfigurationError(f"{source}: {explain(error, NodeFile)}") from error

@@ -96,6 +96,9 @@ class Port:
         """The longest time after an ordinary request in which its reply may still come."""
         return self.timeout_s + self.line_delay_s
 
+    def __repr__(self) -> str:
+        return f"<Port {self.name!r} at {self.link.address}, {self.state.value}>"
+
     @overload
     def exchange(
         self,

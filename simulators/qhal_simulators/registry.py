@@ -1,13 +1,12 @@
 """Which instruments can be simulated, as strings: a module is loaded when its instrument is asked for."""
 
-from importlib import import_module
-from importlib.metadata import entry_points
 from typing import Any
 
 from pydantic import ValidationError
 
 from qhal.errors import ConfigurationError
-from qhal.node.schema import explain
+from qhal.explain import explain
+from qhal.published import Published, published
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
 from qhal_simulators.physics.ports import Port
@@ -16,21 +15,18 @@ from qhal_simulators.servers.simulation import Unit
 
 def instruments() -> dict[str, str]:
     """Return all published instruments, ``name -> module:class``."""
-    found: dict[str, str] = {}
-    for entry in entry_points(group="qhal.simulators"):
-        found |= entry.load()
-    return found
+    return dict(_published().places)
+
+
+def _published() -> Published:
+    return published("qhal.simulators", "simulated instrument")
 
 
 def load(name: str) -> type[Instrument]:
     """Return the class of an instrument. Raises ConfigurationError for a name that nobody published."""
-    known = instruments()
-    if name not in known:
-        raise ConfigurationError(f"no simulated instrument {name!r}; there are {', '.join(sorted(known))}")
-    module, _, attribute = known[name].partition(":")
-    found = getattr(import_module(module), attribute)
+    found = _published().load(name)
     if not (isinstance(found, type) and issubclass(found, Instrument)):
-        raise ConfigurationError(f"{known[name]} is no instrument")
+        raise ConfigurationError(f"simulated instrument {name!r}: not a class derived from Instrument")
     return found
 
 
@@ -48,5 +44,7 @@ def make_unit(
     try:
         settings = kind.options_model(**options)
     except ValidationError as error:
-        raise ConfigurationError(f"options of {name} ({model}): {explain(error)}") from error
+        raise ConfigurationError(
+            f"options of {name} ({model}): {explain(error, kind.options_model)}"
+        ) from error
     return Unit(name, model, kind(clock, port, settings), options=dict(driver_options or {}))

@@ -72,7 +72,10 @@ def test_check_reports_all_failures_together(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[node]\nname = "n"\ncolour = "red"\n', "node.colour: Extra inputs are not permitted"),
+        (
+            '[node]\nname = "n"\ncolour = "red"\n',
+            "node.colour: unknown key 'colour'; allowed: name, safe_on_exit",
+        ),
         ('[node]\nname = "n"\n', "devices: Field required"),
         (
             '[node]\nname = "n"\n[devices.a]\ndriver = "nobody.knows"\naddress = "tcp://h:1"\n',

@@ -53,7 +53,11 @@ def test_good():
         (("node", "name"), None, "node.name: Field required"),
         (("node", "name"), "a b", "node.name"),
         (("devices",), {}, "devices"),
-        (("devices", "voa", "adress"), "x", "devices.voa.adress: Extra inputs"),
+        (
+            ("devices", "voa", "adress"),
+            "x",
+            "devices.voa.adress: unknown key 'adress'; did you mean 'address'? allowed: driver, address",
+        ),
         (("devices", "voa", "address"), 7, "devices.voa.address"),
         (("devices", "voa", "expect"), {"colour": "red"}, "devices.voa.expect.colour"),
         (("paths", "quantum", "elements"), [], "paths.quantum.elements"),

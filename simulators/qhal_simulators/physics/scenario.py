@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from qhal.errors import ConfigurationError
-from qhal.node.schema import Name, PathTable, explain
+from qhal.explain import explain
+from qhal.node.schema import Name, PathTable
+from qhal.toml_file import read_toml
 
 Decibel = Annotated[float, Field(ge=0, le=200)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -317,7 +319,7 @@ class Scenario(_Table):
         try:
             return self.model_validate(content)
         except ValidationError as error:
-            raise ConfigurationError(f"links.{link}: {explain(error)}") from error
+            raise ConfigurationError(f"links.{link}: {explain(error, Scenario)}") from error
 
 
 Four = tuple[float, float, float, float]
@@ -348,20 +350,12 @@ def scenario_names() -> list[str]:
 
 def load_scenario(name: str | Path) -> Scenario:
     """Return a shipped scenario by its name, or one from a file. Raises ConfigurationError."""
-    path = Path(name)
-    try:
-        if str(name) in scenario_names():
-            text = (files("qhal_simulators") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
-        elif path.suffix == ".toml" or len(path.parts) > 1:
-            text = path.read_text(encoding="utf-8")
-        else:
-            raise ConfigurationError(f"no scenario {str(name)!r}; there are {', '.join(scenario_names())}")
-        content = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: {error}") from error
-    return parse_scenario(content, str(name))
+    if str(name) in scenario_names():
+        text = (files("qhal_simulators") / "scenarios" / f"{name}.toml").read_text(encoding="utf-8")
+        return parse_scenario(tomllib.loads(text), str(name))
+    if Path(name).suffix != ".toml" and len(Path(name).parts) == 1:
+        raise ConfigurationError(f"no scenario {str(name)!r}; there are {', '.join(scenario_names())}")
+    return parse_scenario(read_toml(Path(name)), str(name))
 
 
 def parse_scenario(content: dict[str, Any], source: str) -> Scenario:
@@ -370,7 +364,7 @@ def parse_scenario(content: dict[str, Any], source: str) -> Scenario:
         scenario = Scenario.model_validate(content)
         scenario.by_link()
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {explain(error)}") from error
+        raise ConfigurationError(f"{source}: {explain(error, Scenario)}") from error
     except ConfigurationError as error:
         raise ConfigurationError(f"{source}: {error}") from error
     return scenario
