@@ -48,6 +48,23 @@ def test_usb_driver_has_udev_rule(name):
     assert 'MODE="0666"' not in rules
     for usb in driver.declaration.usb:
         assert f'ATTRS{{idVendor}}=="{usb.vendor:04x}", ATTRS{{idProduct}}=="{usb.product:04x}"' in rules
+        found = [
+            line
+            for line in rules.splitlines()
+            if f'{{idProduct}}=="{usb.product:04x}"' in line and "SYMLINK" in line
+        ]
+        ignored = [
+            line
+            for line in rules.splitlines()
+            if "ID_MM_DEVICE_IGNORE" in line and f"{usb.product:04x}" in line
+        ]
+        assert found
+        assert ignored, "ModemManager would write to it"
+        for line in found:
+            assert "{manufacturer}" in line or line.startswith("#"), "takes every user of a bridge chip"
+            assert '{serial}=="' in line or "ID_PATH" in line, (
+                "units without a serial number would have one name"
+            )
 
 
 @pytest.mark.parametrize("name", sorted(instruments()))
