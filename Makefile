@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench attacks faults interruptions pulls interop udev clean
+.PHONY: demo test lint bench attacks faults interruptions pulls interop udev notebooks clean
 
 demo: .venv/ready
 	$(BIN)/qhal demo
@@ -42,6 +42,12 @@ interop: .venv/ready .venv-interop/ready .venv-tm/ready .venv-tags/ready .venv-r
 udev: .venv/ready
 	$(BIN)/qhal udev > udev/70-qhal.rules
 
+notebooks: .venv-notebooks/ready
+	for script in bring_up_link characterise_detector set_up_transmitter; do \
+		.venv-notebooks/bin/jupytext --quiet --to ipynb --output examples/$$script.ipynb \
+			--update-metadata '{"jupytext": null, "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}' \
+			examples/$$script.py; done
+
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("qhal needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
@@ -57,4 +63,4 @@ udev: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-records .venv-sequence .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-records .venv-sequence .venv-notebooks .mypy_cache .pytest_cache .ruff_cache

@@ -9,6 +9,7 @@ import pytest
 
 from qhal import published
 from qhal.cli.app import run
+from qhal.cli.output import CONSOLE
 
 GOOD = '[node]\nname = "n"\n[devices.a]\ndriver = "ozoptics.dd100"\naddress = "serial:///dev/qhal-absent"\n'
 NODES = {

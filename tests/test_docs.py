@@ -1,0 +1,86 @@
+"""The documentation's code runs as it stands there, and the notebooks are those of the scripts."""
+
+import json
+import re
+import socketserver
+import sys
+import threading
+import types
+from pathlib import Path
+
+import pytest
+
+from qhal import published
+from qhal.devices.power_meter import PowerMeter
+from qhal.node.open import open_device
+from qhal.node.schema import parse_node
+
+ROOT = Path(__file__).parents[1]
+ANSWERS = {b"*IDN?": b"Acme,PM42,17,1.2", b"READ1:POW?": b"-12.5", b"READ2:POW?": b"-INF"}
+
+
+def blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL)
+
+
+class Unit(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            if answer := ANSWERS.get(line.strip()):
+                self.wfile.write(answer + b"\n")
+
+
+@pytest.fixture
+def acme(monkeypatch):
+    (source,) = blocks("writing-a-driver.md", "python")
+    module = types.ModuleType("acme_pm42")
+    exec(compile(source, "writing-a-driver.md", "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, "acme_pm42", module)
+    monkeypatch.setattr(
+        "qhal.node.registry.published_drivers",
+        lambda: published.Published("driver", {"acme.pm42": "acme_pm42:Pm42"}),
+    )
+    with socketserver.TCPServer(("127.0.0.1", 0), Unit) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"tcp://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_driver_of_the_page_drives(acme):
+    with open_device("acme.pm42", acme, PowerMeter, wavelength_nm=1310.0) as meter:
+        assert meter.device.identity.serial_number == "17"
+        assert meter.read_power_dbm(1) == -12.5
+        assert meter.read_power_dbm(2) is None, "no light is an answer"
+        status = meter.status()
+    assert status.power_dbm == {1: -12.5, 2: None}
+    assert "wavelength 1310 nm" in repr(meter)
+
+
+def test_the_node_file_of_the_page_is_one():
+    import tomllib
+
+    (text,) = blocks("node-files.md", "toml")
+    assert set(parse_node(tomllib.loads(text), "node-files.md").devices) == {"voa", "detectors"}
+
+
+@pytest.mark.parametrize(
+    "script", sorted(p.stem for p in (ROOT / "examples").glob("*.py") if p.stem != "bench")
+)
+def test_notebook_is_that_of_the_script(script):
+    """Made by ``make notebooks``; a cell of text has no ``# `` before its lines."""
+    folder = ROOT / "examples"
+    cells = json.loads((folder / f"{script}.ipynb").read_text())["cells"]
+    found = [
+        ("markdown" if c["cell_type"] == "markdown" else "code", "".join(c["source"]).strip()) for c in cells
+    ]
+    wanted = []
+    for part in re.split(r"^# %%", (folder / f"{script}.py").read_text(), flags=re.MULTILINE)[1:]:
+        head, _, body = part.partition("\n")
+        if "[markdown]" in head:
+            wanted.append(("markdown", re.sub(r"^# ?", "", body, flags=re.MULTILINE).strip()))
+        else:
+            wanted.append(("code", body.strip()))
+    assert found == wanted
+    assert all(not c.get("outputs") for c in cells)
