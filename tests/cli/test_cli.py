@@ -10,9 +10,12 @@ import pytest
 from qhal.transport.control import SimulatorControl
 
 
+pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
+
+
 def qhal(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-m", "qhal", *map(str, arguments)], capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "qhal", *map(str, arguments)], capture_output=True, text=True, timeout=250
     )
     if check:
         assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ import qhal
 from qhal.cli.app import COMMANDS
 from tests.cli.test_cli import qhal as run
 
+pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
 ROOT = Path(__file__).parents[2]
 OPTIONAL = ("h5py", "matplotlib", "numba", "pyarrow", "pytest", "scipy", "uncertainties")
 PROVIDES = {
@@ -83,7 +84,7 @@ def without(modules: tuple[str, ...], *arguments: str) -> subprocess.CompletedPr
         "from qhal.cli import main\n"
         "main()\n"
     )
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=250)
 
 
 @pytest.fixture(scope="module")

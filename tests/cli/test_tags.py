@@ -13,7 +13,7 @@ from qhal.tags.formats import TagWriter, open_tags
 
 def qhal(*words):
     return subprocess.run(
-        [sys.executable, "-m", "qhal", "tags", *map(str, words)], capture_output=True, text=True, timeout=50
+        [sys.executable, "-m", "qhal", "tags", *map(str, words)], capture_output=True, text=True, timeout=250
     )
 
 

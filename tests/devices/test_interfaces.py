@@ -157,6 +157,7 @@ def test_wrong_requests_of_open_device(bench):
         open_device("ozoptics.dd100", "nowhere")
 
 
+@pytest.mark.timeout(300)
 def test_open_device_is_typed(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
@@ -177,7 +178,7 @@ def test_open_device_is_typed(tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=250,
         cwd=Path(__file__).parents[2],
     )
     assert 'Revealed type is "qhal.devices.attenuator.Attenuator"' in done.stdout, done.stdout + done.stderr
