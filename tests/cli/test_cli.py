@@ -9,7 +9,6 @@ import pytest
 
 from qhal.transport.control import SimulatorControl
 
-
 pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
 
 

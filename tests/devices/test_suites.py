@@ -11,6 +11,7 @@ from qhal.node.registry import drivers, load_driver
 from qhal.testing.kinds import KINDS
 from qhal_simulators.nodefile import node_file_text
 
+pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
 SCENARIO_KINDS = {name: kind for name, kind in KINDS.items() if name != "device"}
 
 
@@ -24,7 +25,7 @@ def test_passes_its_suites(driver, simulate, tmp_path):
         + [option for mark in ("moves", "emits", "biases") for option in ("--allow", mark)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -45,7 +46,7 @@ def test_only_reading_tests_run_unless_more_is_allowed(simulate, tmp_path):
         [*command, "--json"],
         check=True,
         capture_output=True,
-        timeout=50,
+        timeout=250,
         cwd=tmp_path,
     )
     found = json.loads(done.stdout)
@@ -53,5 +54,5 @@ def test_only_reading_tests_run_unless_more_is_allowed(simulate, tmp_path):
     assert found["not_run"] == {"moves": 2}
     assert any("test_beyond_the_limits_nothing_is_sent" in name for name in names)
     assert not any("test_goes_where_it_is_told" in name for name in names)
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=tmp_path).stdout
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=250, cwd=tmp_path).stdout
     assert shown.endswith("2 tests not run; they need --allow moves\n")
