@@ -29,7 +29,6 @@ from qhal.transport.link import Link
 from qhal.transport.port import PortState
 
 log = logging.getLogger("qhal")
-log.addHandler(logging.NullHandler())  # what is raised is not also printed; who keeps a log adds a handler
 
 FacetType = TypeVar("FacetType")
 Value = TypeVar("Value")
@@ -179,7 +178,7 @@ class Device(Guarded, Connected):
                 yield
             except QhalError as error:
                 self._suspect(error)
-                log.warning("%s: %s(%s) failed: %s", self.name, action, value, error)
+                log.info("%s: %s(%s) failed: %s", self.name, action, value, error)
                 raise
             log.info("%s: %s(%s)", self.name, action, value)
 

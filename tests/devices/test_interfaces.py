@@ -183,3 +183,17 @@ def test_open_device_is_typed(tmp_path):
     )
     assert 'Revealed type is "qhal.devices.attenuator.Attenuator"' in done.stdout, done.stdout + done.stderr
     assert '"Attenuator" has no attribute "set_attenuation_bd"' in done.stdout
+
+
+def test_a_failed_setting_is_raised_and_not_also_printed(bench):
+    device, background = bench("ozoptics.dd100", homed=True)
+    script = (
+        "import qhal, sys\n"
+        f"device = qhal.open_device('ozoptics.dd100', {background.address('ozoptics.dd100')!r})\n"
+        "device._write_attenuation_db = lambda value: None\n"
+        "try:\n    device.set_attenuation_db(20.0)\nexcept qhal.QhalError as error:\n    print(error)\n"
+    )
+    device.close()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=50)
+    assert "after setting 20.0 dB" in done.stdout
+    assert done.stderr == ""
