@@ -49,8 +49,9 @@ def shielded(function: Function) -> Function:
         try:
             return function(*args, **named)
         finally:
-            if _State.noted and not _is_shielded(_caller()) and _interrupt_in(sys.exception()) is None:
-                deliver(take_noted())
+            error = sys.exception()
+            if _State.noted and not _is_shielded(_caller()) and _interrupt_in(error) is None:
+                deliver(take_noted(), error)
 
     wrapped = cast(Function, shield)
     _State.shields.add(wrapped.__code__)

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: simulated instruments on real wires."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -8,6 +9,18 @@ import pytest
 
 from qhal.node.open import open_device
 from qhal_simulators.servers.background import Background
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _heard_signals() -> None:
+    """Let tests and the processes that they start hear signals that ``nohup`` or a background job ignores."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture

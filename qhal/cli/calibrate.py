@@ -3,6 +3,7 @@
 import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -134,7 +135,8 @@ def _calibrate(
             raise failure
         except (KeyboardInterrupt, Terminated) as interrupt:
             first = failure if isinstance(failure, (KeyboardInterrupt, Terminated)) else interrupt
-            _print_end(f"interrupted by {name_of(first)}", first)
+            causes = [failure] if isinstance(failure, Exception) else []
+            _print_end(f"interrupted by {name_of(first)}", first, *causes)
             raise typer.Exit(exit_code(first) or 1) from interrupt
         except NotRestored as group:
             _print_end(group.message, group, *group.exceptions)
@@ -143,8 +145,18 @@ def _calibrate(
 
 def _print_end(what: str, error: BaseException, *causes: Exception) -> None:
     ERRORS.print(f"[red]{what}[/]", highlight=False)
-    for line in (*map(str, causes), *getattr(error, "__notes__", ())):
+    for line in dict.fromkeys([*map(str, causes), *_notes(error), *chain.from_iterable(map(_notes, causes))]):
         ERRORS.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return the notes of an error and of those that were handled when it came."""
+    notes: list[str] = []
+    each: BaseException | None = error
+    while each is not None:
+        notes += getattr(each, "__notes__", ())
+        each = each.__context__
+    return notes
 
 
 def _prepare(
