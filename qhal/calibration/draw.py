@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from qhal.errors import ConfigurationError
 from qhal.extras import missing
 from qhal.files import write_whole
-from qhal.records.record import Quantity, Record
-from qhal.records.uncertain import shown
+
+if TYPE_CHECKING:  # records need an extra that the pictures of tags do without
+    from qhal.records.record import Quantity, Record
 
 _ROOM = 0.02
 """Between the outermost points and the frame, as a fraction of the axis."""
@@ -21,7 +22,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#4d4d4d")
 """One for each channel, distinct for the colour-blind, too (after Okabe and Ito)."""
 
 
-def save_picture(record: Record, path: Path) -> None:
+def save_picture(record: "Record", path: Path) -> None:
     """Write a record's picture (PNG, PDF or SVG by the ending). Raises ConfigurationError without matplotlib."""
     try:
         figure_module = import_module("matplotlib.figure")
@@ -42,7 +43,7 @@ def write_picture(figure: Any, path: Path, dpi: int) -> None:
     write_whole(path, content.getvalue())
 
 
-def draw_record(figure: Any, record: Record) -> None:
+def draw_record(figure: Any, record: "Record") -> None:
     """Draw a record's picture on an empty figure, with every measured point in sight."""
     from qhal.calibration.registry import load_calibration
 
@@ -134,12 +135,14 @@ def spread(values: ArrayLike, count: int = 400) -> np.ndarray[Any, Any]:
     return np.linspace(np.min(values), np.max(values), count)
 
 
-def in_unit(quantity: Quantity, scale: float = 1.0, unit: str | None = None) -> str:
+def in_unit(quantity: "Quantity", scale: float = 1.0, unit: str | None = None) -> str:
     """Return ``value ± combined standard uncertainty unit``; ``scale`` for another ``unit`` than the quantity's."""
+    from qhal.records.uncertain import shown
+
     return f"{shown(scale * quantity.value, scale * quantity.uncertainty)} {quantity.unit if unit is None else unit}"
 
 
-def with_uncertainty(quantity: Quantity) -> str:
+def with_uncertainty(quantity: "Quantity") -> str:
     """Return ``value ± statistical (stat) ± systematic (syst) unit``, all with two digits of the whole uncertainty.
 
     A part that is 0 in these digits is left out.
@@ -164,16 +167,16 @@ def with_uncertainty(quantity: Quantity) -> str:
     return f"{value} ± {' ± '.join(parts)}{unit}"
 
 
-def channels_of(record: Record, name: str) -> Sequence[int]:
+def channels_of(record: "Record", name: str) -> Sequence[int]:
     """Return the channels for which a record has a quantity."""
     return sorted({int(q.at["channel"]) for q in record.quantities if q.name == name and "channel" in q.at})
 
 
-def _headline(record: Record) -> str:
+def _headline(record: "Record") -> str:
     mark = "" if record.quality == "good" else "   POOR FIT"
     return f"{record.title}{mark}"
 
 
-def _footline(record: Record) -> str:
+def _footline(record: "Record") -> str:
     units = ", ".join(dict.fromkeys(f"{i.device} {i.serial_number}".strip() for i in record.instruments))
     return f"{record.id}   {record.finished:%Y-%m-%d %H:%M} UTC   {record.operator}   {units}"

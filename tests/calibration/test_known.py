@@ -139,7 +139,7 @@ def test_what_nobody_tells_is_asked_for():
         with pytest.raises(ConfigurationError, match=f"{name}: path: it is needed"):
             plan(name, [], **values)
     for name in ("afterpulse", "linearity"):
-        with pytest.raises(ConfigurationError, match=f"{name}: recovery_time_ns: Field required"):
+        with pytest.raises(ConfigurationError, match=f"{name}: recovery_time_ns: it is needed"):
             plan(name, [])
 
 

@@ -58,7 +58,7 @@ def test_another_number_of_paddles_is_refused_before_anything_is_sent(tmp_path):
     with hidden_world(case, 4) as hidden:
         devices = devices_of(case, hidden)
         plan = case.plan.model_copy(update={"retardances_pi": (0.5, 1.0)})
-        with pytest.raises(ConfigurationError, match="has 3 paddles, retardances_pi gives 2"):
+        with pytest.raises(ConfigurationError, match="retardances_pi: 2 values, polarization has 3 paddles"):
             calibrate(case.calibration, devices, plan, folder=tmp_path)
 
 

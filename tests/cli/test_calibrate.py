@@ -11,6 +11,7 @@ import tomllib
 import pytest
 from rich.console import Console
 
+from qhal.calibration.journal import Journal
 from qhal.calibration.registry import load_calibration
 from qhal.calibration.run import Progress
 from qhal.cli import calibrate
@@ -50,7 +51,7 @@ def test_from_calibration_to_picture_and_use(bench, tmp_path):
     assert {row["quantity"] for row in compared} >= {"dark_count_slope (channel 1)"}
     # The node uses it; then the fibre... the detector is another one.
     bench.write_text(bench.read_text() + f'\n[[records]]\nfile = "records/{ids[0]}.h5"\n')
-    status = json.loads(qhal("status", bench, "--json").stdout)
+    status = json.loads(qhal("status", bench, "--json", check=False).stdout)
     assert status["records"] == {ids[0]: []}
     assert tomllib.loads(bench.read_text())["records"]
 
@@ -71,7 +72,7 @@ def test_interrupted_and_resumed(number, bench, tmp_path):
     assert "the devices are safe" in errors
     (journal,) = folder.glob("*.partial.jsonl")
     assert str(journal.name) in errors.replace("\n", "")
-    detectors = json.loads(qhal("status", bench, "--json").stdout)["devices"]["detectors"]
+    detectors = json.loads(qhal("status", bench, "--json", check=False).stdout)["devices"]["detectors"]
     assert set(detectors["states"]) == {"off"}
     done = qhal("calibrate", "dark-counts", bench, *DARK, "--folder", folder, "--resume", journal)
     assert "kept as" in done.stdout
@@ -148,11 +149,11 @@ def dark_record(tmp_path_factory):
 def test_wrong_requests_open_nothing(arguments, message, dark_record, tmp_path, monkeypatch, capsys):
     (tmp_path / "node.toml").write_text(NODE)
     plan = load_calibration("dark-counts").plan(period_s=3.0).model_dump(mode="json")
-    header = {"format": "qhal calibration journal", "calibration": "dark-counts", "plan": plan}
+    header = {"calibration": "dark-counts", "plan": plan}
     started = {"started": "2026-01-01T00:00:00+00:00"}
-    (tmp_path / "same.partial.jsonl").write_text(json.dumps(header | started) + "\n")
+    Journal.create(tmp_path / "same.partial.jsonl", header | started).close()
     other = header | started | {"calibration": "modulator"}
-    (tmp_path / "other.partial.jsonl").write_text(json.dumps(other) + "\n")
+    Journal.create(tmp_path / "other.partial.jsonl", other).close()
     before = sorted(tmp_path.iterdir())
     more = [each.format(record=dark_record, folder=tmp_path) for each in arguments]
     command = ["qhal", "calibrate", "dark-counts", str(tmp_path / "node.toml"), *more]
@@ -184,7 +185,7 @@ def test_a_damaged_record_stops_only_what_may_need_it(bench, dark_record, tmp_pa
     named_after = tmp_path / "dead-time-20260101T000000000000Z.h5"
     (tmp_path / dark_record.name).rename(named_after)
     bench.write_text(bench.read_text().replace(dark_record.name, named_after.name))
-    status = json.loads(qhal("status", bench, "--json").stdout)
+    status = json.loads(qhal("status", bench, "--json", check=False).stdout)
     assert "damaged" in " ".join(status["records"][named_after.stem])
     refused = qhal("calibrate", "afterpulse", bench, *folder, check=False)
     assert refused.returncode == 1

@@ -59,7 +59,7 @@ def test_over_visa(simulate):
         ({1: ramp()}, 2e9, OutOfRange, "sample rate"),
         ({1: np.zeros(16_200_001, np.float32)}, 1e9, OutOfRange, "16200001 points"),
         ({1: np.array([np.nan, 0.0])}, 1e9, OutOfRange, "nan"),
-        ({}, 1e9, OutOfRange, "no waveform"),
+        ({}, 1e9, OutOfRange, "a mapping of channel to volts is needed"),
     ],
 )
 def test_what_does_not_fit_is_not_sent(bench, volts, rate, error, message):

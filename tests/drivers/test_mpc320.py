@@ -29,7 +29,7 @@ def test_two_paddles(bench):
     controller, _ = bench("thorlabs.mpc320", model="MPC220", **FAST)
     assert controller.capabilities.paddles == 2
     assert len(controller.set_angles_deg([10.0, 20.0])) == 2
-    with pytest.raises(OutOfRange, match="3 angles for 2 paddles"):
+    with pytest.raises(OutOfRange, match="3 values of angle, 2 are needed"):
         controller.set_angles_deg([1.0, 2.0, 3.0])
 
 

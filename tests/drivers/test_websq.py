@@ -58,7 +58,7 @@ def test_group_wide_verbs_refuse_channels(bench):
         detector.set_channel_bias_ua(1, 20.0)
     with pytest.raises(Unsupported, match="not for channel 2"):
         detector.enable_channel(2)
-    with pytest.raises(OutOfRange, match="3 values of bias for 4 channels"):
+    with pytest.raises(OutOfRange, match="3 values of bias, 4 are needed"):
         detector.set_bias_ua(BIAS[:3])
     with pytest.raises(OutOfRange, match=r"bias of channel 4 51.0 is not between 0 and 50 uA"):
         detector.set_bias_ua((*BIAS[:3], 51.0))

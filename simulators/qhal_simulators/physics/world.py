@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from qhal_simulators.physics import gates, polarization, slow_light, tagger_bins
-from qhal_simulators.physics.detection import Clock, Detectors, Inputs, bin_guide
+from qhal_simulators.physics import polarization, slow_light, tagger_bins
+from qhal_simulators.physics.detection import Clock, Inputs, bin_guide
 from qhal_simulators.physics.detector_bank import DetectorBank
+from qhal_simulators.physics.detector_table import detectors_of
 from qhal_simulators.physics.drawing import Drawing, Stretch
 from qhal_simulators.physics.electronics import Electronics
 from qhal_simulators.physics.grid import needed_grid_s
@@ -22,8 +23,8 @@ from qhal_simulators.physics.light_path import LightPath, light_path
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.ports import DetectorPort, PaddlePort, Port, TaggerPort
 from qhal_simulators.physics.receiver import Receiver
-from qhal_simulators.physics.sampler import Segment, Tags, normal_quantiles
-from qhal_simulators.physics.scenario import Scenario, four, timing_fwhm_ps
+from qhal_simulators.physics.sampler import Segment, Tags
+from qhal_simulators.physics.scenario import Scenario
 from qhal_simulators.physics.sender import Sender, SenderPorts, SenderState
 from qhal_simulators.physics.switch_paths import SwitchPaths
 from qhal_simulators.physics.truth import Truth, TruthLog
@@ -33,7 +34,6 @@ _PACE_S, _IDLE_PACE_S = 0.02, 0.5
 _LOGGED_S = 1800.0
 KEPT_TAGS = 200_000_000
 """Tags that wait for an instrument before further ones are dropped and counted."""
-_FWHM_PER_SIGMA = 2.354820045
 _SHIELD_K = 40.0
 _FIBRE, _WALK, _BINS = 13, 14, 15
 
@@ -79,7 +79,7 @@ class World:
         self._arriving: deque[tuple[float, SenderState]] = deque()
         self._state = self._sender.state()
         self._grid = 0
-        self._detectors = _detectors(scenario)
+        self._detectors = detectors_of(scenario)
         self._drawing = self._new_drawing()
         self._drawn_since_s = np.inf
         self._past: deque[Stretch] = deque()
@@ -388,24 +388,3 @@ def _link_seed(seed: int, link: str) -> int:
     if not link:
         return seed
     return int(np.random.SeedSequence((seed, zlib.crc32(link.encode()))).generate_state(1, np.uint64)[0])
-
-
-def _detectors(scenario: Scenario) -> Detectors:
-    table = scenario.detectors
-    return Detectors(
-        dead_time_s=np.array(four(table.dead_time_ns)) * 1e-9,
-        common_hold_off=table.common_hold_off,
-        gate=gates.sensitivity(
-            table.gate_delay_ps,
-            table.gate_period_ps,
-            table.gate_width_ps,
-            table.gate_rise_ps,
-            table.gate_leak,
-        ),
-        gate_turn_ps=table.gate_period_ps,
-        recovery_s=np.array(four(table.recovery_time_ns)) * 1e-9,
-        after_probability=np.array(four(table.afterpulse_probability)),
-        after_shares=np.cumsum(table.afterpulse_shares),
-        after_lifetimes_s=np.array(table.afterpulse_lifetimes_ns) * 1e-9,
-        jitter_ps=np.outer(np.array(timing_fwhm_ps(scenario)) / _FWHM_PER_SIGMA, normal_quantiles()),
-    )
