@@ -92,7 +92,9 @@ def test_text_is_no_markup(qhal, store):
         uses=("[/uses]",), software="[/software]",
     )  # fmt: skip
     store.save(odd)
-    assert "[/operator]" in qhal("records", "list")[1]
+    code, listed, _ = qhal("records", "list")
+    assert code == 0
+    assert "[/oper" in listed  # a narrow column folds it
     code, shown, _ = qhal("records", "show", "odd")
     assert code == 0
     for text in (
