@@ -57,7 +57,7 @@ CASE = Case(
     truth=truth,
     prepare=prepare,
     misfits={
-        "long recovery": World({"detectors": {"recovery_time_ns": 20_000.0}}),
+        "long recovery": World({"detectors": {"recovery_time_ns": 40_000.0}}),
         "late afterpulses": World(
             {"detectors": {"afterpulse_probability": 0.3, "afterpulse_lifetimes_ns": (20_000.0,)}}
         ),
