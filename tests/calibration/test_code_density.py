@@ -95,5 +95,5 @@ def test_too_few_tags_and_wrong_inputs_are_refused():
     with pytest.raises(NotEnoughCounts, match="an input has no tags"):
         evaluate(silent, PLAN)
     for inputs in ((), (1, 1), (0,)):
-        with pytest.raises(ValidationError, match="0 is beyond 1 to 1000|different numbers from 1 on"):
+        with pytest.raises(ValidationError, match=r"0 is beyond 1 to 1000|different numbers from 1 on"):
             CodeDensityPlan(inputs=inputs)
