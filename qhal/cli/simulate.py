@@ -38,7 +38,9 @@ def simulate(
             help="First TCP port; 0: any free ones (default: follows from NAME).",
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of the world (default: the scenario's).")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed of the world (default: the scenario's).")
+    ] = None,
     stepped: Annotated[bool, typer.Option(help="Let the world stand still until a client steps it.")] = False,
     speed: Annotated[float, typer.Option(min=1e-3, help="World seconds per wall second.")] = 1.0,
     control: Annotated[bool, typer.Option(help="Print the control link's address as a last line.")] = False,
