@@ -12,6 +12,7 @@ import numpy as np
 
 from qhal.calibration.calibrate import Calibration, Site, calibrate
 from qhal.calibration.plan import Plan
+from qhal.calibration.run import Progress
 from qhal.node.node import Node
 from qhal.node.schema import parse_node
 from qhal.records.record import Quantity, Record
@@ -126,6 +127,28 @@ def run_case(case: Case, hidden: Hidden, folder: Path, **more: Any) -> Record:
         records=hidden.records,
         **more,
     )
+
+
+class Counter:
+    """Receives the progress of a calibration and counts its steps."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def __call__(self, progress: Progress) -> None:
+        self.steps += 1
+
+
+UNDISTURBED: dict[str, tuple[int, float]] = {}
+"""By name of the case, of its run with seed 0: the number of its steps, and the time of the world at its end."""
+
+
+def run_undisturbed(name: str, case: Case, hidden: Hidden, folder: Path) -> Record:
+    """Run a case with seed 0, and keep how long it is for the tests that interrupt it."""
+    counter = Counter()
+    record = run_case(case, hidden, folder, tell=counter)
+    UNDISTURBED[name] = counter.steps, hidden.node.clock.now_s()
+    return record
 
 
 def pulls_of(record: Record, truth: Truth) -> dict[str, list[float]]:
