@@ -1,16 +1,28 @@
 """The WebSQ driver over two real sockets, under every option."""
 
+import random
+import time
+
 import pytest
 
 from qhal.devices.detector import DetectorState
-from qhal.errors import OutOfRange, Unsupported, WrongDevice
+from qhal.errors import DeviceError, OutOfRange, ReplyTimeout, Unsupported, WrongDevice
 
 NAME = "singlequantum.websq"
 BIAS = (20.0, 21.0, 22.0, 23.0)
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"glued": True}, {"broadcast": False}, {"voltage_unit": "V"}, {"detectors": 2}]
+    "options",
+    [
+        {},
+        {"glued": True},
+        {"broadcast": False},
+        {"voltage_unit": "V"},
+        {"detectors": 2},
+        {"new_period": "next"},
+        {"shown_after_s": 0.2},
+    ],
 )
 def test_bias_and_counts(bench, options):
     detector, background = bench(NAME, **options)
@@ -29,6 +41,47 @@ def test_bias_and_counts(bench, options):
     assert set(status.states) == {DetectorState.BIASED}
     detector.make_safe()
     assert not port.enabled
+
+
+@pytest.mark.parametrize("new_period", ["at once", "next"])
+@pytest.mark.parametrize("lag_s", [0.0, 0.15])
+def test_counts_are_of_a_period_that_began_after_the_call(bench, new_period, lag_s):
+    detector, background = bench(NAME, new_period=new_period)
+    unit, draw = background.unit(NAME), random.Random(1)
+    instrument, clock = unit.instrument, unit.instrument.clock
+    instrument.port.read_clicks = lambda: (round(1e6 * clock.now_s()),) * 4
+    if lag_s:
+        background.do(lambda: setattr(unit.endpoints["counts"], "delay_s", lambda: lag_s))
+    for period_s in (0.2, 0.05, 0.05, 0.01, 0.1, 0.03, 0.03):
+        time.sleep(draw.uniform(0, 0.05))  # anywhere within a period that runs
+        called_s = background.do(clock.now_s)
+        reading = detector.read_counts(period_s)
+        began_s = reading.device_time_s - instrument.options.unix_start_s - period_s
+        assert began_s >= called_s - 1e-4
+        assert reading.period_s == period_s
+    assert detector.health.timeouts == detector.health.protocol_errors == 0
+
+
+def test_a_unit_that_pushes_no_counts_is_named(bench):
+    detector, background = bench(NAME)
+    background.do(lambda: setattr(background.unit(NAME).endpoints["counts"], "silent", True))
+    with pytest.raises(ReplyTimeout, match="no line of counts"):
+        detector.read_counts(0.01)
+    assert detector.status()
+
+
+def test_a_period_that_another_client_changes_is_an_error(bench):
+    detector, background = bench(NAME)
+    unit = background.unit(NAME).instrument
+    background.do(lambda: unit.clock.call_later(0.05, lambda: unit.set("InptMeasurementPeriod", 200)))
+    with pytest.raises(DeviceError, match=r"became 0.2 s during a reading of 0.1 s; another client"):
+        detector.read_counts(0.1)
+
+
+def test_a_set_up_that_never_shows_is_an_error(bench):
+    detector, _ = bench(NAME, shown_after_s=3600.0)
+    with pytest.raises(DeviceError, match=r"BiasCurrent is \[0.0, 0.0, 0.0, 0.0\] .* after setting"):
+        detector.set_bias_ua(BIAS)
 
 
 @pytest.mark.parametrize("unit", ["mV", "V"])

@@ -1,7 +1,9 @@
 """Single Quantum Atlas driver electronics ("WebSQ"): JSON over TCP 12000, counts pushed over TCP 12345.
 
 Rests on the vendor's public client and an independent one; what the unit sends beyond what they read is not
-established. Set-ups are not acknowledged in a way to rely on, so every one is read back. Bias is set and
+established. Set-ups are not acknowledged in a way to rely on, so each is read back until the labels show it. Whether
+a new measurement period begins at once is not established either, so the first line of counts only marks where the
+next period begins; it comes over a connection made for the reading, on which nothing older can arrive. Bias is set and
 switched for the whole group. The unit of the label BiasVoltage is uncertain and therefore an option.
 """
 
@@ -16,7 +18,7 @@ from qhal.devices.kind import now
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout, WrongDevice
 from qhal.transport import replies
 from qhal.transport.frames import line
-from qhal.transport.port import PortState
+from qhal.transport.port import Port
 
 _CHUNK = line(b"\x17")
 _LINE = line(b"\n")
@@ -29,8 +31,13 @@ _LATCHED_V = 0.5
 """Some 10 mV stand over a bias line below the switch current, 2 V and more above it."""
 _VOLTAGES_V = (-0.1, 20.0)
 """What can stand over a bias line: some noise around 0 V at the least; beyond it the label is of no use."""
-_LINES_IN_A_PERIOD = 3
+_PERIOD = "InptMeasurementPeriod"
+_LONGEST_PERIOD_MS = 3.6e6
+_LATE_S = 2.0
+"""How much later than its period a line of counts may come."""
 _SETTLE_S = 0.1
+_SHOWN_S, _POLL_S = 2.0, 0.05
+"""Within what time the labels show a set-up, and how often they are read meanwhile."""
 
 
 class WebSqOptions(Options):
@@ -48,7 +55,7 @@ class WebSq(Device, Detector):
         model="Single Quantum Atlas",
         links={
             "main": LinkSpec(("tcp",), timeout_s=1.0),
-            "counts": LinkSpec(("tcp",), timeout_s=1.0),
+            "counts": LinkSpec(("tcp",), timeout_s=1.0, on_demand=True),
         },
         identity=IdentityGrade.SHAPE,
         evidence=(Evidence.CLIENTS,),
@@ -110,22 +117,36 @@ class WebSq(Device, Detector):
 
     def _read_counts(self, period_s: float) -> CountReading:
         milliseconds = round(period_s * 1e3)
-        self._set("SetMeasurementPeriod", "InptMeasurementPeriod", milliseconds)
-        counts = self.link_port("counts")
-        if counts.state is not PortState.READY:
-            counts.recover(counts.timeout_s)
-        counts.discard()
-        # The first period that is whole begins after everything that has arrived by now.
-        for _ in range(_LINES_IN_A_PERIOD):
-            self.clock.sleep_s(period_s)
+        period_s = milliseconds * 1e-3
+        before_s = self._period_s()
+        self._set("SetMeasurementPeriod", _PERIOD, milliseconds)
+        counts = self.open_link("counts")
+        try:
+            self._next_line(counts, (period_s, before_s))
+            device_time_s, found = self._next_line(counts, (period_s, period_s))
+        finally:
+            self.close_link("counts")
+        if (after_s := self._period_s()) != period_s:
+            raise DeviceError(
+                f"{self.name}: the measurement period became {after_s:g} s during a reading of {period_s:g} s;"
+                " another client sets it"
+            )
+        return CountReading(time=now(), device_time_s=device_time_s, period_s=period_s, counts=found)
+
+    def _next_line(self, counts: Port, waits_s: tuple[float, ...]) -> tuple[float, tuple[int, ...]]:
+        """Return the next line of counts, which comes within these times one after another."""
+        for wait_s in waits_s:
+            self.clock.sleep_s(wait_s)
             try:
-                device_time_s, found = counts.receive(_LINE, timeout_s=period_s + 2.0, parse=_counts)
+                return counts.receive(_LINE, timeout_s=wait_s + _LATE_S, parse=_counts)
             except ReplyTimeout:
                 continue
-            return CountReading(
-                time=now(), device_time_s=device_time_s, period_s=milliseconds * 1e-3, counts=found
-            )
-        raise ReplyTimeout(f"{self.name}: no line of counts within {_LINES_IN_A_PERIOD * period_s:g} s")
+        raise ReplyTimeout(f"{self.name}: no line of counts within {sum(waits_s):g} s")
+
+    def _period_s(self) -> float:
+        return 1e-3 * replies.as_number(
+            replies.member(self._labels(), _PERIOD), _PERIOD, low=0.0, high=_LONGEST_PERIOD_MS
+        )
 
     def _read_temperature_k(self) -> float | None:
         return None
@@ -134,15 +155,20 @@ class WebSq(Device, Detector):
         self.clock.sleep_s(_SETTLE_S)
 
     def _set(self, command: str, label: str, value: object) -> None:
-        """Send a set-up and read the label back until it shows it."""
+        """Send a set-up and read the labels until they show it. Raises DeviceError when they do not in time."""
         self._errors.clear()
         request = json.dumps({"command": command, "label": label, "value": value}).encode() + b"\n"
         self.port.send(request, frame=_CHUNK)
-        found = self._labels().get(label)
-        if self._errors:
-            raise DeviceError(f"{self.name}: {command} {value}: {'; '.join(self._errors)}")
-        if found != value:
-            raise DeviceError(f"{self.name}: {label} is {str(found)[:200]} after setting {value}")
+        left_s = _SHOWN_S
+        while (found := self._labels().get(label)) != value or self._errors:
+            if self._errors:
+                raise DeviceError(f"{self.name}: {command} {value}: {'; '.join(self._errors)}")
+            if left_s <= 0:
+                raise DeviceError(
+                    f"{self.name}: {label} is {str(found)[:200]} {_SHOWN_S:g} s after setting {value}"
+                )
+            self.clock.sleep_s(_POLL_S)
+            left_s -= _POLL_S
 
     def _labels(self) -> dict[str, Any]:
         """Ask for all labels; broadcasts in between are told apart by their bare values."""

@@ -18,6 +18,8 @@ from qhal_simulators.servers.zeromq import PairSocket, RepEndpoint, ReservedPort
 
 _STEP_S = 0.02
 """Stepped time moves in pieces of this length, so that bytes are answered in between."""
+_ACCEPT_TURNS = 3
+"""Turns of the event loop in which a connection that waits is accepted and has its instrument."""
 
 
 @dataclass(slots=True)
@@ -113,6 +115,8 @@ class Simulation:
 
     async def step(self, duration_s: float) -> None:
         """Move stepped time, in pieces, and come back when the output is written."""
+        for _ in range(_ACCEPT_TURNS):  # what was connected or said before this request comes first
+            await asyncio.sleep(0)
         end_s = self.clock.now_s() + duration_s
         while self.clock.now_s() < end_s:
             self.clock.advance_to(min(end_s, self.clock.now_s() + _STEP_S))

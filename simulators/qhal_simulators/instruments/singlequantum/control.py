@@ -141,17 +141,17 @@ class Control:
     def _request(self, name: str) -> None:
         unit = self._unit
         if name == "labelProps":
-            objects = [(label, {"value": value}) for label, value in unit.labels.items()]
+            objects = [(label, {"value": value}) for label, value in unit.shown.items()]
             objects.append(("BiasVoltage", {"value": unit.voltages()}))
             self._tell_all(objects)
         elif name == "BiasVoltage":
             self.tell(name, unit.voltages())
         elif name == "IVHistory":
-            self._tell_all([(label, unit.labels[label]) for label in ("ic_scan_history", "iv_scan_history")])
+            self._tell_all([(label, unit.shown[label]) for label in ("ic_scan_history", "iv_scan_history")])
         elif name == "TemperatureHistory":
             self.tell("temperature_long_memory", unit.temperatures())
-        elif name in unit.labels:
-            self.tell(name, unit.labels[name])
+        elif name in unit.shown:
+            self.tell(name, unit.shown[name])
         else:
             self.refuse(f"unknown request {name[:80]!r}")
 
@@ -160,7 +160,7 @@ class Control:
             self.refuse(f"the measurement period is a whole number of 10 to {_MAX_PERIOD_MS} ms")
             return
         self._unit.set("InptMeasurementPeriod", value, self)
-        self._unit.restart_counting()
+        self._unit.counting_changed()
 
     def _currents(self, label: str, value: Any, limit: float) -> None:
         if not self._is_list(value, -limit, limit):

@@ -28,6 +28,8 @@ class WebSqOptions(Options):
     or only to the one that asked. ``glued``: several objects come in one chunk. ``unix_start_s``: wall clock of the
     unit at world time 0. ``dark_rate_hz``: standing alone, counts of a detector biased far below its switching current.
     ``search_counts``: whether the automatic bias search is asked for dark counts in a measurement period or a second.
+    ``new_period``: setting the measurement period begins one at once, or the one that runs ends first; then the unit
+    counts without a pause, whether a client listens or not. ``shown_after_s``: until the labels show a set-up.
     """
 
     detectors: int = Field(default=4, ge=1, le=4)
@@ -37,6 +39,8 @@ class WebSqOptions(Options):
     unix_start_s: float = 1_700_000_000.0
     dark_rate_hz: float = Field(default=100.0, ge=0, le=1e5)
     search_counts: Literal["period", "second"] = "period"
+    new_period: Literal["at once", "next"] = "at once"
+    shown_after_s: float = Field(default=0.0, ge=0)
 
 
 class WebSq(Instrument):
@@ -69,6 +73,7 @@ class WebSq(Instrument):
             "ic_scan_history": [],
             "iv_scan_history": [],
         }
+        self.shown = dict(self.labels)
         if not hasattr(self, "clients"):
             self.clients: list[Control] = []
             self.listeners: list[_Counts] = []
@@ -103,8 +108,16 @@ class WebSq(Instrument):
     def set(self, label: str, value: Any, by: Control | None = None) -> None:
         """Change a label and tell every client (or, by option, only the one that did it)."""
         self.labels[label] = value
-        for client in [by] if by is not None and not self.options.broadcast else self.clients:
-            client.tell(label, value)
+
+        def show() -> None:
+            self.shown[label] = self.labels[label]
+            for client in [by] if by is not None and not self.options.broadcast else tuple(self.clients):
+                client.tell(label, self.labels[label])
+
+        if self.options.shown_after_s:
+            self.clock.call_later(self.options.shown_after_s, show)
+        else:
+            show()
 
     def start_scan(self) -> bool:
         """Begin a scan; False if its settings give no points."""
@@ -177,12 +190,12 @@ class WebSq(Instrument):
         self.rest()
 
     def restart_counting(self) -> None:
-        """Begin a measurement period now, if anybody listens."""
+        """Begin a measurement period now, if a client wants its counts or the unit always counts."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self.rest()
-        if self.listeners:
+        if self._counts_for_clients:
             self._last = self.totals()
             self._timer = self.clock.call_later(self.period_s, self._count)
 
@@ -202,7 +215,16 @@ class WebSq(Instrument):
 
     def rest(self) -> None:
         """Let no clicks be counted that nobody needs."""
-        self.port.counting = bool(self.listeners) or self.scan.running or self.search.running
+        self.port.counting = self._counts_for_clients or self.scan.running or self.search.running
+
+    def counting_changed(self) -> None:
+        """Begin a period, for a new length or a first client, or let the one that runs end first."""
+        if self.options.new_period == "at once":
+            self.restart_counting()
+
+    @property
+    def _counts_for_clients(self) -> bool:
+        return bool(self.listeners) or self.options.new_period == "next"
 
     @property
     def period_s(self) -> float:
@@ -227,7 +249,7 @@ class _Counts:
         self.send = send
         unit.listeners.append(self)
         if len(unit.listeners) == 1:
-            unit.restart_counting()
+            unit.counting_changed()
 
     def receive(self, data: bytes) -> None:
         """Ignore what a client says here."""
@@ -238,7 +260,7 @@ class _Counts:
     def closed(self) -> None:
         self._unit.listeners.remove(self)
         if not self._unit.listeners:
-            self._unit.restart_counting()  # nothing to begin: it ends
+            self._unit.counting_changed()
 
 
 def _time_text(unix_s: float) -> str:
