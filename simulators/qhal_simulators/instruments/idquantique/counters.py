@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _HIRES_LIMIT_HZ = 25e6
 _PACE_S = 0.05
-_WATCHED_S = 10.0
+_WATCHED_PERIODS = 1.2
 _LONGEST_DRAWN_S = 2.0
 RESET_TEXT = "Counter value set to 0 "
 
@@ -37,7 +37,7 @@ class Counter:
     @property
     def value(self) -> int:
         """What the counter shows."""
-        self._unit.watched.touch()
+        self._unit.watched.touch(self._period_s)
         if self._unit.value("INPU", self._number, "COUN:MODE") == "ACCUM":
             return self._pulses() - self._begun
         if self._complete is None:
@@ -46,7 +46,7 @@ class Counter:
 
     def restart(self) -> None:
         """Begin a period now, and count it."""
-        self._unit.watched.touch()
+        self._unit.watched.touch(self._period_s)
         self._begin()
 
     def _begin(self) -> None:
@@ -100,11 +100,11 @@ class Watched:
         unit.port.counting = False
         unit.port.counts_past_s = 2 * _LONGEST_DRAWN_S
 
-    def touch(self) -> None:
-        """Somebody looks."""
+    def touch(self, period_s: float) -> None:
+        """Draw pulses for some periods of a counter that a client reads or restarts."""
         unit = self._unit
         unit.port.counting = True
-        self._until_s = unit.clock.now_s() + _WATCHED_S
+        self._until_s = max(self._until_s, unit.clock.now_s() + _WATCHED_PERIODS * period_s)
         if self._timer is None:
             self._timer = unit.clock.call_at(self._until_s, self._look)
 
@@ -117,7 +117,7 @@ class Watched:
     def _look(self) -> None:
         unit, now_s = self._unit, self._unit.clock.now_s()
         if any(self._is_running(n) for n in range(1, INPUTS + 1)):
-            self._until_s = max(self._until_s, now_s + _WATCHED_S)
+            self._until_s = max(self._until_s, now_s + _LONGEST_DRAWN_S)
         unit.port.counting = now_s < self._until_s
         self._timer = unit.clock.call_at(self._until_s, self._look) if unit.port.counting else None
 
