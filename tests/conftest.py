@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tags", type=int, default=2_000_000, help="tags through the faulty stream")
-    parser.addoption("--seeds", type=int, default=3, help="seeds of the demonstration")
+    parser.addoption("--seeds", type=int, default=1, help="seeds of the demonstration")
     parser.addoption("--pull-seeds", type=int, default=1, help="worlds in which each calibration is tried")
     parser.addoption(
         "--attacks", type=float, default=0.01, help="fraction of the attacks of `make attacks` that is tried"

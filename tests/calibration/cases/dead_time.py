@@ -6,7 +6,7 @@ from tests.calibration.source_bench import BIAS_UA
 PLAN = DeadTimePlan(
     rate_hz=1.2e6,
     repetitions=3,
-    period_s=0.2,
+    period_s=0.1,
     range_ns=400.0,
     afterpulse_lifetime_uncertainty_ns=4.0,
     bias_ua=BIAS_UA,

@@ -8,7 +8,7 @@ from tests.calibration.source_bench import BIAS_UA
 PLAN = ThresholdPlan(
     highest_v=0.66,
     lowest_v=0.03,
-    step_v=0.005,
+    step_v=0.008,
     repetitions=1,
     rate_hz=4e4,
     period_s=0.05,
