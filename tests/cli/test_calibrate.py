@@ -18,7 +18,8 @@ from qhal.cli import calibrate
 from qhal.cli.app import run
 from tests.calibration.hidden import hidden_world, run_case
 from tests.calibration.test_cases import CASES
-from tests.cli.test_cli import qhal, simulator
+from tests.cli.command import qhal
+from tests.cli.test_cli import simulator
 
 __all__ = ["simulator"]
 DARK = ("--set", "period_s=0.5", "--set", "step_ua=0.25", "--operator", "somebody")

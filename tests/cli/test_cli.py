@@ -1,4 +1,4 @@
-"""The command line as a user runs it: a process of its own, exit codes, JSON."""
+"""The command line as a user runs it, on simulators in processes of their own: exit codes, JSON."""
 
 import json
 import subprocess
@@ -8,17 +8,9 @@ from pathlib import Path
 import pytest
 
 from qhal.transport.control import SimulatorControl
+from tests.cli.command import qhal
 
 pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
-
-
-def qhal(*arguments: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "qhal", *map(str, arguments)], capture_output=True, text=True, timeout=250
-    )
-    if check:
-        assert done.returncode == 0, done.stderr
-    return done
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 import qhal
 from qhal.cli.app import COMMANDS
-from tests.cli.test_cli import qhal as run
+from tests.cli.command import qhal as run
 
 pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
 ROOT = Path(__file__).parents[2]

@@ -1,20 +1,17 @@
 """``qhal tags``: what is in a file, conversion and plots, and wrong requests."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from qhal.tags.batch import Gap, Loss, TagBatch
 from qhal.tags.formats import TagWriter, open_tags
+from tests.cli import command
 
 
 def qhal(*words):
-    return subprocess.run(
-        [sys.executable, "-m", "qhal", "tags", *map(str, words)], capture_output=True, text=True, timeout=250
-    )
+    return command.qhal("tags", *words, check=False)
 
 
 @pytest.fixture(scope="module")
