@@ -9,6 +9,8 @@ demo: .venv/ready
 
 # Matrices are small: threads for them only wait for each other, and for the other tests.
 test interruptions pulls: export OPENBLAS_NUM_THREADS := 1
+# Tests start hundreds of processes, each of which would compile the sources where compiled ones are not kept.
+test interruptions pulls attacks: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/ready
 	@echo "Running all tests: about 6 minutes on two idle cores."
