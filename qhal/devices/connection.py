@@ -79,6 +79,8 @@ class Connected(ABC):
     def close_link(self, name: str) -> None:
         """Close a link that is not open all the time, once no thread uses it."""
         port = self.link_port(name)
+        if port.state is PortState.INHERITED:
+            return
         with port.held(_CLOSE_S):
             port.link.close()
             port.settle(PortState.CLOSED)

@@ -1,7 +1,8 @@
-"""Lines and sockets in a forked process: closed there, so that they end with the process that opened them.
+"""Links in a forked process: forgotten there, so that they end with the process that opened them.
 
 A serial line is locked, and a unit with one connection is taken, as long as any process has the descriptor: a worker
-that was forked off would keep the guard of a node, and a restarted owner, from the device.
+that was forked off would keep the guard of a node, and a restarted owner, from the device. Closing in the usual way is
+no remedy: it may release the lock of the line, or say farewell over a connection that the parent uses.
 """
 
 import os
@@ -9,21 +10,24 @@ import weakref
 from typing import Protocol
 
 
-class _Closes(Protocol):
-    def close(self) -> None: ...
+class _Forgets(Protocol):
+    def forget(self) -> None: ...
 
 
-_links: "weakref.WeakSet[_Closes]" = weakref.WeakSet()
+_links: "weakref.WeakSet[_Forgets]" = weakref.WeakSet()
 
 
-def close_in_forked(link: _Closes) -> None:
-    """Close this process's link in each process that is forked from it; nothing is sent."""
+def forget_in_forked(link: _Forgets) -> None:
+    """Call ``link.forget()`` in each process that is forked from this one.
+
+    It closes the descriptors of that process alone and leaves the link closed; it sends nothing and releases nothing.
+    """
     _links.add(link)
 
 
-def _close_all() -> None:
+def _forget_all() -> None:
     for link in list(_links):
-        link.close()
+        link.forget()
 
 
-os.register_at_fork(after_in_child=_close_all)
+os.register_at_fork(after_in_child=_forget_all)

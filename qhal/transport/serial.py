@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.forking import close_in_forked
+from qhal.transport.forking import forget_in_forked
 from qhal.transport.link import ByteLink, lost
 
 if TYPE_CHECKING:
@@ -88,16 +88,22 @@ class SerialLink(ByteLink):
         self._serial, self._descriptor, self._buffer = line, line.fileno(), b""
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
-        close_in_forked(self)
+        forget_in_forked(self)
 
     def close(self) -> None:
         """Close the line."""
         if self._serial is not None:
             with contextlib.suppress(OSError, termios.error):
                 fcntl.ioctl(self._descriptor, termios.TIOCNXCL)
+        self.forget()
+
+    def forget(self) -> None:
+        """Close this process's descriptor; the line stays locked while another process has it open."""
+        if self._serial is not None:
             with contextlib.suppress(OSError, termios.error):
                 self._serial.close()
         self._serial, self._descriptor, self._buffer = None, -1, b""
+        self._poll = select.poll()  # the number of the descriptor may soon be another file's
 
     @property
     def baudrate(self) -> int:

@@ -15,7 +15,7 @@ import time
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.forking import close_in_forked
+from qhal.transport.forking import forget_in_forked
 from qhal.transport.link import ByteLink, left_s, lost
 
 _CHUNK_BYTES = 1 << 16
@@ -52,7 +52,7 @@ class TcpLink(ByteLink):
         self._receive_limit_s = self._send_limit_s = 0.0
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN | select.POLLRDHUP)
-        close_in_forked(self)
+        forget_in_forked(self)
 
     def close(self) -> None:
         """Close the connection."""
@@ -60,6 +60,10 @@ class TcpLink(ByteLink):
             with contextlib.suppress(OSError):
                 self._socket.close()
         self._socket, self._buffer = None, b""
+        self._poll = select.poll()  # the number of the descriptor may soon be another file's
+
+    forget = close
+    """Closing sends nothing while another process has the connection."""
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send all bytes."""

@@ -20,6 +20,7 @@ from pyvisa.resources import MessageBasedResource
 
 from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.forking import forget_in_forked
 from qhal.transport.link import ByteLink, MessageLink, left_s, lost, refuse_size
 
 _CHUNK_BYTES = 20 * 1024
@@ -73,6 +74,15 @@ class _Session:
         if self._resource is not None:
             with contextlib.suppress(Exception), self._quiet:
                 self._resource.close()
+        self._resource, self._socket, self._poll, self._unread = None, None, None, bytes
+
+    def forget(self) -> None:
+        """Close this process's descriptors; some sessions would say farewell over a connection of the parent."""
+        if self._resource is not None:
+            for each in _descriptors(self._resource):
+                with contextlib.suppress(OSError, termios.error):
+                    each.close()
+            self._resource.session = None  # PyVISA ends each resource that has one
         self._resource, self._socket, self._poll, self._unread = None, None, None, bytes
 
     def write(self, data: bytes, deadline: float) -> None:
@@ -163,6 +173,16 @@ class _Session:
         raise error
 
 
+def _descriptors(resource: Any) -> list[Any]:
+    """Return PyVISA-py's sockets and serial port of a resource; other backends keep theirs to themselves."""
+    try:
+        interface = resource.visalib.sessions[resource.session].interface
+    except (AttributeError, KeyError, TypeError):
+        return []
+    inside = [getattr(interface, name, None) for name in ("sock", "_sync", "_async")]  # VXI-11, HiSLIP
+    return [each for each in (interface, *inside) if hasattr(each, "fileno")]
+
+
 class VisaByteLink(ByteLink):
     """A VISA SOCKET or ASRL resource."""
 
@@ -174,10 +194,16 @@ class VisaByteLink(ByteLink):
     def open(self, deadline: float) -> None:
         """Open the resource and make sure that it is really connected."""
         self._session.open(deadline)
+        forget_in_forked(self)
 
     def close(self) -> None:
         """Close the resource, not its manager."""
         self._session.close()
+        self._buffer = b""
+
+    def forget(self) -> None:
+        """Close this process's descriptors alone."""
+        self._session.forget()
         self._buffer = b""
 
     def write(self, data: bytes, deadline: float) -> None:
@@ -216,10 +242,16 @@ class VisaMessageLink(MessageLink):
     def open(self, deadline: float) -> None:
         """Open the resource."""
         self._session.open(deadline)
+        forget_in_forked(self)
 
     def close(self) -> None:
         """Close the resource, not its manager."""
         self._session.close()
+        self._rest = b""
+
+    def forget(self) -> None:
+        """Close this process's descriptors alone."""
+        self._session.forget()
         self._rest = b""
 
     def write(self, data: bytes, deadline: float) -> None:

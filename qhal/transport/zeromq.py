@@ -21,6 +21,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.forking import forget_in_forked
 from qhal.transport.link import MessageLink, left_s, lost
 
 _send = zmq.backend.Socket.send
@@ -55,6 +56,7 @@ class ZmqLink(MessageLink):
         self._monitor: zmq.Socket[bytes] | None = None
         self._poll = select.poll()
         self._ended = False
+        self._connection: tuple[int, int] | None = None
         self._send_limit_ms = self._receive_limit_ms = -1
 
     def open(self, deadline: float) -> None:
@@ -69,7 +71,7 @@ class ZmqLink(MessageLink):
             raise ReplyTimeout(f"{self.address}: no connection in time") from error
         except OSError as error:
             raise Disconnected(f"{self.address}: {error.strerror or error}") from error
-        events = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        events = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         try:
             link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR if self._streams else zmq.DEALER)
             self._socket, self._rest = link, b""
@@ -95,6 +97,7 @@ class ZmqLink(MessageLink):
         # The descriptor signals the next event only once the monitor was found empty.
         while self._monitor.poll(0):
             self._ended |= self._next_event(deadline) == zmq.EVENT_DISCONNECTED
+        forget_in_forked(self)
 
     def close(self) -> None:
         """Close the socket at once, dropping what was not sent."""
@@ -104,7 +107,19 @@ class ZmqLink(MessageLink):
             if self._monitor is not None:
                 self._monitor.close(linger=0)
             self._socket.close(linger=0)
-        self._socket, self._monitor, self._rest = None, None, b""
+        self._socket, self._monitor, self._rest, self._connection = None, None, b"", None
+
+    def forget(self) -> None:
+        """Close this process's descriptor of the connection, without libzmq: it may not be used in a forked process."""
+        for each in (self._socket, self._monitor):
+            if each is not None:
+                each._shadow = True  # to pyzmq: another owns it, so it is not closed when it is collected
+        if self._connection is not None:
+            descriptor, inode = self._connection
+            with contextlib.suppress(OSError):
+                if os.fstat(descriptor).st_ino == inode:
+                    os.close(descriptor)
+        self._socket, self._monitor, self._rest, self._connection = None, None, b"", None
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send one message of one frame, in its envelope."""
@@ -184,7 +199,11 @@ class ZmqLink(MessageLink):
     def _next_event(self, deadline: float) -> int:
         if self._monitor is None or not self._monitor.poll(int(left_s(deadline) * 1e3) + 1):
             raise ReplyTimeout(f"{self.address}: no ZeroMQ handshake in time")
-        return int(recv_monitor_message(self._monitor)["event"])
+        event = recv_monitor_message(self._monitor)
+        if event["event"] == zmq.EVENT_CONNECTED:
+            with contextlib.suppress(OSError):  # it may have ended already
+                self._connection = event["value"], os.fstat(event["value"]).st_ino
+        return int(event["event"])
 
 
 def refuse_without_descriptors(address: str) -> None:
