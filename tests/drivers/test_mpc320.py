@@ -6,6 +6,8 @@ import pytest
 
 from qhal.errors import DeviceError, OutOfRange, Unsupported, WrongDevice
 from qhal_drivers.thorlabs import apt
+from qhal_simulators.instruments.thorlabs import apt as simulated_apt
+from qhal_simulators.instruments.thorlabs import mpc320 as simulated
 
 FAST = {"speed": 50.0}
 
@@ -50,6 +52,37 @@ def test_a_stuck_paddle_is_told(bench, mocker):
     controller.clock.speed = 50.0
     with pytest.raises(DeviceError, match=r"paddles \[1\] did not arrive"):
         controller.set_angle_deg(1, 90.0)
+
+
+@pytest.mark.parametrize("home_counts", [0, 403])
+def test_homing_ends_at_the_home_position(bench, home_counts):
+    controller, background = bench("thorlabs.mpc320", **FAST)
+    controller.set_angles_deg([45.0, 90.0, 120.0])
+    unit = background.unit("thorlabs.mpc320").instrument
+    background.do(lambda: unit.parameters.__setitem__(2, home_counts))
+    controller.home()
+    assert controller.read_angles_deg() == pytest.approx([home_counts * 170 / 1370] * 3, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("reported", "arrives", "said"),
+    [(1, True, "has not reported"), (2, False, "home is 0.00 deg$"), (None, True, "has not reported")],
+    ids=["by another paddle", "elsewhere", "never"],
+)
+def test_a_report_of_homing_is_believed_of_its_paddle_at_home(bench, mocker, reported, arrives, said):
+    def home(connection, message):
+        paddle = {1: 0, 2: 1, 4: 2}[message.param1]
+        if paddle != 1 or arrives:
+            connection._unit.positions[paddle] = 0
+        if (ident := message.param1 if paddle != 1 else reported) is not None:
+            connection._send(simulated_apt.short(0x0444, ident))
+
+    mocker.patch.object(simulated._Apt, "_home", home)
+    controller, _ = bench("thorlabs.mpc320", **FAST)
+    controller.set_angles_deg([45.0, 90.0, 120.0])
+    controller.clock.speed = 50.0
+    with pytest.raises(DeviceError, match=f"paddle 2 is at .*{said}"):
+        controller.home()
 
 
 def test_restart_is_noticed(bench):

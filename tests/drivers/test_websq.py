@@ -22,6 +22,7 @@ BIAS = (20.0, 21.0, 22.0, 23.0)
         {"detectors": 2},
         {"new_period": "next"},
         {"shown_after_s": 0.2},
+        {"label_order": "voltages first"},
     ],
 )
 def test_bias_and_counts(bench, options):

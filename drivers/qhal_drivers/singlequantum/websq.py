@@ -15,7 +15,7 @@ from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGr
 from qhal.devices.detector import CountReading, Detector, DetectorCapabilities, Scope
 from qhal.devices.device import Device
 from qhal.devices.kind import now
-from qhal.errors import DeviceError, ProtocolError, ReplyTimeout, WrongDevice
+from qhal.errors import DeviceError, ProtocolError, ReplyTimeout
 from qhal.transport import replies
 from qhal.transport.frames import line
 from qhal.transport.port import Port
@@ -32,6 +32,7 @@ _LATCHED_V = 0.5
 _VOLTAGES_V = (-0.1, 20.0)
 """What can stand over a bias line: some noise around 0 V at the least; beyond it the label is of no use."""
 _PERIOD = "InptMeasurementPeriod"
+_LABELS = {_DETECTORS, _PERIOD, "BiasCurrent", "TriggerLevel", "BiasVoltage", "DetectorEnable"}
 _LONGEST_PERIOD_MS = 3.6e6
 _LATE_S = 2.0
 """How much later than its period a line of counts may come."""
@@ -66,14 +67,8 @@ class WebSq(Device, Detector):
         self._errors: list[str] = []
 
     def _identify(self) -> Identity:
-        labels = self._labels()
-        if _DETECTORS not in labels:
-            raise WrongDevice(f"{self.name}: no label {_DETECTORS} among {sorted(labels)}")
-        return Identity(
-            manufacturer="Single Quantum",
-            model="Atlas",
-            shape=f"{self._number_of_detectors(labels)} detectors",
-        )
+        count = self._number_of_detectors(self._labels())
+        return Identity(manufacturer="Single Quantum", model="Atlas", shape=f"{count} detectors")
 
     def _read_capabilities(self) -> DetectorCapabilities:
         return DetectorCapabilities(
@@ -171,14 +166,17 @@ class WebSq(Device, Detector):
             left_s -= _POLL_S
 
     def _labels(self) -> dict[str, Any]:
-        """Ask for all labels; broadcasts in between are told apart by their bare values."""
+        """Ask for all labels; a broadcast in between differs by its bare value.
+
+        The reply ends with the last label that this driver uses, so that none is left to pass for the next reply.
+        """
         found: dict[str, Any] = {}
 
         def complete(chunk: bytes) -> bool:
             for label, value in _objects(chunk):
                 if isinstance(value, dict) and "value" in value:
                     found[label] = value["value"]
-            return {_DETECTORS, "BiasVoltage", "DetectorEnable"} <= set(found)
+            return set(found) >= _LABELS
 
         request = json.dumps({"request": "labelProps", "value": "None"}).encode() + b"\n"
         self.port.exchange(request, _CHUNK, accept=complete)

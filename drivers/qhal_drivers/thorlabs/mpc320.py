@@ -1,7 +1,9 @@
 """Thorlabs MPC320 (3 paddles) and MPC220 (2): APT over USB serial, 115200 8N1, RTS/CTS.
 
 Rests on issue 28 of the APT manual and on public clients run on hardware. 1370 counts are 170 degrees. Without
-being enabled a channel counts steps but does not move. A move has ended when the position equals the target.
+being enabled a channel counts steps but does not move. A move has ended when the position equals the target, homing
+when the message of that paddle says so and the position is the home position. Replies keep the order of requests, so a
+position that is asked for after another reply is none from before the move.
 """
 
 import struct
@@ -28,8 +30,11 @@ _FULL_SPEED_DEG_PER_S = 400.0
 _POLL_S = 0.02
 _ENABLE_PAUSE_S = 0.2
 _SLACK_S = 2.0
+_HOME_S = 10.0
+_HOMED = 0x0444
 # Messages that come unasked: status updates, ends of moves and of homing, stopped.
-_UNSOLICITED = frozenset({0x0491, 0x0464, 0x0444, 0x0466})
+_UNSOLICITED = frozenset({0x0491, 0x0464, _HOMED, 0x0466})
+_MOST_COUNTS = 1370
 
 
 # No status message: one that comes unasked could not be told from the reply.
@@ -64,6 +69,7 @@ class Mpc320(Device, PolarizationController):
     )
 
     def _align(self) -> None:
+        self._homed: set[int] = set()
         self.port.on_unsolicited = self._note
         align(self.port, _PROOFS, b"\0", _LONGEST_REST)
 
@@ -74,6 +80,8 @@ class Mpc320(Device, PolarizationController):
         self.port.send(apt.request(0x0012), frame=apt.frame)  # stop status updates left on by another client
 
     def _note(self, message: bytes) -> None:
+        if apt.message_id(message) == _HOMED:
+            self._homed.add(message[2])
         if apt.message_id(message) not in _UNSOLICITED:
             raise ProtocolError(f"{self.name}: {message.hex(' ')} answers nothing that was asked")
 
@@ -129,7 +137,19 @@ class Mpc320(Device, PolarizationController):
     def _home(self) -> None:
         self._enable_all()
         for paddle in range(1, self.capabilities.paddles + 1):
-            self._ask(apt.request(0x0443, 1 << paddle - 1), 0x0444, 0, timeout_s=10.0)
+            channel = 1 << paddle - 1
+            self.port.send(apt.request(0x0443, channel), frame=apt.frame)
+            self._homed.clear()  # what came before the request is the end of another homing
+            home, left_s = self._home_counts(), _HOME_S
+            while (counts := self._status(paddle).counts) != home or channel not in self._homed:
+                if left_s <= 0:
+                    said = "" if channel in self._homed else " and has not reported the end of homing"
+                    raise DeviceError(
+                        f"{self.name}: paddle {paddle} is at {counts / _COUNTS_PER_DEG:.2f} deg"
+                        f" {_HOME_S:g} s after homing began, home is {home / _COUNTS_PER_DEG:.2f} deg{said}"
+                    )
+                self.clock.sleep_s(_POLL_S)
+                left_s -= _POLL_S
 
     def _enable_all(self) -> None:
         paddles = range(1, self.capabilities.paddles + 1)
@@ -142,9 +162,17 @@ class Mpc320(Device, PolarizationController):
                 raise DeviceError(f"{self.name}: paddle {paddle} cannot be enabled")
 
     def _velocity_percent(self) -> int:
-        percent = int(struct.unpack("<6H", self._ask(apt.request(0x0531), 0x0532, 12))[1])
+        percent = self._parameters()[1]
         check_read(self, "velocity", percent, *_VELOCITY_PERCENT, "%")
         return percent
+
+    def _home_counts(self) -> int:
+        counts = self._parameters()[2]
+        check_read(self, "home position", counts, 0, _MOST_COUNTS, "counts")
+        return counts
+
+    def _parameters(self) -> tuple[int, ...]:
+        return struct.unpack("<6H", self._ask(apt.request(0x0531), 0x0532, 12))
 
     def _status(self, paddle: int) -> _PaddleStatus:
         channel = 1 << paddle - 1
@@ -152,15 +180,7 @@ class Mpc320(Device, PolarizationController):
         _, counts, _, _, bits = struct.unpack("<HihhI", data)
         return _PaddleStatus(counts, bool(bits & _ENABLED))
 
-    def _ask(
-        self,
-        request: bytes,
-        reply_id: int,
-        size: int,
-        *,
-        channel: int | None = None,
-        timeout_s: float | None = None,
-    ) -> bytes:
+    def _ask(self, request: bytes, reply_id: int, size: int, *, channel: int | None = None) -> bytes:
         """Return the data of the reply, ``size`` bytes."""
 
         def answers(message: bytes) -> bool:
@@ -174,4 +194,4 @@ class Mpc320(Device, PolarizationController):
                 raise ProtocolError(f"message {reply_id:#06x} has {len(data)} bytes of data, not {size}")
             return data
 
-        return self.port.exchange(request, apt.frame, timeout_s=timeout_s, accept=answers, parse=parse)
+        return self.port.exchange(request, apt.frame, accept=answers, parse=parse)

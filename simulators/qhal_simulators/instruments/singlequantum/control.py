@@ -143,6 +143,8 @@ class Control:
         if name == "labelProps":
             objects = [(label, {"value": value}) for label, value in unit.shown.items()]
             objects.append(("BiasVoltage", {"value": unit.voltages()}))
+            if unit.options.label_order == "voltages first":
+                objects.reverse()
             self._tell_all(objects)
         elif name == "BiasVoltage":
             self.tell(name, unit.voltages())
