@@ -67,9 +67,10 @@ class Mpc320(Device, PolarizationController):
         evidence=(Evidence.MANUAL, Evidence.CLIENTS),
         usb=(UsbId(0x0403, 0xFAF0, "Thorlabs", new_id=True),),
     )
+    _homed: frozenset[int] = frozenset()
+    """Channels whose end of homing was reported."""
 
     def _align(self) -> None:
-        self._homed: set[int] = set()
         self.port.on_unsolicited = self._note
         align(self.port, _PROOFS, b"\0", _LONGEST_REST)
 
@@ -81,7 +82,7 @@ class Mpc320(Device, PolarizationController):
 
     def _note(self, message: bytes) -> None:
         if apt.message_id(message) == _HOMED:
-            self._homed.add(message[2])
+            self._homed |= {message[2]}
         if apt.message_id(message) not in _UNSOLICITED:
             raise ProtocolError(f"{self.name}: {message.hex(' ')} answers nothing that was asked")
 
@@ -139,7 +140,7 @@ class Mpc320(Device, PolarizationController):
         for paddle in range(1, self.capabilities.paddles + 1):
             channel = 1 << paddle - 1
             self.port.send(apt.request(0x0443, channel), frame=apt.frame)
-            self._homed.clear()  # what came before the request is the end of another homing
+            self._homed = frozenset()  # what came before the request is the end of another homing
             home, left_s = self._home_counts(), _HOME_S
             while (counts := self._status(paddle).counts) != home or channel not in self._homed:
                 if left_s <= 0:
