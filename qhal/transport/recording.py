@@ -3,15 +3,27 @@ r"""Record an exchange to a text file, and replay it without the device.
 A trace is one line an event: ``<seconds> > <bytes>`` written, ``<seconds> < <bytes>`` read, the bytes as a
 Python literal, so that traces can be read and compared. A replayed link answers only what was recorded:
 a write that differs from the trace raises and names both.
+
+The trace must be writable at opening. When it is not any more, as on a full disk, a warning is logged, the recording
+ends there and the device works on: a record of a device is worth less than the device.
 """
 
 import ast
+import logging
+import os
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.link import ByteLink, Link
+
+log = logging.getLogger("qhal")
+
+_MOST_BYTES = 64 << 20
+"""The largest trace that is replayed."""
 
 
 class RecordedLink:
@@ -37,7 +49,9 @@ class RecordedLink:
         self._link.open(deadline)
         if self._file is None:
             try:
-                self._file = self._path.open("a", encoding="ascii")
+                # Without O_NONBLOCK a pipe without a reader would be waited for.
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
+                self._file = os.fdopen(os.open(self._path, flags, 0o666), "a", encoding="ascii")
             except OSError as error:
                 self._link.close()
                 raise ConfigurationError(f"trace file {self._path}: {error.strerror}") from error
@@ -45,9 +59,7 @@ class RecordedLink:
     def close(self) -> None:
         """Close both."""
         self._link.close()
-        if self._file is not None:
-            self._file.close()
-        self._file = None
+        self._end()
 
     def write(self, data: bytes, deadline: float) -> None:
         """Write and record."""
@@ -79,9 +91,19 @@ class RecordedLink:
 
     def _note(self, direction: str, data: bytes) -> bytes:
         if self._file is not None:
-            self._file.write(f"{time.monotonic() - self._started:.6f} {direction} {data!r}\n")
-            self._file.flush()
+            try:
+                self._file.write(f"{time.monotonic() - self._started:.6f} {direction} {data!r}\n")
+                self._file.flush()
+            except OSError as error:
+                log.warning("%s: the recording to %s ends: %s", self.address, self._path, error.strerror)
+                self._end()
         return data
+
+    def _end(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with suppress(OSError):  # what could not be written
+                file.close()
 
 
 class ReplayedLink(ByteLink):
@@ -99,15 +121,17 @@ class ReplayedLink(ByteLink):
         if self._events:
             return
         try:
-            lines = self._path.read_text(encoding="ascii").splitlines()
+            lines = _content(self._path).decode("ascii").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"trace file {self._path}: {error}") from error
-        for number, text in enumerate(lines, 1):
-            self._events.append(self._parsed(number, text))
+        events = [self._parsed(number, text) for number, text in enumerate(lines, 1)]
+        if not events:
+            raise ConfigurationError(f"trace file {self._path}: it is empty")
+        self._events = events
         self._next = 0
 
     def close(self) -> None:
-        """Forget the place; opening again starts the trace anew."""
+        """Forget the place; opening again starts the trace from its beginning."""
         self._events, self._buffer = [], b""
 
     def write(self, data: bytes, deadline: float) -> None:
@@ -148,7 +172,21 @@ class ReplayedLink(ByteLink):
             _, direction, literal = text.split(" ", 2)
             data = ast.literal_eval(literal)
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-            raise ConfigurationError(f"trace file {self._path}, line {number}: {error}") from error
-        if direction not in "<>" or not isinstance(data, bytes):
+            raise ConfigurationError(f"trace file {self._path}, line {number}: {str(error)[:200]}") from error
+        if direction not in ("<", ">") or not isinstance(data, bytes):
             raise ConfigurationError(f"trace file {self._path}, line {number}: not '<seconds> > b...'")
         return direction, data
+
+
+def _content(path: Path) -> bytes:
+    """Return what is in a file. Raises ConfigurationError for anything but a file of moderate size."""
+    # Without O_NONBLOCK a pipe without a writer would be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ConfigurationError(f"trace file {path}: not a regular file")
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise ConfigurationError(f"trace file {path}: larger than {_MOST_BYTES >> 20} MiB")
+    return content

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from qhal.errors import ConfigurationError, ProtocolError, QhalError
@@ -53,3 +55,51 @@ def test_wrong_traces_name_file_and_line(tmp_path):
             make_link(f"replay:{path}").open(0.0)
     with pytest.raises(ConfigurationError, match="absent"):
         make_link(f"replay:{tmp_path}/absent.txt").open(0.0)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "endless", "large", "empty", "locked up"])
+def test_only_a_regular_file_of_moderate_size_is_replayed(tmp_path, kind):
+    path = tmp_path / "trace.txt"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    elif kind == "large":
+        with path.open("wb") as file:
+            file.truncate(10 << 30)
+    elif kind == "empty":
+        path.touch()
+    else:
+        path.symlink_to(path)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ConfigurationError, match=r"trace.txt"):
+        make_link(f"replay:{path}").open(0.0)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "absent folder"])
+def test_a_trace_that_cannot_be_written_is_refused_at_opening(tmp_path, kind):
+    path = tmp_path / "trace.txt"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path = path / "trace.txt"
+    with echo_simulation(Wire.TCP) as background:
+        device = EchoDevice({"main": make_link(f"record+{background.address('echo1')}&trace={path}")})
+        with pytest.raises(ConfigurationError, match=r"trace.txt"):
+            device.open()
+        assert background.unit("echo1").instrument.asked == 0
+
+
+def test_a_device_works_on_when_the_disk_is_full(caplog):
+    with (
+        echo_simulation(Wire.TCP) as background,
+        EchoDevice({"main": make_link(f"record+{background.address('echo1')}&trace=/dev/full")}) as device,
+    ):
+        assert [device.ask(n) for n in range(5)] == list(range(5))
+    [warning] = [each.message for each in caplog.records if "recording" in each.message]
+    assert warning.endswith("the recording to /dev/full ends: No space left on device")
