@@ -35,6 +35,8 @@ def make_device(
     ``where`` begins the message of the error: the place where the user wrote it (default: name or driver).
     """
     try:
+        if not isinstance(driver, str):
+            raise ConfigurationError(f"driver {driver!r}: a name such as 'ozoptics.dd100' is needed")
         kind = load_driver(driver)
         made = _links(driver, kind, {"main": address, **(links or {})})
         return kind(made, name=name, clock=clock, options=_options(kind, options or {}), expected=expected)

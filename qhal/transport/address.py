@@ -8,23 +8,32 @@
 ``record+<address>&trace=FILE``                     any of these, writing a trace of the exchange
 ``replay:FILE``                                     no device: the recorded exchange
 =================================================  ==============================================
+
+A host is a name of letters, digits, ``-``, ``_`` and dots, an IPv4 address, or an IPv6 address in brackets.
 """
 
+import ipaddress
 import re
 from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from qhal.errors import ConfigurationError
 
-_VISA_RESOURCE = re.compile(r"(TCPIP|ASRL|GPIB|USB|VXI|PXI)\d*.*::(INSTR|SOCKET|RAW)$", re.IGNORECASE)
+_VISA_RESOURCE = re.compile(r"(TCPIP|ASRL|GPIB|USB|VXI|PXI)\d*.*::(INSTR|SOCKET|RAW)(\?.*)?$", re.IGNORECASE)
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 _SCHEMES = "serial, tcp, zmq+tcp, visa, replay"
+_LONGEST_HOST = 253
+_HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 
 
 class Address:
     """An address taken apart: ``scheme``, ``host``, ``port``, ``path`` and options to be taken one by one."""
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise ConfigurationError(f"address {text!r}: a text is needed, with a scheme of {_SCHEMES}")
+        if not text.isprintable():
+            raise ConfigurationError(f"address {text!r}: only printable characters are allowed")
         if _VISA_RESOURCE.match(text):
             text = f"visa:{text}"
         self._text = text
@@ -36,32 +45,58 @@ class Address:
         self.scheme = scheme.lower()
         self.host = ""
         self.port: int | None = None
-        if self.scheme in ("visa", "replay"):
-            self.path, _, query = rest.partition("?")
-            if not query and "&" in self.path:  # record+visa:RESOURCE&trace=FILE
-                self.path, _, query = self.path.partition("&")
-        elif self.scheme in ("serial", "tcp", "zmq+tcp"):
-            query = self._split_url(body)
-        else:
+        self.path, _, query = rest.partition("?")
+        if not query and "&" in self.path:  # record+visa:RESOURCE&trace=FILE
+            self.path, _, query = self.path.partition("&")
+        if self.scheme == "serial":
+            self.path = self._file(self.path)
+        elif self.scheme in ("tcp", "zmq+tcp"):
+            self._take_host(self.path)
+        elif self.scheme not in ("visa", "replay"):
             raise ConfigurationError(f"address {text!r}: unknown scheme {scheme!r}; allowed are {_SCHEMES}")
-        try:
-            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
-        except ValueError as error:
-            raise ConfigurationError(f"address {text!r}: options are name=value, joined by &") from error
-        self._options = dict(pairs)
+        self._options = self._taken_apart(query)
         self.trace = self._options.pop("trace", None) if self.record else None
         if self.record and not self.trace:
             raise ConfigurationError(f"address {text!r}: recording needs &trace=FILE")
 
-    def _split_url(self, body: str) -> str:
-        body, _, trace = body.partition("&trace=")
+    def _file(self, path: str) -> str:
+        path = path.removeprefix("//")
+        if not path.startswith("/"):
+            raise ConfigurationError(f"address {self._text!r}: a serial address is serial:///dev/NAME")
+        return path
+
+    def _take_host(self, place: str) -> None:
+        form = f"a {'TCP' if self.scheme == 'tcp' else 'ZeroMQ'} address is {self.scheme}://host:port"
         try:
-            parts = urlsplit(body)
-            self.host, self.port = parts.hostname or "", parts.port
+            parts = urlsplit(f"{self.scheme}:{place}")
+            host, self.port = parts.hostname or "", parts.port
         except ValueError as error:
-            raise ConfigurationError(f"address {self._text!r}: {error}") from error
-        self.path = parts.path
-        return "&".join(filter(None, [parts.query, trace and f"trace={trace}"]))
+            raise ConfigurationError(f"address {self._text!r}: {error}; {form}, port 1 to 65535") from error
+        if not host or self.port is None or parts.path not in ("", "/") or parts.fragment:
+            raise ConfigurationError(f"address {self._text!r}: {form}")
+        if self.port == 0:
+            raise ConfigurationError(f"address {self._text!r}: port 0; allowed are 1 to 65535")
+        if "@" in parts.netloc or not _is_host(host):
+            raise ConfigurationError(
+                f"address {self._text!r}: {parts.netloc.rpartition(':')[0]!r} is not a host; allowed are names of"
+                " 1 to 63 letters, digits, - or _ between dots, IPv4 addresses, and IPv6 addresses in brackets"
+            )
+        self.host = host
+
+    def _taken_apart(self, query: str) -> dict[str, str]:
+        try:
+            pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"address {self._text!r}: options are name=value, joined by &"
+            ) from error
+        options = dict(pairs)
+        if len(options) < len(pairs):
+            raise ConfigurationError(f"address {self._text!r}: an option is given twice")
+        for name, value in pairs:
+            if not (name + value).isprintable():
+                raise ConfigurationError(f"address {self._text!r}: only printable characters are allowed")
+        return options
 
     def __str__(self) -> str:
         return self._text
@@ -70,28 +105,41 @@ class Address:
         """Return an option's text and mark it as used; None when it is not given."""
         return self._options.pop(name, None)
 
+    def take_word(self, name: str, *allowed: str) -> str | None:
+        """Return an option that is one of the allowed words; None when it is not given."""
+        text = self.take(name)
+        if text is not None and text not in allowed:
+            raise ConfigurationError(
+                f"address {self._text!r}: {name}={text}, allowed are {', '.join(allowed)}"
+            )
+        return text
+
     def take_flag(self, name: str, *, default: bool = False) -> bool:
         """Return an option given as 0 or 1, or as false or true."""
-        text = self.take(name)
-        if text is None:
-            return default
-        if text not in _FLAGS:
-            raise ConfigurationError(
-                f"address {self._text!r}: {name}={text}, allowed are {', '.join(_FLAGS)}"
-            )
-        return _FLAGS[text]
+        text = self.take_word(name, *_FLAGS)
+        return default if text is None else _FLAGS[text]
 
-    def take_int(self, name: str, default: int) -> int:
-        """Return an option given as a whole number."""
+    def take_int(self, name: str, default: int, *, low: int, high: int) -> int:
+        """Return an option given as a whole number within limits; the default need not be."""
         text = self.take(name)
         if text is None:
             return default
-        if re.fullmatch("[0-9]{1,9}", text) is None:
-            raise ConfigurationError(f"address {self._text!r}: {name}={text}, a whole number is needed")
+        if re.fullmatch("[0-9]{1,9}", text) is None or not low <= int(text) <= high:
+            raise ConfigurationError(
+                f"address {self._text!r}: {name}={text}, a whole number from {low} to {high} is needed"
+            )
         return int(text)
 
     def refuse_other_options(self) -> Self:
-        """Raise ConfigurationError for options that nobody took."""
+        """Raise ConfigurationError for options that are left."""
         if self._options:
             raise ConfigurationError(f"address {self._text!r}: unknown option {', '.join(self._options)}")
         return self
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return len(text) <= _LONGEST_HOST and _HOST.fullmatch(text) is not None
+    return True

@@ -5,6 +5,7 @@ its ``read_until`` costs one system call and one ``select`` a byte.
 """
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -17,11 +18,13 @@ from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.forking import forget_in_forked
 from qhal.transport.link import ByteLink, lost
+from qhal.transport.users import users
 
 if TYPE_CHECKING:
     from serial import Serial
 
 _CHUNK_BYTES = 1 << 16
+_SLOWEST_BAUD, _FASTEST_BAUD = 50, 12_000_000
 _PARITIES = {"none": "N", "even": "E", "odd": "O"}
 
 
@@ -45,23 +48,20 @@ class SerialLink(ByteLink):
 
     def __init__(self, address: Address, settings: SerialSettings) -> None:
         super().__init__(str(address))
-        if not address.path:
-            raise ConfigurationError(f"{address}: a serial address is serial:///dev/NAME")
         self._path = address.path
         self._settings = settings
-        self._baudrate = address.take_int("baudrate", settings.baudrate)
-        self._stopbits = address.take_int("stopbits", settings.stopbits)
-        parity = address.take("parity") or settings.parity
-        if parity not in _PARITIES:
-            raise ConfigurationError(f"{address}: parity={parity}, allowed are {', '.join(_PARITIES)}")
-        self._parity = _PARITIES[parity]
+        self._baudrate = address.take_int(
+            "baudrate", settings.baudrate, low=_SLOWEST_BAUD, high=_FASTEST_BAUD
+        )
+        self._stopbits = int(address.take_word("stopbits", "1", "2") or settings.stopbits)
+        self._parity = _PARITIES[address.take_word("parity", *_PARITIES) or settings.parity]
         address.refuse_other_options()
         self._serial: Serial | None = None
         self._descriptor = -1
         self._poll = select.poll()
 
     def open(self, deadline: float) -> None:
-        """Open and lock the line. Raises Disconnected when it is absent or held by another process."""
+        """Open and lock the line. Raises Disconnected when it is absent or in use by another program."""
         if self._serial is not None:
             return
         try:
@@ -84,7 +84,9 @@ class SerialLink(ByteLink):
         except ValueError as error:
             raise ConfigurationError(f"{self.address}: {error}") from error
         except (OSError, termios.error) as error:
-            raise Disconnected(f"{self.address}: {error}") from error
+            in_use = isinstance(error, OSError) and error.errno in (errno.EBUSY, errno.EAGAIN)
+            line.close()
+            raise Disconnected(f"{self.address}: {users(self._path) if in_use else error}") from error
         self._serial, self._descriptor, self._buffer = line, line.fileno(), b""
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
@@ -104,20 +106,6 @@ class SerialLink(ByteLink):
                 self._serial.close()
         self._serial, self._descriptor, self._buffer = None, -1, b""
         self._poll = select.poll()  # the number of the descriptor may soon be another file's
-
-    @property
-    def baudrate(self) -> int:
-        """The speed of the line in baud; setting it acts at once when open."""
-        return self._baudrate
-
-    @baudrate.setter
-    def baudrate(self, baudrate: int) -> None:
-        self._baudrate = baudrate
-        if self._serial is not None:
-            try:
-                self._serial.baudrate = baudrate
-            except (OSError, termios.error) as error:
-                raise Disconnected(f"{self.address}: {error}") from error
 
     def write(self, data: bytes, deadline: float) -> None:
         """Write all bytes to the line's output queue."""

@@ -13,7 +13,7 @@ import socket
 import struct
 import time
 
-from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
+from qhal.errors import Disconnected, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.forking import forget_in_forked
 from qhal.transport.link import ByteLink, left_s, lost
@@ -29,8 +29,6 @@ class TcpLink(ByteLink):
         self.reopen_discards = not address.take_flag("bridge")
         self._host, self._port = address.host, address.port
         address.refuse_other_options()
-        if not self._host or self._port is None:
-            raise ConfigurationError(f"{address}: a TCP address is tcp://host:port")
         self._socket: socket.socket | None = None
         self._poll = select.poll()
         self._receive_limit_s = self._send_limit_s = 0.0

@@ -7,6 +7,7 @@ object per process and is never closed: closing it would end every session.
 """
 
 import contextlib
+import errno
 import select
 import socket
 import termios
@@ -17,6 +18,7 @@ from typing import Any
 import pyvisa
 from pyvisa.constants import StatusCode
 from pyvisa.resources import MessageBasedResource
+from pyvisa.rname import ResourceName
 
 from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
 from qhal.transport.address import Address
@@ -35,8 +37,13 @@ class _Session:
         self.address = str(address)
         self._name = address.path
         self._backend = address.take("backend") or "@py"
-        self._baudrate = address.take_int("baudrate", 0)
+        self._baudrate = address.take_int("baudrate", 0, low=50, high=12_000_000)
         address.refuse_other_options()
+        if self._backend == "@py":  # a vendor's library may know the resource by another name
+            try:
+                ResourceName.from_string(self._name)
+            except ValueError as error:
+                raise ConfigurationError(f"{address}: {error}") from error
         self._resource: MessageBasedResource | None = None
         self._limit_ms = 0.0
         self._termination: int | None = None
@@ -49,12 +56,11 @@ class _Session:
     def open(self, deadline: float) -> None:
         if self._resource is not None:
             return
+        manager = self._manager()
+        limit_ms = int(left_s(deadline) * 1e3) + 1
         try:
-            manager = pyvisa.ResourceManager(self._backend)
-            resource: Any = manager.open_resource(self._name, open_timeout=int(left_s(deadline) * 1e3) + 1)
-        except ReplyTimeout:
-            raise
-        except ValueError as error:
+            resource: Any = manager.open_resource(self._name, open_timeout=limit_ms)
+        except (ValueError, OverflowError) as error:
             raise ConfigurationError(f"{self.address}: {error}") from error
         except Exception as error:  # pyvisa raises four families of error for one fact
             raise Disconnected(f"{self.address}: {error}") from error
@@ -69,6 +75,17 @@ class _Session:
         except BaseException:
             self.close()
             raise
+
+    def _manager(self) -> pyvisa.ResourceManager:
+        try:
+            return pyvisa.ResourceManager(self._backend)
+        except Exception as error:  # a backend is another package or library, and fails in its own ways
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+                raise Disconnected(f"{self.address}: {error.strerror}") from error
+            raise ConfigurationError(
+                f"{self.address}: VISA backend {self._backend!r} cannot be loaded: {error}; allowed are @py"
+                " (PyVISA-py), @NAME of another package, and PATH@ivi of a vendor's library"
+            ) from error
 
     def close(self) -> None:
         if self._resource is not None:

@@ -40,8 +40,6 @@ class ZmqLink(MessageLink):
 
     def __init__(self, address: Address, pattern: str = "req") -> None:
         super().__init__(str(address))
-        if not address.host or address.port is None:
-            raise ConfigurationError(f"{address}: a ZeroMQ address is zmq+tcp://host:port")
         if pattern not in _PATTERNS:
             raise ConfigurationError(f"{address}: pattern {pattern!r}, allowed are {', '.join(_PATTERNS)}")
         self._correlates = address.take_flag("correlate", default=True)
@@ -81,7 +79,8 @@ class ZmqLink(MessageLink):
             link.reconnect_ivl = -1
             link.maxmsgsize = self.max_frame_bytes
             self._monitor = link.get_monitor_socket(events)
-            link.connect(f"tcp://{host}:{port}")
+            link.ipv6 = ":" in host
+            link.connect(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
             while self._next_event(deadline) != zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 pass
         except zmq.ZMQError as error:

@@ -57,9 +57,25 @@ def test_a_line_is_kept_to_one_program(simulate, driver):
     address = background.address(driver)
     with open_device(driver, address):
         assert in_exclusive_use(address)
-        with pytest.raises(Disconnected):
+        with pytest.raises(Disconnected, match=rf"in use by this program \(process {os.getpid()}\)"):
             open_device(driver, address)
     assert not in_exclusive_use(address)
+
+
+def test_the_program_that_uses_a_line_is_named(simulate):
+    driver = SERIAL[0]
+    address = simulate(driver).address(driver)
+    script = f"import qhal; qhal.open_device({driver!r}, {address!r}); print('open', flush=True); input()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout.readline() == "open\n"
+        with pytest.raises(Disconnected, match=rf"in use by python\S* \(process {holder.pid}\)"):
+            open_device(driver, address)
+        holder.communicate("\n", timeout=60)
+    with open_device(driver, address) as device:
+        assert device.status()
 
 
 @pytest.mark.parametrize("driver", SERIAL)

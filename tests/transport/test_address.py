@@ -1,5 +1,9 @@
+import sys
+import time
+
 import pytest
 
+from qhal import open_device
 from qhal.errors import ConfigurationError
 from qhal.transport.address import Address
 from qhal.transport.open import make_link
@@ -47,6 +51,27 @@ def test_every_form_gives_its_link(text, kind):
         ("serial:///dev/ttyS0?parity=mark", "allowed are none, even, odd"),
         ("record+tcp://10.0.0.5:1", "recording needs"),
         ("zmq+tcp://10.0.0.5", "zmq+tcp://host:port"),
+        ("tcp://10.0.0.5:0", "allowed are 1 to 65535"),
+        ("tcp://10.0.0.5:-1", "port 1 to 65535"),
+        ("zmq+tcp://10.0.0.5:65536", "port 1 to 65535"),
+        ("tcp://10.0.0.5:1/path", "tcp://host:port"),
+        ("tcp://10.0.0.5:1#part", "tcp://host:port"),
+        ("tcp://me@10.0.0.5:1", "is not a host; allowed are names"),
+        ("tcp://a..b:1", "is not a host; allowed are names"),
+        ("zmq+tcp://.a:1", "is not a host; allowed are names"),
+        ("tcp://" + "a" * 64 + ":1", "1 to 63 letters"),
+        ("tcp://" + ".".join(["a" * 63] * 5) + ":1", "is not a host"),
+        ("tcp://büro:1", "is not a host; allowed are names"),
+        ("tcp://[::1:1", "tcp://host:port"),
+        ("tcp://10.0.0.5:1?bridge=1&bridge=0", "given twice"),
+        ("tcp://10.0.0.5:1?bridge=%00", "printable"),
+        ("serial://host/dev/ttyS0", "serial:///dev/NAME"),
+        ("serial:///dev/ttyS0?stopbits=7", "allowed are 1, 2"),
+        ("serial:///dev/ttyS0?stopbits=", "allowed are 1, 2"),
+        ("serial:///dev/ttyS0?baudrate=0", "from 50 to 12000000"),
+        ("visa:TCPIP::10.0.0.5::1::SOCKET?baudrate=1", "from 50 to 12000000"),
+        ("visa:NONSENSE", "NONSENSE"),
+        ("replay:run.txt?speed=2", "unknown option speed"),
     ],
 )
 def test_wrong_addresses_say_what_is_allowed(text, message):
@@ -54,3 +79,46 @@ def test_wrong_addresses_say_what_is_allowed(text, message):
         make_link(text)
     assert message in str(failure.value)
     assert text in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tcp://a\x00b:1",
+        "zmq+tcp://a\nb:1",
+        "serial:///dev/\x00",
+        "replay:\x00",
+        "tcp://\ud800:1",
+        "visa:\x07",
+    ],
+)
+def test_characters_that_cannot_be_shown_are_refused(text):
+    with pytest.raises(ConfigurationError, match="only printable characters are allowed") as failure:
+        make_link(text)
+    str(failure.value).encode()
+
+
+@pytest.mark.parametrize("driver", ["ozoptics.dd100", None, 5])
+@pytest.mark.parametrize("address", [None, 5, b"tcp://10.0.0.5:1", ("tcp", 1), ""])
+def test_what_is_no_text_is_refused(driver, address):
+    with pytest.raises(ConfigurationError, match=r"is needed|no scheme"):
+        open_device(driver, address)
+
+
+@pytest.mark.parametrize("backend", ["@absent", "/absent/libvisa.so", "/dev/null@ivi", "py", "@", "%20"])
+def test_an_absent_visa_backend_is_named(backend):
+    link = make_link(f"TCPIP::127.0.0.1::1::SOCKET?backend={backend}")
+    with pytest.raises(ConfigurationError, match=r"VISA backend .* allowed are @py"):
+        link.open(time.monotonic() + 5.0)
+
+
+@pytest.mark.parametrize("module", ["pyvisa", "zmq"])
+def test_a_transport_without_its_library_is_refused(monkeypatch, module):
+    for name in [
+        each for each in sys.modules if each.startswith(("qhal.transport.visa", "qhal.transport.zeromq"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    text = {"pyvisa": "visa:TCPIP::127.0.0.1::1::SOCKET", "zmq": "zmq+tcp://127.0.0.1:1"}[module]
+    with pytest.raises(ConfigurationError, match=f"needs {module}, which is not installed"):
+        make_link(text)
