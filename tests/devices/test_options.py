@@ -14,6 +14,7 @@ DRIVER_OPTIONS = ("voltage_unit",)
 OTHERWISE_TESTED = {
     ("idquantique.id900", "firmware"),  # the old one cannot stream: tests/drivers/test_id900.py
     ("ozoptics.dd100", "fault"),
+    ("purephotonics.ppcl550", "stuck"),
 }
 
 

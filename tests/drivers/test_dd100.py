@@ -2,7 +2,8 @@
 
 import pytest
 
-from qhal.errors import DeviceError, OutOfRange, ReplyTimeout, WrongDevice
+from qhal.errors import DeviceError, OutOfRange, ProtocolError, ReplyTimeout, WrongDevice
+from qhal_drivers.ozoptics.dd100 import _limits
 
 FAST = {"move_time_s": 0.0, "home_time_s": 0.0}
 
@@ -18,6 +19,39 @@ def test_set_and_read(bench, options):
     voa.make_safe()
     assert voa.read_attenuation_db() == voa.capabilities.max_attenuation_db
     assert voa.status().attenuation_db == 60.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DD-100-MC\nIL: 1.20\nMAX ATTEN: 60.00\nWAVELENGTH: 1550",
+        "IL: 1.20 dB\nMAX ATTEN: 60.00 dB",
+        "il:1.2(dB)\nMax Atten:60(dB)",
+        "IL: 1.20, MAX ATTEN: 60.00, WAVELENGTH: 1550",
+        "IL: 1.20 MAX ATTEN: 60.00 WAVELENGTH: 1550",
+        "IL: 1.20dB; MAX ATTEN: 60.0 (dB);",
+    ],
+)
+def test_limits_of_the_configuration(text):
+    assert _limits(text) == (1.2, 60.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "IL: 1.20\nMAX ATTEN: 6 0.00",
+        "IL: 1.20\nMAX ATTEN: 6,0.00",
+        "IL: 1,20\nMAX ATTEN: 60.00",
+        "IL: 1.20\nMAX ATTEN: 60.00 steps",
+        "IL: 1.20\nMAX ATTEN: 60.00 of 80.00",
+        "IL: 1.20\nMAX ATTEN:",
+        "IL: 1.20\nMAX ATTEN: \n60.00",
+        "IL: 1.20 (1.50)\nMAX ATTEN: 60.00",
+    ],
+)
+def test_limits_that_are_no_number_as_a_whole_are_refused(text):
+    with pytest.raises(ProtocolError, match=r"is no number|unknown unit"):
+        _limits(text)
 
 
 def test_unknown_until_homed(bench):
@@ -78,4 +112,5 @@ def test_no_answer_within_the_deadline(bench):
     with pytest.raises(ReplyTimeout):
         voa.read_attenuation_db()
     background.unit("ozoptics.dd100").endpoints["main"].heal()
+    voa.port.timeout_s = 10.0
     assert voa.read_attenuation_db() == 60.0

@@ -3,7 +3,7 @@
 import pytest
 
 from qhal.devices.power_meter import PowerMeter
-from qhal.errors import Busy, OutOfRange
+from qhal.errors import Busy, DeviceError, OutOfRange
 
 NAME = "purephotonics.ppcl550"
 FAST = {"speed": 20.0}
@@ -63,3 +63,18 @@ def test_power_cycle_leaves_it_dark_and_is_reported(bench):
     background.run(lambda: background.simulation.restart(NAME))
     assert not laser.read_emitting()
     assert laser.health.settings_changed["emitting"] == ("True", "False")
+
+
+@pytest.mark.parametrize(
+    ("stuck", "said"),
+    [("enabled", r"the output is enabled and has -60 dBm"), ("lit", r"is disabled for 1 s and has 10 dBm")],
+)
+def test_a_laser_is_off_when_it_is_disabled_and_dark(bench, stuck, said):
+    laser, _ = bench(NAME, **FAST, stuck=stuck)
+    laser.enable()
+    for turn_off in (laser.disable, laser.make_safe):
+        with pytest.raises(DeviceError, match=said):
+            turn_off()
+    status = laser.status()
+    assert status.emitting is None
+    assert any("the output is" in problem for problem in status.problems)

@@ -22,6 +22,8 @@ _RESOLUTION_DB = 0.1
 _MOST_LINES = 100
 _MOST_DB = 120.0
 _DB = {"dB": 1.0}
+_VALUE = r":[ \t]*(.*?)[ \t]*(?:\(dB\)[ \t]*)?(?:[,;][ \t]*)?(?=$|[ \t][A-Z][A-Z ]*:)"
+"""All that stands between a name of the configuration and the end of its line, or the next name in it."""
 _ERRORS = {
     2: "command not understood",
     5: "home sensor error",
@@ -130,7 +132,7 @@ def _whole_number(pattern: str) -> Callable[[str], int]:
 
 def _limits(text: str) -> tuple[float, float]:
     """Return insertion loss and highest attenuation out of the configuration."""
-    found = [re.search(name + r": *([^\s,;()]+)", text, re.IGNORECASE) for name in (r"\bIL", "MAX ATTEN")]
+    found = [re.search(name + _VALUE, text, re.IGNORECASE | re.MULTILINE) for name in (r"\bIL", "MAX ATTEN")]
     if found[0] is None or found[1] is None:
         raise WrongDevice(f"CD answers {text[:200]!r}, without IL and MAX ATTEN: no DD-100")
     low, high = (replies.number(each[1], _DB, low=0.0, high=_MOST_DB) for each in found if each is not None)

@@ -31,7 +31,7 @@ _POWERS_DBM, _FREQUENCIES_THZ = (-60.0, 40.0), (150.0, 350.0)
 _LONGEST_TEXT = 256
 _RESENDS = 3
 _POLL_S = 0.05
-_READY_S, _LOCK_S = 10.0, 60.0
+_READY_S, _LOCK_S, _FADE_S = 10.0, 60.0, 1.0
 _FAULTS = ("power fatal", "thermal fatal", "frequency fatal", "vendor fatal")
 _FRAME = exactly(4)
 
@@ -148,7 +148,15 @@ class Ppcl550(Device, Source):
             self._wait_until_locked()
 
     def _read_emitting(self) -> bool:
-        return bool(self._read(_RESENA) & _SENA) and self._read_output_dbm() > _DARK_DBM
+        """Return whether the output is enabled and light comes out. Raises DeviceError when only one is true."""
+        enabled, left_s = bool(self._read(_RESENA) & _SENA), _FADE_S
+        while (output_dbm := self._read_output_dbm()) > _DARK_DBM and not enabled and left_s > 0:
+            self.clock.sleep_s(_POLL_S)
+            left_s -= _POLL_S
+        if enabled == (output_dbm > _DARK_DBM):
+            return enabled
+        state = "enabled" if enabled else f"disabled for {_FADE_S:g} s"
+        raise DeviceError(f"{self.name}: the output is {state} and has {output_dbm:g} dBm")
 
     def _read_problems(self) -> tuple[str, ...]:
         status = self._read(_STATUS_F)

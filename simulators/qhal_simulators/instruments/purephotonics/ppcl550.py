@@ -49,7 +49,8 @@ class Ppcl550Options(Options):
     frequency with fine tuning (one client says that they do). ``frame_timeout_s``: an unfinished frame is forgotten
     after a pause. ``initialising_s``: time until MRDY.
     ``tune_time_s``: time to lock. ``power_error_db`` and ``frequency_error_ghz``: true less set power and frequency;
-    the power's changes by ``power_error_db_per_thz`` with the frequency above 193.4 THz.
+    the power's changes by ``power_error_db_per_thz`` with the frequency above 193.4 THz. ``stuck``: what a module with
+    a fault keeps when it is disabled, the bit that enables it or the light.
     """
 
     serial_number: str = "CRTMXC0001"
@@ -69,6 +70,7 @@ class Ppcl550Options(Options):
     highest_thz: float = 197.88
     lowest_dbm: float = 6.0
     highest_dbm: float = 13.5
+    stuck: Literal["no", "enabled", "lit"] = "no"
 
 
 class Ppcl550(Instrument):
@@ -281,8 +283,10 @@ class _Module:
         else:
             if unit.pending is not None:
                 unit.pending.cancel()
-            unit.enabled, unit.pending, unit.locked = False, None, False
-            unit.show()
+            unit.enabled, unit.pending = unit.options.stuck == "enabled", None
+            if unit.options.stuck != "lit":
+                unit.locked = False
+                unit.show()
         return None
 
     def _first_frequency(self, register: int, data: int) -> Error | None:
