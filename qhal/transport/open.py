@@ -4,12 +4,14 @@ from qhal.extras import missing
 from qhal.transport.address import Address
 from qhal.transport.link import Link
 from qhal.transport.serial import SerialSettings
+from qhal.transport.tapped import logged
 
 
 def make_link(address: str, *, serial: SerialSettings | None = None, zmq_pattern: str = "req") -> Link:
     """Return a closed link for an address. Raises ConfigurationError for a wrong address.
 
-    ``serial`` are the device's line settings, ``zmq_pattern`` what its ZeroMQ socket needs.
+    ``serial`` are the device's line settings, ``zmq_pattern`` what its ZeroMQ socket needs. The link logs its traffic
+    when ``qhal.wire`` is enabled for DEBUG now (:mod:`qhal.transport.tapped`).
     """
     parsed = Address(address)
     try:
@@ -20,7 +22,7 @@ def make_link(address: str, *, serial: SerialSettings | None = None, zmq_pattern
         from qhal.transport.recording import RecordedLink
 
         link = RecordedLink(link, parsed.trace)
-    return link
+    return logged(link)
 
 
 def _link(parsed: Address, serial: SerialSettings, zmq_pattern: str) -> Link:

@@ -19,6 +19,7 @@ from typing import TextIO
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.link import ByteLink, Link
+from qhal.transport.tapped import TappedLink
 
 log = logging.getLogger("qhal")
 
@@ -26,70 +27,33 @@ _MOST_BYTES = 64 << 20
 """The largest trace that is replayed."""
 
 
-class RecordedLink:
+class RecordedLink(TappedLink):
     """Any link, with everything that crosses it written to a trace file."""
 
     def __init__(self, link: Link, trace: str | Path) -> None:
-        self.address, self.reopen_discards = link.address, link.reopen_discards
-        self._link, self._path = link, Path(trace)
+        super().__init__(link)
+        self._path = Path(trace)
         self._file: TextIO | None = None
         self._started = time.monotonic()
 
-    @property
-    def max_frame_bytes(self) -> int:
-        """The longest reply of the link."""
-        return self._link.max_frame_bytes
-
-    @max_frame_bytes.setter
-    def max_frame_bytes(self, count: int) -> None:
-        self._link.max_frame_bytes = count
-
     def open(self, deadline: float) -> None:
         """Open the link and the trace file, which is appended to."""
-        self._link.open(deadline)
+        super().open(deadline)
         if self._file is None:
             try:
                 # Without O_NONBLOCK a pipe without a reader would be waited for.
                 flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK
                 self._file = os.fdopen(os.open(self._path, flags, 0o666), "a", encoding="ascii")
             except OSError as error:
-                self._link.close()
+                super().close()
                 raise ConfigurationError(f"trace file {self._path}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close both."""
-        self._link.close()
+        super().close()
         self._end()
 
-    def write(self, data: bytes, deadline: float) -> None:
-        """Write and record."""
-        self._note(">", data)
-        self._link.write(data, deadline)
-
-    def read_until(self, end: bytes, deadline: float) -> bytes:
-        """Read and record, with the terminator."""
-        frame = self._link.read_until(end, deadline)
-        self._note("<", frame + end)
-        return frame
-
-    def read_exactly(self, count: int, deadline: float) -> bytes:
-        """Read and record."""
-        return self._note("<", self._link.read_exactly(count, deadline))
-
-    def read_message(self, deadline: float) -> bytes:
-        """Read and record."""
-        return self._note("<", self._link.read_message(deadline))
-
-    def pending(self) -> bool:
-        """Tell whether something is there to be read."""
-        return self._link.pending()
-
-    def discard(self, deadline: float) -> bytes:
-        """Discard and record."""
-        data = self._link.discard(deadline)
-        return self._note("<", data) if data else data
-
-    def _note(self, direction: str, data: bytes) -> bytes:
+    def _note(self, direction: str, data: bytes) -> None:
         if self._file is not None:
             try:
                 self._file.write(f"{time.monotonic() - self._started:.6f} {direction} {data!r}\n")
@@ -97,7 +61,6 @@ class RecordedLink:
             except OSError as error:
                 log.warning("%s: the recording to %s ends: %s", self.address, self._path, error.strerror)
                 self._end()
-        return data
 
     def _end(self) -> None:
         file, self._file = self._file, None
