@@ -27,7 +27,7 @@ _CLOSE_S = 10.0
 
 
 class Connected(ABC):
-    """The links of a device, and what a driver tells about itself through them."""
+    """The links of a device, and the hooks by which a driver identifies and describes itself."""
 
     declaration: ClassVar[Declaration]
 
@@ -39,7 +39,7 @@ class Connected(ABC):
         for field in self._expected:
             if field not in Identity.model_fields:
                 fields = ", ".join(Identity.model_fields)
-                raise ConfigurationError(f"{self.name}: no field {field!r} to expect; allowed: {fields}")
+                raise ConfigurationError(f"{self.name}: expected field {field!r}; allowed are {fields}")
         self._ports = self._make_ports(links)
         self._identity: Identity | None = None
         self._capabilities: Capabilities | None = None
@@ -66,7 +66,7 @@ class Connected(ABC):
         return self._ports[name]
 
     def open_link(self, name: str) -> Port:
-        """Open a link that is not open all the time, anew, and return its port. Raises Disconnected."""
+        """Open an on-demand link, after closing it, and return its port. Raises Disconnected."""
         port = self.link_port(name)
         self._refuse_inherited()
         with port.held(_CLOSE_S):
@@ -77,7 +77,7 @@ class Connected(ABC):
         return port
 
     def close_link(self, name: str) -> None:
-        """Close a link that is not open all the time, once no thread uses it."""
+        """Close an on-demand link, once no thread uses it."""
         port = self.link_port(name)
         if port.state is PortState.INHERITED:
             return
@@ -89,7 +89,7 @@ class Connected(ABC):
 
     @abstractmethod
     def _identify(self) -> Identity:
-        """Ask the instrument who it is. Raises WrongDevice when it is no device of this model."""
+        """Ask the instrument who it is. Raises WrongDevice when it is another model."""
 
     @abstractmethod
     def _read_capabilities(self) -> Capabilities:
@@ -97,7 +97,7 @@ class Connected(ABC):
 
     @abstractmethod
     def _read_settings(self) -> dict[str, Any]:
-        """Read every setting that somebody else, or a power cycle, could have changed."""
+        """Read every setting that another client or a power cycle could have changed."""
 
     def _align(self) -> None:
         """End what another program may have left half said, on a link that outlives its clients."""

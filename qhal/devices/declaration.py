@@ -97,7 +97,7 @@ class Options(BaseModel):
 
 
 class Identity(Worded):
-    """Who answers. A field that the instrument cannot tell is empty.
+    """Who answers. A field that the instrument does not report is empty.
 
     ``shape`` holds what stands in for a serial number: channel count, limits.
     """

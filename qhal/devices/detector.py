@@ -289,7 +289,7 @@ class Detector(Kind):
 
     @abstractmethod
     def _read_bias_ua(self) -> tuple[float, ...]:
-        """Ask for all bias currents; NaN for one that is no number."""
+        """Ask for all bias currents; NaN for one that is not a number."""
 
     @abstractmethod
     def _write_trigger_mv(self, trigger_mv: tuple[float, ...]) -> None:
@@ -297,7 +297,7 @@ class Detector(Kind):
 
     @abstractmethod
     def _read_trigger_mv(self) -> tuple[float, ...]:
-        """Ask for all trigger levels; NaN for one that is no number."""
+        """Ask for all trigger levels; NaN for one that is not a number."""
 
     @abstractmethod
     def _write_enabled(self, on: bool) -> None:

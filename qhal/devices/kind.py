@@ -1,4 +1,4 @@
-"""What all kinds of device have in common, and the checks that their public methods share."""
+"""Base of the interfaces, and the checks of their public methods."""
 
 import math
 from abc import ABC, abstractmethod
@@ -91,7 +91,7 @@ class Kind(ABC):
 
 
 class Facet(Guarded):
-    """A further role of a device: an object of its own that shares the device's ports."""
+    """An additional interface of a multi-function instrument, on the same ports."""
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -182,5 +182,5 @@ def check_row(device: Device, name: str, values: Iterable[Number], count: int) -
 
 
 def is_port(value: object, ports: Container[int]) -> bool:
-    """Tell whether a value is one of these numbers, and a whole number at all (1.0 and True equal 1)."""
+    """Return whether a value is one of these numbers, and a whole number at all (1.0 and True equal 1)."""
     return isinstance(value, int) and not isinstance(value, bool) and value in ports

@@ -65,7 +65,7 @@ class OpticalSwitch(Kind):
     def connect(self, ingress: int, egress: int, *, owner: str = "") -> None:
         """Connect two ports that are free (or connected so already) and keep everything else.
 
-        Raises Unsupported for a pair that there is not, Busy when a port is in use or reserved by somebody else,
+        Raises Unsupported for a pair that the unit lacks, Busy when a port is in use or reserved by another owner,
         DeviceError when the switch does not show the connection afterwards.
         """
         self._check_pair(ingress, egress)
@@ -114,7 +114,7 @@ class OpticalSwitch(Kind):
                 self._confirm(dict(pairs))
 
     def reserve(self, ingress: int, owner: str) -> None:
-        """Let nobody but ``owner`` change what an ingress is connected to. Raises Busy, Unsupported."""
+        """Let only ``owner`` change what an ingress is connected to. Raises Busy, Unsupported."""
         self._check_port(ingress, self.capabilities.ingress, "ingress")
         with self.device.reading():
             self._refuse_reserved({ingress}, owner)

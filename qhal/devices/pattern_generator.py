@@ -115,7 +115,7 @@ class PatternGenerator(Kind):
             self.device.note_settings(**self._play_settings())
 
     def read_running(self) -> bool:
-        """Tell whether it plays."""
+        """Return whether it plays."""
         with self.device.reading():
             return self._read_running()
 

@@ -43,7 +43,7 @@ class PowerMeter(Kind):
     def read_power_dbm(self, channel: int = 1) -> float | None:
         """Return the power at a channel, dBm; None when it is below the meter's range (no light is an answer).
 
-        Raises Unsupported for a channel that there is not, DeviceError when the meter has no value or is overloaded,
+        Raises Unsupported for a channel that the unit lacks, DeviceError when the meter has no value or is overloaded,
         ProtocolError for a power above its range.
         """
         channels = self.meter_capabilities.channels
@@ -85,4 +85,4 @@ class PowerMeter(Kind):
 
     @abstractmethod
     def _read_power_dbm(self, channel: int) -> float:
-        """Ask for the power, dBm. Raises NoValue when the meter says that there is too little or too much light."""
+        """Ask for the power, dBm. Raises NoValue when the light is below or above the meter's range."""

@@ -26,7 +26,7 @@ from qhal.tags.stream import DEFAULT_WAITING_TAGS, TagStream
 from qhal.words import Worded
 
 _BUSY_SHARE = 0.8
-"""Streaming starts only below this share of the unit's limit: beyond it real units stop until restarted."""
+"""Streaming starts only below this fraction of the unit's limit: beyond it real units stop until restarted."""
 _RATE_PERIOD_S = 0.1
 
 
@@ -135,7 +135,7 @@ class TimeTagger(Kind):
         """Delay the pulses of an input and return the delay achieved, picoseconds."""
         check_range(self.device, "delay", delay_ps, 0, self.capabilities.max_delay_ps, "ps")
         if delay_ps != int(delay_ps):
-            raise OutOfRange(f"{self.device.name}: delay {delay_ps} is no whole number of picoseconds")
+            raise OutOfRange(f"{self.device.name}: delay {delay_ps} is not a whole number of picoseconds")
         return self._set(channel, "delay_ps", int(delay_ps)).delay_ps
 
     def set_clock_reference(self, reference: ClockReference) -> None:
@@ -164,7 +164,7 @@ class TimeTagger(Kind):
         """Return a stream of the tags of all enabled inputs; use it in a ``with`` block.
 
         The first reader starts the recording, the last one that closes ends it. ``waiting_tags`` is how many
-        may wait for this reader before batches are dropped for it (told as gaps). Raises Busy when the inputs
+        may wait for this reader before batches are dropped for it (reported as gaps). Raises Busy when the inputs
         count more than 80 % of what the unit can stream.
         """
         check_range(self.device, "waiting_tags", waiting_tags, 1, 2**40, "tags")

@@ -89,7 +89,7 @@ def make_devices(file: NodeFile, clock: Clock) -> dict[str, Device]:
             name=name,
             links=table.links,
             clock=clock,
-            expected={str(key): value for key, value in table.expect.items()},
+            expected={str(key): value for key, value in table.expected.items()},
             options=table.options,
             where=f"{file.source}: devices.{name}" if file.source else f"devices.{name}",
         )

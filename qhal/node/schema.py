@@ -63,7 +63,7 @@ class DeviceTable(_Table):
     address: str
     links: dict[Name, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
-    expect: dict[IdentityField, str] = Field(default_factory=dict)
+    expected: dict[IdentityField, str] = Field(default_factory=dict)
     carries: Carries = "quantum"
 
 

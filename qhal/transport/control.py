@@ -22,7 +22,7 @@ _OPEN_S = 5.0
 def _answer(reply: bytes) -> dict[str, Any]:
     answer = replies.json_value(reply)
     if not isinstance(answer, dict):
-        raise ProtocolError(f"{reply[:80]!r} is no JSON object")
+        raise ProtocolError(f"{reply[:80]!r} is not a JSON object")
     if "error" in answer:
         raise DeviceError(str(answer["error"])[:1000])
     return answer
@@ -61,7 +61,7 @@ class SimulatorControl:
 
 
 class SteppedClock:
-    """Device time that stands still until somebody waits: sleeping moves the simulated world."""
+    """Device time that moves only in ``sleep_s``, and the simulated world with it."""
 
     def __init__(self, address: str) -> None:
         if not address:

@@ -52,7 +52,7 @@ class Link(Protocol):
         ...
 
     def pending(self) -> bool:
-        """Tell without waiting whether bytes, or the end of the link, are there to be read."""
+        """Return without waiting whether bytes, or the end of the link, are there to be read."""
         ...
 
     def discard(self, deadline: float) -> bytes:
@@ -64,7 +64,7 @@ class Link(Protocol):
 
 
 class ByteLink(ABC):
-    """The buffer shared by all byte links; a transport adds how to send and to receive a chunk."""
+    """Buffer and read verbs of byte links; a transport adds how to send and to receive a chunk."""
 
     reopen_discards = False
 
@@ -91,7 +91,7 @@ class ByteLink(ABC):
 
     @abstractmethod
     def _readable(self) -> bool:
-        """Tell without waiting whether the operating system has bytes, or the end, for us."""
+        """Return without waiting whether the operating system has bytes, or the end, for us."""
 
     def read_until(self, end: bytes, deadline: float) -> bytes:
         """Return the bytes before the next ``end``, which is consumed too."""
@@ -119,7 +119,7 @@ class ByteLink(ABC):
         return data or self._receive(deadline)
 
     def pending(self) -> bool:
-        """Tell without waiting whether bytes, or the end of the link, are there to be read."""
+        """Return without waiting whether bytes, or the end of the link, are there to be read."""
         return bool(self._buffer) or self._readable()
 
     def discard(self, deadline: float) -> bytes:
@@ -156,7 +156,7 @@ class MessageLink(ABC):
 
     @abstractmethod
     def _readable(self) -> bool:
-        """Tell without waiting whether a message, or the end of the link, is there to be read."""
+        """Return without waiting whether a message, or the end of the link, is there to be read."""
 
     def read_until(self, end: bytes, deadline: float) -> bytes:
         """Return the bytes before the next ``end`` or, without one, up to the end of the message."""
@@ -177,7 +177,7 @@ class MessageLink(ABC):
         return data or self._receive(deadline)
 
     def pending(self) -> bool:
-        """Tell without waiting whether a message, or the end of the link, is there to be read."""
+        """Return without waiting whether a message, or the end of the link, is there to be read."""
         return bool(self._rest) or self._readable()
 
     def discard(self, deadline: float) -> bytes:

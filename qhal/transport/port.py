@@ -1,7 +1,7 @@
 """The port: one lock, deadlines, taint and counters above any link.
 
 A query is a request and the reply to it, or an error; never the reply to another request. The lock is
-held across both. After a time-out, a protocol error or an interrupt nobody knows what is still under
+held across both. After a time-out, a protocol error or an interrupt a reply may still be under
 way, so the port is *tainted*: before the next exchange the device's ``recover`` makes it clean again
 (waits out a late reply or reopens) and lets it prove itself. A port whose link ended is *lost*; recovery
 opens the device again. A process that is forked off finds the ports *inherited*, and they refuse.
@@ -25,7 +25,7 @@ from qhal.transport.link import Link
 Parsed = TypeVar("Parsed")
 
 MAX_UNSOLICITED = 10_000
-"""So many frames that answer nothing may come within one exchange before it is given up."""
+"""Frames that answer nothing within one exchange before it is given up."""
 
 
 _BAD_INPUT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -131,7 +131,7 @@ class Port:
     ) -> bytes | Parsed:
         """Send a request and return its reply, parsed if ``parse`` is given.
 
-        ``frame`` reads one frame from the link; ``accept`` tells whether it answers this request. Whatever these
+        ``frame`` reads one frame from the link; ``accept`` returns whether it answers this request. Whatever these
         and ``parse`` raise taints the port, but for a DeviceError of ``parse``: that is an answer.
         Raises ReplyTimeout, Disconnected, ProtocolError (also in the place of an error of another library, which
         is its cause), and what recovery and ``parse`` raise.
@@ -210,7 +210,7 @@ class Port:
     ) -> bytes | Parsed:
         """Return the next frame of a stream that needs no request, parsed if ``parse`` is given.
 
-        A frame that is late is no fault here: ReplyTimeout leaves the port ready.
+        A frame that is late is not a fault here: ReplyTimeout leaves the port ready.
         """
         limit_s = timeout_s or self.timeout_s
         with self.lock:
@@ -305,7 +305,7 @@ class Port:
         return min(limit_s, left_s)
 
     def _ended_before(self, frame: Frame | None, limit_s: float) -> bool:
-        """Deal with what came since the last exchange; tell whether it was the end of the link."""
+        """Deal with what came since the last exchange; return whether it was the end of the link."""
         try:
             self._surplus(frame, time.monotonic() + limit_s)
         except Disconnected:
@@ -325,7 +325,7 @@ class Port:
             return
         while self.link.pending():
             if time.monotonic() > deadline:
-                raise ReplyTimeout("messages that nobody asked for come without a pause")
+                raise ReplyTimeout("unsolicited messages come without a pause")
             self.unsolicited(frame(self.link, deadline))
 
     def _in_context(self, error: QhalError, request: bytes, started: float) -> QhalError:

@@ -29,7 +29,7 @@ _ANNOUNCED_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A question without side effects; ``fits`` tells its reply from that to any other request of the driver."""
+    """A question without side effects; ``fits`` is true of its reply and of none to another request of the driver."""
 
     request: bytes
     frame: Frame

@@ -6,7 +6,7 @@ and NUL around it are no content. What is anything else raises ProtocolError.
 
 SCPI (IEEE 754 as SCPI-99 writes it) has three numbers that say "no value": 9.91E37 (not a number), 9.9E37 and
 -9.9E37 (beyond the range); some units write them as words. They are a good answer, so they raise NoValue, which
-is no ProtocolError and taints no port.
+is not a ProtocolError and taints no port.
 
 Meant for ``parse=`` of :meth:`qhal.transport.port.Port.exchange`, which adds device, address and request to the
 message of what is raised here.
@@ -30,12 +30,12 @@ _NUMBER = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})
 _WORDS = re.compile(r"([+-]?)(?:(nan)|(n?)inf(?:inity)?)", re.IGNORECASE)
 _NOT_A_NUMBER, _INFINITY, _NEAR = 9.91e37, 9.9e37, 4e34
 PADDING = " \t\r\n\0"
-"""What may stand around a text and is no content."""
+"""Characters around a text that are not content."""
 _NO_UNITS: Mapping[str, float] = {}
 
 
 def text(reply: bytes) -> str:
-    """Return a reply as text, without white space and NUL around it; a byte that is no UTF-8 is kept as Latin-1."""
+    """Return a reply as text, without white space and NUL around it; bytes that are not UTF-8 are read as Latin-1."""
     try:
         return reply.decode("utf-8").strip(PADDING)
     except UnicodeDecodeError:
@@ -154,7 +154,7 @@ def json_value(reply: bytes) -> Any:
 
 
 def member(content: Any, name: str) -> Any:
-    """Return a member of a JSON object. Raises ProtocolError when that is no object, or has no such member."""
+    """Return a member of a JSON object. Raises ProtocolError when it is not an object or lacks the member."""
     if not isinstance(content, dict) or name not in content:
         raise ProtocolError(f"{_shown(content)} has no member {name!r}")
     return content[name]
@@ -211,7 +211,7 @@ def _taken_apart(reply: str, units: Mapping[str, float]) -> tuple[str, str]:
         raise ProtocolError(f"{reply!r}: unknown unit {unit!r}, {known}")
     size = abs(float(digits))
     if abs(size - _NOT_A_NUMBER) <= _NEAR:
-        raise NoValue(f"{reply!r} means that there is no value")
+        raise NoValue(f"{reply!r} means no value")
     if abs(size - _INFINITY) <= _NEAR:
         raise _beyond(reply, below=digits.startswith("-"))
     return digits, unit
@@ -224,7 +224,7 @@ def _refuse_words(reply: str) -> None:
         return
     sign, nan, negative = found.groups()
     if nan:
-        raise NoValue(f"{reply!r} means that there is no value")
+        raise NoValue(f"{reply!r} means no value")
     raise _beyond(reply, below=bool(negative) or sign == "-")
 
 

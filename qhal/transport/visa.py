@@ -67,7 +67,7 @@ class _Session:
         self._resource, self._limit_ms, self._termination = resource, 0.0, None
         full = StatusCode.success_max_count_read
         self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(resource.ignore_warning(full))  # a full chunk is no event
+        self._quiet.enter_context(resource.ignore_warning(full))  # a full chunk is not an event
         try:
             if self._baudrate:
                 resource.baud_rate = self._baudrate
@@ -127,7 +127,7 @@ class _Session:
         return data, status == StatusCode.success_max_count_read
 
     def readable(self) -> bool:
-        """Tell whether bytes or the end are there; False where the backend does not let us look."""
+        """Return whether bytes or the end are there; False where the backend does not show it."""
         return bool(self._unread()) or (self._poll is not None and bool(self._poll.poll(0)))
 
     def refuse_closed(self) -> None:

@@ -1,6 +1,6 @@
 """ZeroMQ: ``zmq+tcp://host:port``.
 
-libzmq connects to a dead host without a word, so opening probes the TCP port first. It is told not to
+libzmq connects to a dead host without an error, so opening probes the TCP port first. It is set not to
 reconnect behind our back, and a monitor watches the connection: once that was lost the link is lost, and
 the device is identified again before anything else is said.
 
@@ -189,7 +189,7 @@ class ZmqLink(MessageLink):
         return lost(self.address, "the peer closed the connection") if self._hung_up() else ReplyTimeout(what)
 
     def _hung_up(self) -> bool:
-        """Tell whether the monitor saw the connection end; everything it has to say is read."""
+        """Return whether the monitor saw the connection end; all its events are read."""
         if self._monitor is not None and self._poll.poll(0):
             while self._monitor.poll(0):
                 self._ended |= self._next_event(time.monotonic() + 1.0) == zmq.EVENT_DISCONNECTED

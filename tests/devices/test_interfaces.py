@@ -146,7 +146,7 @@ def test_wrong_requests_of_open_device(bench):
     for wrong, message in (
         (
             {"expected": {"serial": "1"}},
-            "no field 'serial' to expect; allowed: manufacturer, model, serial_number",
+            "expected field 'serial'; allowed are manufacturer, model, serial_number",
         ),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"links": {"stream": "tcp://h:1"}}, "no link 'stream'"),

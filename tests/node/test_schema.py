@@ -59,7 +59,7 @@ def test_good():
             "devices.voa.adress: unknown key 'adress'; did you mean 'address'? allowed: driver, address",
         ),
         (("devices", "voa", "address"), 7, "devices.voa.address"),
-        (("devices", "voa", "expect"), {"colour": "red"}, "devices.voa.expect.colour"),
+        (("devices", "voa", "expected"), {"colour": "red"}, "devices.voa.expected.colour"),
         (("paths", "quantum", "elements"), [], "paths.quantum.elements"),
         (("paths", "quantum", "elements"), [{"name": "x"}], "an element is a device, or has a loss_db"),
         (("paths", "quantum", "elements"), [{"device": "nobody"}], "no device 'nobody'"),

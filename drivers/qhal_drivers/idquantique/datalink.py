@@ -132,7 +132,7 @@ class Channel:
         self.received_tags += len(times)
 
     def _lose(self, pushed: int, pushed_tags: int) -> None:
-        """Give up the messages since the last agreement: nobody knows which of them is missing."""
+        """Give up the messages since the last agreement: which of them is missing is unknown."""
         unsure = [self.waiting.pop(n) for n in range(self.known, self.received)]
         missing = pushed_tags - self.received_tags
         if missing < 0:

@@ -145,7 +145,7 @@ class Id900(Device, TimeTagger):
         try:
             self.pump.close()
         except QhalError:
-            # The readers were told what was lost; the next recording cleans up on the instrument.
+            # The readers have the error; the next recording cleans up on the instrument.
             return
 
     # -- inputs

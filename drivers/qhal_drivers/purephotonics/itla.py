@@ -44,7 +44,7 @@ def parse(frame: bytes) -> Reply:
 
 
 def is_whole(frame: bytes) -> bool:
-    """Tell whether a frame's checksum is right."""
+    """Return whether a frame's checksum is right."""
     return frame[0] >> 4 == _bip4(frame)
 
 

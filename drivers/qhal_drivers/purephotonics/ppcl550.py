@@ -36,13 +36,13 @@ _FAULTS = ("power fatal", "thermal fatal", "frequency fatal", "vendor fatal")
 _FRAME = exactly(4)
 
 
-def _tells(register: int) -> Callable[[bytes], bool]:
+def _answers(register: int) -> Callable[[bytes], bool]:
     return lambda frame: frame[1] == register and itla.is_whole(frame)
 
 
 _PROOFS = tuple(
-    # Registers that this driver never writes: a reply tells the register, not whether that was read or written.
-    Proof(itla.request(register), _FRAME, _tells(register))
+    # Registers that this driver never writes: a reply names the register, not whether that was read or written.
+    Proof(itla.request(register), _FRAME, _answers(register))
     for register in (_OPSL, _OPSH, _LFL1, _LFH1, _STATUS_F)
 )
 _LONGEST_REST = 3
@@ -89,7 +89,7 @@ class Ppcl550(Device, Source):
     def _identify(self) -> Identity:
         kind = self._read_text(_DEVTYP)
         if "ITLA" not in kind:
-            raise WrongDevice(f"{self.name}: device type {kind!r} is no ITLA")
+            raise WrongDevice(f"{self.name}: device type {kind!r} is not an ITLA")
         maker, model, serial, release = map(self._read_text, (_MFGR, _MODEL, _SERNO, _RELEASE))
         return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=release, shape=kind)
 

@@ -87,7 +87,7 @@ class Awg5014(Device, PatternGenerator):
         offset = (high + low) / 2
         scpi.refuse_errors(f"before loading channel {channel}")
         scpi.send(f'WLIS:WAV:DEL "{name}"')
-        scpi.errors()  # some units call it an error when there is no such waveform yet
+        scpi.errors()  # some units report an error when the waveform does not exist yet
         scpi.send(f'WLIS:WAV:NEW "{name}",{len(volts)},INT')
         scpi.send_block(
             f'WLIS:WAV:DATA "{name}"', encode(volts, amplitude, offset), timeout_s=_BLOCK_TIMEOUT_S

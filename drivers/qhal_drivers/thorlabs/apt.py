@@ -24,11 +24,11 @@ def request_with_data(message_id: int, data: bytes) -> bytes:
 
 
 def frame(link: Link, deadline: float) -> bytes:
-    """Read one message of the device. Raises ProtocolError when it is none."""
+    """Read one message of the device. Raises ProtocolError for other bytes."""
     header = link.read_exactly(6, deadline)
     _, length, destination, source = struct.unpack("<HHBB", header)
     if destination & 0x7F != _HOST or source != _DEVICE:
-        raise ProtocolError(f"{header.hex(' ')} is no APT header from device to host")
+        raise ProtocolError(f"{header.hex(' ')} is not an APT header from device to host")
     if not destination & 0x80:
         return header
     if length > _LONGEST_DATA:

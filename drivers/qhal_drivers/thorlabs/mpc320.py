@@ -37,7 +37,7 @@ _UNSOLICITED = frozenset({0x0491, 0x0464, _HOMED, 0x0466})
 _MOST_COUNTS = 1370
 
 
-# No status message: one that comes unasked could not be told from the reply.
+# No status message: an unsolicited one could not be distinguished from the reply.
 _PROOFS = (
     Proof(apt.request(0x0531), apt.frame, lambda message: apt.message_id(message) == 0x0532),
     Proof(apt.request(0x0005), apt.frame, lambda message: apt.message_id(message) == 0x0006),
