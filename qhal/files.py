@@ -11,10 +11,12 @@ import secrets
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from qhal.errors import Busy, ConfigurationError, DataError
 
 _TOKEN_BYTES = 8
+_BUFFER_BYTES = 1 << 18
 
 
 class NewFile(io.RawIOBase):
@@ -35,7 +37,8 @@ class NewFile(io.RawIOBase):
                 raise ConfigurationError(f"{self.path}: is there, and is no plain file")
             # Not tempfile, whose files are the user's alone: the umask decides.
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file = os.fdopen(os.open(self._part, flags, 0o666), "w+b")
+            descriptor = os.open(self._part, flags, 0o666)
+            self._file = cast(io.BufferedRandom, os.fdopen(descriptor, "w+b", _BUFFER_BYTES))
             self._refuse_others()
         except (OSError, ValueError) as error:  # ValueError: a name with a NUL
             self.discard()

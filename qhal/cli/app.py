@@ -63,7 +63,13 @@ COMMANDS = {
         "qhal.cli.tags:app", "Files of time tags: what is in them, conversion, plots.", ("tags",)
     ),
 }
-_MODULES = {"matplotlib": "report", "h5py": "calibration", "uncertainties": "calibration", "pyarrow": "tags"}
+_MODULES = {
+    "matplotlib": "report",
+    "h5py": "calibration",
+    "uncertainties": "calibration",
+    "pyarrow": "tags",
+    "xxhash": "tags",
+}
 """Optional modules that always come with this extra, whatever else the command needs."""
 
 

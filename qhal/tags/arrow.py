@@ -5,28 +5,29 @@ tell (spans, gaps, empty batches) is JSON: of an Arrow record batch its metadata
 footer's ``qhal.batches``, a list with a number of rows each. An Arrow stream is readable up to its last whole batch
 when its writer was killed; Parquet is smaller, and has its index at the end.
 
-Each description holds ``crc32``: of the batch, its description and all batches before it, so that a file which was
-changed, cut or put together from others is found out. An Arrow stream ends with an empty record batch, ``qhal.end``.
-Anybody can compute the number: this is no signature.
+Each description holds ``xxh3``: the hash (XXH3, 64 bits) of the description, its rows and all batches before them; a
+file that was changed, cut or put together from others is found out. An Arrow stream ends with an empty record batch,
+``qhal.end``. The hash has no key: it proves nothing about who wrote the file.
 """
 
 import json
-import os
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
 from qhal.errors import DataError
 from qhal.files import NewFile
 from qhal.tags.batch import TagBatch
 
-VERSION = b"2"
+VERSION = b"3"
 _SCHEMA = pa.schema(
     [
         pa.field("time_ps", pa.int64(), nullable=False),
@@ -36,6 +37,7 @@ _SCHEMA = pa.schema(
     metadata={b"qhal.version": VERSION},
 )
 _ROW_GROUP = 1 << 20
+_ROWS_WORTH_A_THREAD = 1 << 16
 _ONE, _MANY, _END = b"qhal.batch", b"qhal.batches", b"qhal.end"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _OF_LIBRARY = (
@@ -55,8 +57,9 @@ class ArrowWriter:
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
-        content = self._sum.describe(batch)
-        self._writer.write_batch(_rows(batch), custom_metadata={_ONE: json.dumps(content)})
+        rows = _rows(batch)
+        content = self._sum.described(rows, batch.description())
+        self._writer.write_batch(rows, custom_metadata={_ONE: json.dumps(content)})
         self._batches += 1
         self._tags += len(batch)
 
@@ -92,8 +95,9 @@ class ParquetWriter:
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
-        self._described.append({"rows": len(batch), **self._sum.describe(batch)})
-        self._waiting.append(_rows(batch))
+        rows = _rows(batch)
+        self._described.append({"rows": len(batch), **self._sum.described(rows, batch.description())})
+        self._waiting.append(rows)
         self._rows += len(batch)
         if self._rows >= _ROW_GROUP:
             self._flush()
@@ -124,7 +128,7 @@ class ArrowReader:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            self._file = path.open("rb")
+            self._file = pa.OSFile(str(path))
         except OSError as error:
             raise DataError(f"{path}: cannot be read: {error.strerror}") from error
         try:
@@ -136,19 +140,12 @@ class ArrowReader:
         except _OF_LIBRARY as error:
             self._file.close()
             raise DataError(f"{path}: no Arrow stream: {error}", 0) from error
+        self._ahead = _Ahead(self._read)
 
     def __iter__(self) -> Iterator[TagBatch]:
         found, batches, tags = _Sum(), 0, 0
-        while True:
-            place = self._file.tell()
-            try:
-                rows, metadata = self._reader.read_next_batch_with_custom_metadata()
-                rows.validate(full=True)
-                told = dict(metadata or {})
-            except StopIteration:
-                raise DataError(f"{self._path}: cut: the end of the stream is not there", place) from None
-            except _OF_LIBRARY as error:
-                raise DataError(f"{self._path}: damaged: {error}", place) from error
+        while (read := self._ahead.take()) is not None:
+            place, rows, told = read
             if _END in told:
                 self._check_end(told[_END], {"batches": batches, "tags": tags}, place)
                 return
@@ -160,10 +157,23 @@ class ArrowReader:
                 raise DataError(f"{self._path}: batch {batches}: {error}", place) from error
             batches, tags = batches + 1, tags + len(batch)
             yield batch
+        raise DataError(f"{self._path}: cut: the end of the stream is not there", self._file.tell())
 
     def close(self) -> None:
         """Close the file."""
+        self._ahead.close()
         self._file.close()
+
+    def _read(self) -> tuple[Any, int] | None:
+        place = self._file.tell()
+        try:
+            rows, metadata = self._reader.read_next_batch_with_custom_metadata()
+            rows.validate(full=True)
+            return (place, rows, dict(metadata or {})), len(rows)
+        except StopIteration:
+            return None
+        except _OF_LIBRARY as error:
+            raise DataError(f"{self._path}: damaged: {error}", place) from error
 
     def _check_end(self, told: bytes, counted: Mapping[str, int], place: int) -> None:
         try:
@@ -172,14 +182,14 @@ class ArrowReader:
             raise DataError(f"{self._path}: {error}", place) from error
         if content != counted:
             raise DataError(f"{self._path}: {counted} came of {content}", place)
+        more = self._ahead.take()
         try:
-            more = next(iter(self._reader), None)
-            end = self._file.tell()
+            end, size = self._file.tell(), self._file.size()
+            self._file.seek(max(0, end - len(_END_OF_STREAM)))
+            last = self._file.read()
         except _OF_LIBRARY as error:
-            raise DataError(f"{self._path}: damaged after its last batch: {error}", place) from error
-        size = self._file.seek(0, os.SEEK_END)
-        self._file.seek(max(0, end - len(_END_OF_STREAM)))
-        if more is not None or end != size or self._file.read() != _END_OF_STREAM:
+            raise DataError(f"{self._path}: cannot be read: {error}", place) from error
+        if more is not None or end != size or last != _END_OF_STREAM:
             raise DataError(f"{self._path}: it does not end after its last batch", place)
 
 
@@ -201,24 +211,19 @@ class ParquetReader:
         except _OF_LIBRARY as error:
             self._file.close()
             raise DataError(f"{path}: damaged footer: {error}") from error
+        self._groups = iter(range(self._file.num_row_groups))
+        self._ahead = _Ahead(self._read)
 
     def __iter__(self) -> Iterator[TagBatch]:
-        groups = iter(range(self._file.num_row_groups))
-        rest = _SCHEMA.empty_table()
-        found = _Sum()
+        rest, found = _SCHEMA.empty_table(), _Sum()
         for number, described in enumerate(self._described):
             count = described["rows"]
-            try:
-                while len(rest) < count:
-                    group = self._file.read_row_group(next(groups))
-                    group.validate(full=True)
-                    rest = pa.concat_tables([rest, group]) if len(rest) else group
-                rows = rest.slice(0, count)
-                rest = rest.slice(count)
-            except StopIteration:
-                raise DataError(f"{self._path}: {len(rest)} of {count} rows of batch {number}") from None
-            except _OF_LIBRARY as error:
-                raise DataError(f"{self._path}: damaged: {error}") from error
+            while len(rest) < count:
+                group = self._ahead.take()
+                if group is None:
+                    raise DataError(f"{self._path}: {len(rest)} of {count} rows of batch {number}")
+                rest = pa.concat_tables([rest, group]) if len(rest) else group
+            rows, rest = rest.slice(0, count), rest.slice(count)
             try:
                 batch = found.checked(rows, {key: value for key, value in described.items() if key != "rows"})
             except ValueError as error:
@@ -227,7 +232,18 @@ class ParquetReader:
 
     def close(self) -> None:
         """Close the file."""
+        self._ahead.close()
         self._file.close()
+
+    def _read(self) -> tuple[Any, int] | None:
+        if (number := next(self._groups, None)) is None:
+            return None
+        try:
+            group = self._file.read_row_group(number)
+            group.validate(full=True)
+        except _OF_LIBRARY as error:
+            raise DataError(f"{self._path}: damaged: {error}") from error
+        return group, len(group)
 
     def _read_footer(self) -> list[dict[str, Any]]:
         listed = (self._file.metadata.metadata or {}).get(_MANY)
@@ -242,39 +258,53 @@ class ParquetReader:
         return described
 
 
+class _Ahead:
+    """Read in a thread, one piece ahead of the one that is worked on where pieces are large.
+
+    ``read`` returns a piece and its number of rows, None at the end.
+    """
+
+    def __init__(self, read: Callable[[], tuple[Any, int] | None]) -> None:
+        self._read = read
+        self._pool = ThreadPoolExecutor(1, "tags-ahead")
+        self._coming: Future[Any] | None = None
+
+    def take(self) -> Any:
+        """Return the next piece. Raises what ``read`` raises."""
+        read = self._read() if self._coming is None else self._coming.result()
+        ahead = read is not None and read[1] >= _ROWS_WORTH_A_THREAD
+        self._coming = self._pool.submit(self._read) if ahead else None
+        return None if read is None else read[0]
+
+    def close(self) -> None:
+        """Wait for the piece that is being read, and read no more."""
+        self._pool.shutdown()
+
+
 class _Sum:
-    """The checksum of a file so far."""
+    """The hash of a file so far."""
 
     def __init__(self) -> None:
-        self._sum = 0
+        self._sum = xxhash.xxh3_64()
 
-    def describe(self, batch: TagBatch) -> dict[str, Any]:
-        """Return the description of the next batch, with its checksum."""
-        description = batch.description()
-        return {**description, "crc32": self._add(description, batch.times_ps, batch.channels)}
+    def described(self, rows: Any, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the description of the next rows, with the hash up to there."""
+        self._sum.update(json.dumps(description).encode())
+        for name in ("time_ps", "channel"):
+            self._sum.update(_numbers(rows, name))
+        return {**description, "xxh3": self._sum.hexdigest()}
 
-    def checked(self, rows: Any, described: Any) -> TagBatch:
+    def checked(self, rows: Any, told: Any) -> TagBatch:
         """Return the next batch. Raises ValueError when it, or one before it, is not what was written."""
-        if not isinstance(described, dict) or "crc32" not in described:
-            raise ValueError(f"no description with a checksum: {str(described)[:80]}")
-        told = described.pop("crc32")
-        times, channels = _numbers(rows, "time_ps"), _numbers(rows, "channel")
-        if told != self._add(described, times, channels):
-            raise ValueError("altered or damaged: its content does not have the checksum beside it")
-        batch = TagBatch.described(times, channels, described)
-        epochs = _numbers(rows, "epoch")
-        if len(epochs) and not epochs.min() == epochs.max() == batch.epoch:
+        if not isinstance(told, dict):
+            raise ValueError(f"not a description: {str(told)[:80]}")
+        description = {key: value for key, value in told.items() if key != "xxh3"}
+        if self.described(rows, description) != told:
+            raise ValueError("altered or damaged: its content does not have the hash beside it")
+        batch = TagBatch.described(_numbers(rows, "time_ps"), _numbers(rows, "channel"), description)
+        if (_numbers(rows, "epoch") != batch.epoch).any():
             raise ValueError(f"altered or damaged: not all of its rows are of epoch {batch.epoch}")
         return batch
-
-    def _add(self, description: Any, times: Any, channels: Any) -> int:
-        for content in (json.dumps(description).encode(), _bytes(times, "<i8"), _bytes(channels, "u1")):
-            self._sum = zlib.crc32(content, self._sum)
-        return self._sum
-
-
-def _bytes(values: Any, kind: str) -> memoryview:
-    return np.ascontiguousarray(values, kind).data.cast("B") if len(values) else memoryview(b"")
 
 
 def _numbers(rows: Any, name: str) -> Any:
@@ -293,10 +323,15 @@ def _has_rows(described: Any) -> bool:
 
 
 def _rows(batch: TagBatch) -> pa.RecordBatch:
-    epoch = np.full(len(batch), batch.epoch, np.uint32)
+    epoch = _constant(batch.epoch, 1 << len(batch).bit_length())[: len(batch)]
     return pa.RecordBatch.from_arrays(
-        [pa.array(batch.times_ps), pa.array(batch.channels), pa.array(epoch)], schema=_SCHEMA
+        [pa.array(batch.times_ps), pa.array(batch.channels), epoch], schema=_SCHEMA
     )
+
+
+@lru_cache(1)
+def _constant(epoch: int, count: int) -> pa.Array:
+    return pa.array(np.full(count, epoch, np.uint32))
 
 
 def _check_schema(schema: pa.Schema, path: Path) -> None:

@@ -5,12 +5,14 @@ batch always says which span it covers and what is missing in it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+_LAST_EPOCH = 2**32 - 1
 
 
 class Loss(StrEnum):
@@ -37,8 +39,21 @@ class Gap:
     channels: tuple[int, ...] = ()
 
     def concerns(self, channel: int) -> bool:
-        """Tell whether tags of this channel were lost."""
+        """Return whether tags of this channel were lost."""
         return not self.channels or channel in self.channels
+
+    def check(self) -> None:
+        """Raise ValueError for numbers of another type or beyond their range."""
+        _check_span("a gap", self.start_ps, self.stop_ps)
+        _check_whole("missed", self.missed, 0, 2**63 - 1)
+        Loss(self.loss)
+        for channel in _list(self.channels):
+            _check_whole("a channel of a gap", channel, 0, 255)
+
+    def description(self) -> dict[str, Any]:
+        """Return the gap as plain data for JSON."""
+        numbers = {"start_ps": int(self.start_ps), "stop_ps": int(self.stop_ps), "missed": int(self.missed)}
+        return numbers | {"loss": str(self.loss), "channels": [int(channel) for channel in self.channels]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,23 +133,41 @@ class TagBatch:
         gaps = tuple(gap for gap in self.gaps if not gap.channels or set(gap.channels) & set(channels))
         return replace(self, times_ps=self.times_ps[kept], channels=self.channels[kept], gaps=gaps)
 
-    def check_order(self) -> None:
-        """Raise ValueError unless the times ascend within the span."""
+    def check(self, after: tuple[int, int] | None = None) -> None:
+        """Raise ValueError for what cannot be a batch: other types, numbers beyond their range, times out of order.
+
+        ``after``: epoch and end of the batch before it, in a stream that does not go back in time.
+        """
         times = self.times_ps
+        for name, values, kind in (("times_ps", times, np.int64), ("channels", self.channels, np.uint8)):
+            if not isinstance(values, np.ndarray) or values.dtype != kind or values.ndim != 1:
+                raise ValueError(f"{name} is not a one-dimensional array of {kind.__name__}")
         if len(times) != len(self.channels):
             raise ValueError(f"{len(times)} times, {len(self.channels)} channels")
-        if len(times) and (times[1:] < times[:-1]).any():
-            place = int(np.flatnonzero(times[1:] < times[:-1])[0])
-            raise ValueError(f"tags are out of order: {times[place + 1]} ps comes after {times[place]} ps")
+        _check_whole("epoch", self.epoch, 0, _LAST_EPOCH)
+        _check_span("the span", self.start_ps, self.stop_ps)
+        for gap in self.gaps:
+            gap.check()
+        if after is not None and (self.epoch, self.start_ps) < after:
+            raise ValueError(
+                f"a batch from {self.start_ps} ps of epoch {self.epoch} on comes after {after[1]} ps of epoch {after[0]}"
+            )
+        if (times[1:] < times[:-1]).any():
+            index = int(np.flatnonzero(times[1:] < times[:-1])[0])
+            raise ValueError(f"tags are out of order: {times[index + 1]} ps comes after {times[index]} ps")
         if len(times) and not self.start_ps <= times[0] <= times[-1] < self.stop_ps:
             raise ValueError(
                 f"tags from {times[0]} to {times[-1]} ps are not in their span, {self.start_ps} to {self.stop_ps} ps"
             )
 
     def description(self) -> dict[str, Any]:
-        """Return what the columns do not tell, as plain data: span, epoch, gaps."""
-        gaps = [asdict(gap) for gap in self.gaps]
-        return {"start_ps": self.start_ps, "stop_ps": self.stop_ps, "epoch": self.epoch, "gaps": gaps}
+        """Return the span, the epoch and the gaps, which no column holds, as plain data for JSON."""
+        return {
+            "start_ps": int(self.start_ps),
+            "stop_ps": int(self.stop_ps),
+            "epoch": int(self.epoch),
+            "gaps": [gap.description() for gap in self.gaps],
+        }
 
     @classmethod
     def described(
@@ -142,18 +175,12 @@ class TagBatch:
     ) -> Self:
         """Return the batch of these columns and this :meth:`description`.
 
-        Raises ValueError for a description of other names or types, or numbers that cannot be; and for times that do
-        not ascend within the span.
+        Raises ValueError for a description of other names, and for what :meth:`check` refuses.
         """
-        if not isinstance(description, Mapping) or set(description) != {
-            "start_ps",
-            "stop_ps",
-            "epoch",
-            "gaps",
-        }:
-            raise ValueError(f"no description of a batch: {str(description)[:80]}")
-        batch = cls(times_ps, channels, *_span(description), tuple(map(_gap, _list(description["gaps"]))))
-        batch.check_order()
+        content = _content(description, "batch", ("start_ps", "stop_ps", "epoch", "gaps"))
+        gaps = tuple(Gap(**_gap(each)) for each in _list(content.pop("gaps")))
+        batch = cls(times_ps, channels, **content, gaps=gaps)
+        batch.check()
         return batch
 
     @classmethod
@@ -178,33 +205,33 @@ class TagBatch:
         )
 
 
-def _span(description: Mapping[str, Any]) -> tuple[int, int, int]:
-    start, stop = (_whole(description, name, -(2**63), 2**63 - 1) for name in ("start_ps", "stop_ps"))
-    if start > stop:
-        raise ValueError(f"a span from {start} to {stop} ps")
-    return start, stop, _whole(description, "epoch", 0, 2**32 - 1)
+def _gap(described: Any) -> dict[str, Any]:
+    content = _content(described, "gap", [each.name for each in fields(Gap)])
+    return content | {"loss": Loss(content["loss"]), "channels": tuple(_list(content["channels"]))}
 
 
-def _gap(described: Any) -> Gap:
-    if not isinstance(described, Mapping) or set(described) != {each.name for each in fields(Gap)}:
-        raise ValueError(f"no description of a gap: {str(described)[:80]}")
-    start, stop = (_whole(described, name, -(2**63), 2**63 - 1) for name in ("start_ps", "stop_ps"))
-    if start > stop:
-        raise ValueError(f"a gap from {start} to {stop} ps")
-    channels = tuple(_whole({"channel": each}, "channel", 0, 255) for each in _list(described["channels"]))
-    return Gap(start, stop, _whole(described, "missed", 0, 2**63 - 1), Loss(described["loss"]), channels)
+def _content(described: Any, what: str, names: Collection[str]) -> dict[str, Any]:
+    if not isinstance(described, Mapping) or set(described) != set(names):
+        raise ValueError(f"not a description of a {what}: {str(described)[:80]}")
+    return dict(described)
 
 
-def _whole(content: Mapping[str, Any], name: str, least: int, most: int) -> int:
-    value = content[name]
-    if type(value) is not int or not least <= value <= most:
-        raise ValueError(f"{name} is {str(value)[:40]}, a whole number from {least} to {most} is expected")
-    return value
+def _check_span(what: str, start_ps: Any, stop_ps: Any) -> None:
+    for name, value in (("start_ps", start_ps), ("stop_ps", stop_ps)):
+        _check_whole(f"{name} of {what}", value, -(2**63), 2**63 - 1)
+    if start_ps > stop_ps:
+        raise ValueError(f"{what} goes from {start_ps} to {stop_ps} ps")
+
+
+def _check_whole(name: str, value: Any, lowest: int, highest: int) -> None:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not lowest <= value <= highest:
+        raise ValueError(f"{name} is {str(value)[:40]}, a whole number from {lowest} to {highest} is expected")
 
 
 def _list(value: Any) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
-        raise ValueError(f"{str(value)[:80]} is no list")
+        raise ValueError(f"{str(value)[:80]} is not a list")
     return value
 
 
