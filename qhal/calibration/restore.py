@@ -17,7 +17,7 @@ from qhal.devices.kind import Kind
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.safety import make_kinds_safe, report
+from qhal.devices.safety import by_device, make_kinds_safe, report
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import InputSettings, TimeTagger
 from qhal.errors import DeviceError, PositionUnknown
@@ -114,7 +114,7 @@ def restore(remembered: Sequence[Remembered], *, ended_well: bool) -> tuple[list
             for each in remembered:
                 if isinstance(each.kind, kind_type):
                     failures += _attempt(each.hazards)
-    return failures, report({kind.device.name: state for kind, state in states})
+    return failures, report(by_device((kind.device.name, state) for kind, state in states))
 
 
 def _attempt(actions: Sequence[Action]) -> list[Exception]:

@@ -4,8 +4,8 @@ Detectors' bias goes first, then quantum light, then attenuators close; devices 
 device the safe command comes before anything is asked, the proof after it. A line that a dying owner still holds, or a
 device that does not answer, is tried again: at once, reported after ``REPORT_S``, then with growing pauses for an hour.
 
-SIGINT and SIGHUP are ignored. SIGTERM is ignored while the owner lives, because a service manager sends it to both; it
-ends a guard that is trying in vain.
+It acts first and reports then, from threads of their own. SIGTERM is ignored while the owner lives, because a service
+manager sends it to both; it ends a guard that has tried in vain for ``REPORT_S``. Signals of a terminal are ignored.
 """
 
 import contextlib
@@ -14,20 +14,22 @@ import logging
 import os
 import select
 import signal
-import sys
-import syslog
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from types import FrameType
+from typing import Any
 
 from qhal.devices.device import Device
 from qhal.devices.kind import SafeState
-from qhal.devices.safety import hazard_of, in_order_of_danger, kinds_of, report, worst
+from qhal.devices.safety import hazard_of, in_order_of_danger, in_thread, open_and_make_safe, report
 from qhal.errors import QhalError
-from qhal.node.guard import DISARM, READY
-from qhal.node.guard_lock import at_work
+from qhal.node.guard import ACT, DISARM, READY, SAFE
+from qhal.node.guard_lock import Notice
+from qhal.node.guard_report import Reports
 from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import parse_node
 from qhal.transport.address import Address
@@ -36,77 +38,99 @@ REPORT_S = 2.0
 _GIVE_UP_S = 3600.0
 _GIVE_UP_SIMULATED_S = 20.0
 """A stepped clock is a simulator's: instruments that are gone with it do not come back."""
+_LAST_REPORTS_S = 5.0
+_LOOK_MS = 200
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 5.0
 _LOADED_WHEN_OPENED = {"serial": "serial", "visa": "pyvisa"}
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+
+Start = Callable[[Callable[[], Any]], "Future[Any]"]
 
 
 class Rescue:
-    """Makes devices safe, however long it takes; ``give_up`` ends what is in vain."""
+    """Makes devices safe, however long it takes; ``give_up`` ends what is in vain.
 
-    def __init__(self, node: str, report_s: float = REPORT_S, give_up_s: float = _GIVE_UP_S) -> None:
+    ``say`` reports and must not wait; ``done`` is called with the name of each device that is safe.
+    """
+
+    def __init__(
+        self,
+        say: Callable[[str], object],
+        done: Callable[[str], object],
+        report_s: float = REPORT_S,
+        give_up_s: float = _GIVE_UP_S,
+    ) -> None:
         self.give_up = threading.Event()
-        self._node = node
+        self._say = say
+        self._done = done
         self._report_s = report_s
         self._give_up_s = give_up_s
 
-    def all(self, devices: dict[str, Device]) -> dict[str, SafeState | Exception]:
+    def all(self, devices: dict[str, Device], start: Start = in_thread) -> dict[str, SafeState | Exception]:
         """Make all devices safe in the order of danger; return how safe each is, or what failed at last."""
         actions = [(hazard_of(device), partial(self.one, name, device)) for name, device in devices.items()]
-        return dict(zip(devices, in_order_of_danger(actions), strict=True))
+        return dict(zip(devices, in_order_of_danger(actions, start=start), strict=True))
 
     def one(self, name: str, device: Device) -> SafeState:
         """Make one device safe, trying again until it is. Raises what failed when it is given up."""
         started, pause_s, reported = time.monotonic(), _FIRST_PAUSE_S, False
-        with at_work(device.port.link.address, f"{name} of node {self._node!r}"):
-            while True:
-                try:
-                    return self._attempt(name, device)
-                except Exception as error:  # a fault of a driver is tried again, too
-                    device.close()
-                    elapsed_s = time.monotonic() - started
-                    if elapsed_s > self._report_s and not reported:
-                        self.tell(f"{report({name: error})}; trying again")
-                        reported = True
-                    if elapsed_s > self._give_up_s or self.give_up.wait(pause_s):
-                        raise
-                    pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
+        while True:
+            try:
+                state = open_and_make_safe(device)
+            except BaseException as error:  # noqa: BLE001  # whatever a driver raises is tried again
+                failure = error
+            else:
+                self._done(name)
+                self._say(report({name: state}))
+                return state
+            self._close(device, failure)
+            elapsed_s = time.monotonic() - started
+            late = elapsed_s > self._report_s
+            if late and not reported:
+                self._say(f"{name}: NOT SAFE: {type(failure).__name__}: {failure}; trying again")
+                reported = True
+            if elapsed_s > self._give_up_s or (late and self.give_up.is_set()):
+                raise failure
+            # A service manager sends SIGTERM when the owner has died, too: before it is late that ends nothing.
+            (self.give_up.wait if late else time.sleep)(pause_s)
+            pause_s = min(1.5 * pause_s, _LONGEST_PAUSE_S)
 
-    def tell(self, text: str) -> None:
-        """Report on the owner's error stream, if that is still there, and in the system's log."""
-        line = f"qhal guard {os.getpid()}: node {self._node!r}: {text}"
-        with contextlib.suppress(OSError):
-            os.write(2, line.encode("utf-8", "replace") + b"\n")
-        syslog.syslog(syslog.LOG_WARNING, line)
-
-    def _attempt(self, name: str, device: Device) -> SafeState:
-        def command() -> None:
-            for kind in kinds_of(device):
-                kind.command_safe()
-
-        device.open(first=command)
-        state = worst(kind.make_safe() for kind in kinds_of(device))
-        device.close()
-        self.tell(report({name: state}))
-        return state
+    def _close(self, device: Device, failure: BaseException) -> None:
+        try:
+            device.close()
+        except BaseException as error:  # noqa: BLE001  # as above
+            failure.add_note(f"closing it failed, too: {type(error).__name__}: {error}")
 
 
-def wait_for_owner(owner: int) -> bool:
-    """Return whether the owner has disarmed the guard, when it has or its end is sure."""
+def started_threads(number: int) -> ThreadPoolExecutor:
+    """Return a pool of threads that run already, so that acting does not depend on whether one can start then."""
+    pool = ThreadPoolExecutor(max(1, number))
+    all_run = threading.Barrier(number + 1)
+    for _ in range(number):
+        pool.submit(all_run.wait)
+    all_run.wait()
+    return pool
+
+
+def wait_for_owner(owner: int, ended: int | None) -> bool:
+    """Return whether the owner has disarmed the guard, when it has, or has ordered it to act, or its end is sure.
+
+    ``ended``: a descriptor that becomes readable when the owner ends; without one its process id is looked at.
+    """
     poll, said = select.poll(), b""
     poll.register(0, select.POLLIN)
-    alive = _watch(owner)
-    if alive is not None:
-        poll.register(alive, select.POLLIN)
+    if ended is not None:
+        poll.register(ended, select.POLLIN)
     while True:
-        ready = [descriptor for descriptor, _ in poll.poll()]
+        ready = [descriptor for descriptor, _ in poll.poll(None if ended is not None else _LOOK_MS)]
         if 0 in ready or select.select([0], [], [], 0)[0]:
             piece = os.read(0, 4096)
             said += piece
             if DISARM in said:
                 return True
-            if not piece:
+            if not piece or ACT in said:
                 return False
-        else:
+        elif ready or os.getppid() != owner:
             return False
 
 
@@ -118,11 +142,14 @@ def main() -> int:
         if rescue is not None:
             rescue.give_up.set()
 
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, terminate)
-    logging.getLogger("qhal").addHandler(logging.NullHandler())  # `tell` reports
+    _hold_standard_streams()
+    logging.getLogger("qhal").addHandler(logging.NullHandler())  # the reports say all
     order = json.loads(_read_line())
+    owner = int(order["owner"])
+    ended = _watch(owner)
     try:
         file = parse_node(order["file"], "guard")
         devices = make_devices(file, make_clock(file))
@@ -130,18 +157,57 @@ def main() -> int:
             scheme = Address(device.port.link.address).scheme
             if scheme in _LOADED_WHEN_OPENED:
                 import_module(_LOADED_WHEN_OPENED[scheme])
-    except (QhalError, ImportError) as error:
+        threads = started_threads(len(devices))
+        reports = Reports(f"qhal guard {os.getpid()}: node {file.node.name!r}: ")
+    except (QhalError, ImportError, RuntimeError) as error:
         os.write(1, f"{type(error).__name__}: {error}\n".encode())
         return 2
-    os.write(1, READY)
-    if wait_for_owner(int(order["owner"])):
+    notice = _notice(owner, file.node.name, devices, reports)
+    _answer(READY)
+    if wait_for_owner(owner, ended):
+        if notice is not None:
+            notice.end()
         return 0
+    if notice is not None:
+        notice.act()
     limit_s = _GIVE_UP_SIMULATED_S if file.clock.mode == "stepped" else _GIVE_UP_S
-    rescue = Rescue(file.node.name, give_up_s=limit_s)
-    rescue.tell("its owner did not disarm it; making safe")
-    states = rescue.all(devices)
-    rescue.tell(report(states))
-    return int(any(isinstance(state, Exception) for state in states.values()))
+    rescue = Rescue(reports.say, notice.done if notice is not None else _nothing, give_up_s=limit_s)
+    reports.say("its owner did not disarm it; making safe")
+    states = rescue.all(devices, threads.submit)
+    failed = any(isinstance(state, Exception) for state in states.values())
+    if not failed:
+        _answer(SAFE)
+    reports.say(report(states))
+    if notice is not None:
+        notice.end()
+    reports.end(_LAST_REPORTS_S)
+    return int(failed)
+
+
+def _notice(owner: int, node: str, devices: dict[str, Device], reports: Reports) -> Notice | None:
+    """Note what is watched; without a notice the guard does all the same, but a new owner does not wait for it."""
+    try:
+        return Notice(owner, node, {name: device.port.link.address for name, device in devices.items()})
+    except (OSError, QhalError) as error:
+        reports.say(f"a new owner will not wait for this guard: it cannot note what it watches: {error}")
+        return None
+
+
+def _nothing(name: str) -> None:
+    del name
+
+
+def _answer(word: bytes) -> None:
+    """Say a word to the owner, if it is still there."""
+    with contextlib.suppress(OSError):
+        os.write(1, word)
+
+
+def _hold_standard_streams() -> None:
+    """Open what the owner had closed, so that no report goes to a device that got the number of the error stream."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
 
 
 def _read_line() -> bytes:
@@ -156,13 +222,14 @@ def _read_line() -> bytes:
 
 def _watch(owner: int) -> int | None:
     """Return a descriptor that becomes readable when the owner ends; None where the system has no such thing."""
-    if owner != os.getppid() or not hasattr(os, "pidfd_open"):
-        return None
+    if owner != os.getppid():
+        raise SystemExit(0)  # the owner is gone before anything was opened
     try:
         return os.pidfd_open(owner)
-    except OSError:
+    except (OSError, AttributeError):
         return None
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # A library that hangs at the end of the interpreter must not keep a guard that has done its work.
+    os._exit(main())

@@ -1,6 +1,7 @@
 """A node: the devices of a rack, opened together and asked for by kind."""
 
 import logging
+import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,7 +19,7 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
-from qhal.devices.safety import hazard_of, kinds_of, make_kinds_safe, report, worst
+from qhal.devices.safety import hazard_of, make_devices_safe, report
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import ConfigurationError, DataError, Disconnected, OpenFailed, QhalError
@@ -39,6 +40,7 @@ log = logging.getLogger("qhal")
 
 _OPENERS = 16
 _GUARD_AT_WORK_S = 60.0
+_GUARD_AT_WORK_FOR_A_READER_S = 5.0
 
 
 class Node(Guarded):
@@ -62,6 +64,8 @@ class Node(Guarded):
         self.devices = make_devices(file, self.clock)
         self._guard: Guard | None = None
         self._owns_signals = False
+        self._is_open = False
+        self._process = os.getpid()
 
     def __repr__(self) -> str:
         number = sum(device.is_open for device in self.devices.values())
@@ -84,13 +88,16 @@ class Node(Guarded):
         """Open all devices, several at a time, and arm the guard.
 
         ``guarded``: False for a program that only reads. Raises OpenFailed with every failure (then none stays open),
-        Busy while the guard of a process that died still works on a device.
+        Busy while the guard of a process that died still works on a device. A node that is open already stays as it
+        is when opening it again fails.
         """
         self._owns_signals = self._owns_signals or own()
         try:
             self._open(guarded)
+            self._is_open = True
         except BaseException as error:
-            self._let_go(error)
+            if not self._is_open:
+                self._let_go(error)
             raise
         return self
 
@@ -105,9 +112,10 @@ class Node(Guarded):
         self._let_go(None)
 
     def make_safe(self) -> dict[str, SafeState]:
-        """Make every open device safe: bias first, then quantum light, attenuators, the rest; return how safe each is.
+        """Make every device safe: bias first, then quantum light, attenuators, the rest; return how safe each is.
 
-        What carries a customer's traffic is left alone. Every device is tried: raises ExceptionGroup with what failed.
+        What carries a customer's traffic is left alone. A detector, source or attenuator that was closed by itself
+        since the node was opened is opened for it. Every device is tried: raises ExceptionGroup with what failed.
         """
         found = self._made_safe()
         if failures := [state for state in found.values() if isinstance(state, Exception)]:
@@ -129,11 +137,15 @@ class Node(Guarded):
     # -- inside
 
     def _open(self, guarded: bool) -> None:
-        hazards = self._hazards()
-        wait_for_guards([self.devices[name].port.link.address for name in hazards], _GUARD_AT_WORK_S)
-        table = self.file.node
+        hazards, table = self._hazards(), self.file.node
+        wait_for_guards(
+            [self.devices[name].port.link.address for name in hazards],
+            _GUARD_AT_WORK_S if guarded else _GUARD_AT_WORK_FOR_A_READER_S,
+            f"node {self.name}",
+        )
         if not table.safe_on_failure and guarded:
-            log.warning("node %s: safe_on_failure = false: a failure leaves light and bias on", self.name)
+            what = "the death of this process" if table.safe_on_exit else "a failure"
+            log.warning("node %s: safe_on_failure = false: %s leaves light and bias on", self.name, what)
         if guarded and table.guard and table.safe_on_failure and hazards and self._guard is None:
             try:
                 self._guard = Guard(self.file, hazards)
@@ -165,56 +177,70 @@ class Node(Guarded):
         )
 
     def _made_safe(self) -> dict[str, SafeState | Exception]:
-        kinds = [kind for device in self.devices.values() if device.is_open for kind in kinds_of(device)]
-        found: dict[str, SafeState | Exception] = {}
-        for kind, state in make_kinds_safe(kinds):
-            before = found.get(kind.device.name, SafeState.UNTOUCHED)
-            if isinstance(before, Exception):
-                continue
-            found[kind.device.name] = state if isinstance(state, Exception) else worst([before, state])
-        return found
+        by_hand = self._hazards() if self._is_open else frozenset()
+        return make_devices_safe(
+            {name: device for name, device in self.devices.items() if device.is_open or name in by_hand}
+        )
 
     def _leave(self, error: BaseException | None) -> None:
         """Make safe what the node file says, say what became of it, and let go."""
-        table, unsafe = self.file.node, False
+        if not self._is_open or os.getpid() != self._process:  # a forked process leaves it to its parent
+            self._let_go(error)
+            return
+        unsafe = True  # until it is known; whatever ends this leaves the rest to the guard
         try:
-            if error is None or (isinstance(error, SystemExit) and not error.code):
-                if table.safe_on_exit:
-                    self.make_safe()
-            elif not (table.safe_on_failure or table.safe_on_exit):
-                log.warning("node %s: ended by %s and left as it is", self.name, name_of(error))
-            else:
-                found = self._made_safe()
-                unsafe = any(isinstance(state, Exception) for state in found.values())
-                what = "not everything is safe" if unsafe else "made safe"
-                text = f"ended by {name_of(error)}, {what}: {report(found)}"
-                log.log(logging.ERROR if unsafe else logging.WARNING, "node %s: %s", self.name, text)
-                if unsafe:
-                    error.add_note(f"node {self.name}: {text}")
+            unsafe = not self._is_as_wanted(error)
         finally:
             self._let_go(error, unsafe=unsafe)
 
+    def _is_as_wanted(self, error: BaseException | None) -> bool:
+        """Make safe what the node file says; return whether all is as the file wants it now."""
+        table = self.file.node
+        if error is None or (isinstance(error, SystemExit) and not error.code):
+            if table.safe_on_exit:
+                self.make_safe()
+            return True
+        if not (table.safe_on_failure or table.safe_on_exit):
+            log.warning("node %s: ended by %s and left as it is", self.name, name_of(error))
+            return True
+        found = self._made_safe()
+        unsafe = any(isinstance(state, Exception) for state in found.values())
+        if unsafe and self._guard is not None:
+            self._guard.act()  # before anything is logged, for a log can be held up by whoever reads it
+        what = "not everything is safe" if unsafe else "made safe"
+        text = f"ended by {name_of(error)}, {what}: {report(found)}"
+        log.log(logging.ERROR if unsafe else logging.WARNING, "node %s: %s", self.name, text)
+        if unsafe:
+            error.add_note(f"node {self.name}: {text}")
+        return not unsafe
+
+    @shielded
     def _let_go(self, error: BaseException | None, *, unsafe: bool = False) -> None:
         """Close everything, whatever one of them raises; the guard goes on with what is not safe."""
+        self._is_open = False
         with ExitStack() as stack:
             if self._owns_signals:
                 self._owns_signals = False
                 stack.callback(disown, error)
-            if self._guard is not None:
-                guard, self._guard = self._guard, None
+            guard, self._guard = self._guard, None
+            if guard is not None:
                 stack.callback(self._end_guard, guard, unsafe)
             stack.callback(self.clock.close)
             for device in self.devices.values():
                 stack.callback(device.close)
+            if guard is not None and unsafe:
+                stack.callback(guard.act)  # before closing, which may have to wait for a thread
 
     def _end_guard(self, guard: Guard, unsafe: bool) -> None:
-        if unsafe:
-            if guard.hand_over():
-                log.warning("node %s: made safe by its guard", self.name)
-            else:
-                log.error("node %s: not safe; guard %d goes on trying", self.name, guard.pid)
-        elif not guard.disarm():
-            log.warning("node %s: its guard ended before it; nothing watched over it since", self.name)
+        if not unsafe:
+            if not guard.disarm():
+                log.warning("node %s: its guard ended before it; nothing watched over it since", self.name)
+        elif guard.hand_over():
+            log.warning("node %s: made safe by its guard", self.name)
+        elif guard.is_alive:
+            log.error("node %s: not safe; guard %d goes on trying", self.name, guard.pid)
+        else:
+            log.error("node %s: not safe, and its guard has ended", self.name)
 
     # -- devices by kind
 

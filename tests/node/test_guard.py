@@ -1,24 +1,31 @@
 """The guard process: what it may hold, when it acts, when it does not, and who waits for it."""
 
+import fcntl
+import logging
 import os
 import queue
+import re
+import resource
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import qhal
+from qhal.devices.device import Device
 from qhal.devices.kind import SafeState
 from qhal.errors import Busy, Disconnected, OpenFailed
-from qhal.node.guard_lock import at_work, wait_for_guards
+from qhal.node.guard_lock import Notice, wait_for_guards
 from qhal.node.guard_process import Rescue
 from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import load_node_file
-from tests.node.test_leaving import background, bench, light_up, lit
+from tests.node.test_leaving import HOOKS, background, bench, light_up, lit
 
 __all__ = ["background", "bench"]
 
@@ -103,17 +110,66 @@ def test_the_guard_goes_on_where_the_owner_failed(bench, background, monkeypatch
 
 
 OWNER = """
-import os, sys, time
+import atexit, os, signal, sys
 import qhal
-node = qhal.open_node(sys.argv[1])
+from qhal.errors import Disconnected
+
+def fails(emitting):
+    raise Disconnected("laser: gone")
+
+def slips(node, broken=True):
+    try:
+        with node:
+            node.source("laser").enable()
+            if broken:
+                node.device("laser")._write_emitting = fails
+            raise ValueError("a slip")
+    except ValueError:
+        pass
+
+class AtTheVeryEnd:
+    def __del__(self):
+        leave(ValueError, ValueError("a slip"), None)
+
+path, how = sys.argv[1:]
+if how == "no note":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+if how == "children ignored":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+node = qhal.open_node(path)
 node.source("laser").enable()
-print(node._guard.pid, flush=True)
-if sys.argv[2] == "fork" and os.fork() == 0:
-    time.sleep(60)
-if sys.argv[2] == "forget":
+pid = node._guard.pid
+if how in ("fork", "fork and fail") and os.fork() == 0:
+    sys.stdin.readline()
+    os._exit(0)
+if how == "left by a child":
+    child = os.fork()
+    if child == 0:
+        node.__exit__(ValueError, ValueError("a slip"), None)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+if how == "fork and fail":
+    slips(node)
+if how == "children ignored":
+    os.kill(pid, signal.SIGKILL)
+    slips(node)
+if how == "full pipe":
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+if how == "forget":
     del node
-if sys.argv[2] == "stop":
-    os.kill(os.getpid(), 19)
+if how == "at exit":
+    atexit.register(slips, node, False)
+if how == "at the very end":
+    leave, end = node.__exit__, AtTheVeryEnd()
+print(pid, flush=True)
+if how == "stop":
+    os.kill(os.getpid(), signal.SIGSTOP)
 sys.stdin.readline()
 """
 
@@ -122,20 +178,22 @@ sys.stdin.readline()
 def owner(bench):
     started = []
 
-    def start(how):
-        command = [sys.executable, "-c", OWNER, str(bench(guard=True)), how]
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-        )
+    def start(how, settings=(), **options):
+        command = [sys.executable, "-c", OWNER, str(bench(**{"guard": True, **dict(settings)})), how]
+        options = {"stdin": subprocess.PIPE, "start_new_session": True, **options}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, **options)
         started.append(process)
-        return process, int(process.stdout.readline())
+        guard = process.stdout.readline()
+        assert guard, process.communicate()
+        return process, int(guard)
 
     yield start
     for process in started:
         process.kill()
         process.wait()
-        process.stdin.close()
-        process.stdout.close()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def gone(pid):
@@ -174,55 +232,247 @@ def test_forgetting_the_node_is_not_its_end_but_leaving_the_program_is(owner, ba
     assert not lit(background)[0]
 
 
+@pytest.mark.parametrize("how", ["at exit", "at the very end"])
+def test_leaving_while_the_interpreter_ends(how, owner, background):
+    """No thread, or none in a pool, can start then."""
+    process, guard = owner(how, stderr=subprocess.PIPE)
+    assert lit(background)[0]
+    _, errors = process.communicate(b"\n", timeout=50)
+    gone(guard)
+    assert not lit(background)[0]
+    assert b"laser: safe" in errors
+
+
+def test_a_forked_child_does_not_keep_the_guard_from_acting_where_the_owner_failed(owner, background):
+    process, guard = owner("fork and fail", stderr=subprocess.PIPE)
+    gone(guard)
+    assert not lit(background)[0]
+    _, errors = process.communicate(b"\n\n", timeout=50)
+    assert b"made safe by its guard" in errors
+
+
+def test_a_forked_child_leaves_the_node_to_its_parent(owner, background):
+    process, guard = owner("left by a child", stderr=subprocess.PIPE)
+    assert lit(background)[0]
+    assert os.path.exists(f"/proc/{guard}")
+    process.kill()
+    gone(guard)
+    assert not lit(background)[0]
+    assert b"ended by" not in process.communicate()[1]
+
+
+def test_success_of_a_guard_is_not_guessed_from_an_exit_code(owner):
+    process, _ = owner("children ignored", stderr=subprocess.PIPE)
+    _, errors = process.communicate(b"\n", timeout=50)
+    assert b"not safe, and its guard has ended" in errors
+
+
+def test_a_full_pipe_does_not_keep_the_guard_from_acting(owner, background):
+    process, guard = owner("full pipe", stderr=subprocess.PIPE)
+    process.kill()
+    gone(guard)
+    assert not lit(background)[0]
+
+
+def test_without_room_for_its_notice_the_guard_says_so_and_acts(owner, background):
+    process, guard = owner("no note", stderr=subprocess.PIPE)
+    process.kill()
+    gone(guard)
+    assert not lit(background)[0]
+    assert b"a new owner will not wait for this guard: " in process.communicate()[1]
+
+
+def test_a_terminal_that_is_closed_does_not_end_the_guard(owner, background):
+    """Nor one that stops what writes to it from the background."""
+    main, terminal = os.openpty()
+    settings = termios.tcgetattr(terminal)
+    settings[3] |= termios.TOSTOP
+    termios.tcsetattr(terminal, termios.TCSANOW, settings)
+
+    def take_terminal():
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    process, guard = owner("", stdin=terminal, stderr=terminal, preexec_fn=take_terminal)
+    os.close(terminal)
+    process.send_signal(signal.SIGSTOP)  # so that it does not make safe itself
+    os.close(main)
+    process.kill()
+    gone(guard)
+    assert not lit(background)[0]
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
+def test_streams_that_the_owner_has_closed_are_not_a_devices(closed, bench, background):
+    """A report must not go to a descriptor that has got the number of the error stream."""
+    script = OWNER.replace("print(pid, flush=True)", "os.write(1, b'%d\\n' % pid); signal.pause()")
+    command = [sys.executable, "-c", script, str(bench(guard=True)), ""]
+    with subprocess.Popen(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], stdout=subprocess.PIPE
+    ) as process:
+        guard = int(process.stdout.readline())
+        assert {os.readlink(f"/proc/{guard}/fd/2")} == {os.devnull}
+        process.kill()
+        gone(guard)
+    assert not lit(background)[0]
+
+
+def test_a_new_owner_waits_for_a_guard_that_has_not_begun(owner, bench, background, caplog):
+    process, guard = owner("")
+    os.kill(guard, signal.SIGSTOP)
+    process.kill()
+    waits = threading.Event()
+
+    class Waits(logging.Handler):
+        def emit(self, record):
+            waits.set()
+
+    handler = Waits(logging.WARNING)
+    logging.getLogger("qhal").addHandler(handler)
+    states = []
+
+    def own():
+        with qhal.open_node(bench()):
+            states.append(lit(background)[0])
+
+    try:
+        thread = threading.Thread(target=own)  # its parent has not yet seen that the owner has ended
+        thread.start()
+        assert waits.wait(30)
+    finally:
+        logging.getLogger("qhal").removeHandler(handler)
+        os.kill(guard, signal.SIGCONT)
+    thread.join(50)
+    assert states == [False]
+    assert re.search(f"node .*: waits up to 60 s, .*: guard {guard} makes ", caplog.text)
+
+
+def ended_process():
+    return subprocess.Popen([sys.executable, "-c", ""])
+
+
+def test_for_which_guards_a_new_owner_waits(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    addresses = {"a": "tcp://example:1", "b": "tcp://example:2"}
+    wait_for_guards(addresses.values(), 0.0)  # there is no folder yet
+    notice = Notice(os.getpid(), "n", addresses)
+    wait_for_guards(addresses.values(), 0.0)  # the owner lives
+    notice.act()
+    with pytest.raises(Busy, match=f"tcp://example:2: guard {os.getpid()} makes b of node 'n' safe"):
+        wait_for_guards(["tcp://example:2"], 0.0)
+    notice.done("b")
+    wait_for_guards(["tcp://example:2"], 0.0)
+    with pytest.raises(Busy, match="makes a of node"):
+        wait_for_guards(addresses.values(), 0.0)
+    notice.end()
+    wait_for_guards(addresses.values(), 0.0)
+    with ended_process() as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        notice = Notice(process.pid, "n", addresses)
+        with pytest.raises(Busy):  # not yet reaped
+            wait_for_guards(addresses.values(), 0.0)
+    with pytest.raises(Busy):
+        wait_for_guards(addresses.values(), 0.0)
+    os.close(notice._descriptor)  # as of a guard that was killed
+    wait_for_guards(addresses.values(), 0.0)
+    assert list((tmp_path / f"qhal-{os.getuid()}").iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", ["a file", "a link", "open to others", "a folder in it", "not JSON"])
+def test_a_bad_folder_of_notices_is_a_typed_error(fault, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    folder = tmp_path / f"qhal-{os.getuid()}"
+    if fault == "a file":
+        folder.touch()
+    elif fault == "a link":
+        folder.symlink_to(tmp_path)
+    else:
+        folder.mkdir(mode=0o700)
+        notice = Notice(os.getpid(), "n", {"a": "tcp://example:1"})
+        if fault == "open to others":
+            folder.chmod(0o777)
+        elif fault == "a folder in it":
+            (folder / "guard-1.json").mkdir()
+        else:
+            os.pwrite(notice._descriptor, b"}", 0)
+    with pytest.raises(Busy, match=str(folder)):
+        wait_for_guards(["tcp://example:1"], 0.0)
+    if fault in ("a file", "a link", "open to others"):
+        with pytest.raises((OSError, Busy)):
+            Notice(os.getpid(), "n", {})
+
+
 def test_a_held_line_is_tried_until_it_is_free(bench, background):
-    """Reported when it lasts; a new owner is told to wait; given up on demand."""
+    """Reported when it lasts; given up on demand."""
     file = load_node_file(bench())
-    address, clock = file.devices["laser"].address, make_clock(file)
-    told = queue.Queue()
+    clock = make_clock(file)
+    said, done = queue.Queue(), []
     holder = make_devices(file, clock)["laser"].open()
     holder.enable()
 
     def rescue():
-        work = Rescue("bench", report_s=0.0)
-        work.tell = told.put
+        work = Rescue(said.put, done.append, report_s=0.0)
         device = make_devices(file, clock)["laser"]
         return work, threading.Thread(target=lambda: outcomes.append(work.all({"laser": device})["laser"]))
 
     outcomes = []
     work, thread = rescue()
     thread.start()
-    assert "NOT SAFE: Disconnected" in told.get(timeout=30)
-    with pytest.raises(Busy, match=f"guard {os.getpid()} makes laser of node 'bench' safe"):
-        wait_for_guards([address], 0.05)
+    assert "NOT SAFE: Disconnected" in said.get(timeout=30)
     work.give_up.set()
     thread.join(30)
     assert isinstance(outcomes.pop(), Disconnected)
-    wait_for_guards([address], 0.05)
+    assert not done
     assert lit(background)[0]
     work, thread = rescue()
     thread.start()
-    assert "trying again" in told.get(timeout=30)
+    assert "trying again" in said.get(timeout=30)
     holder.close()
     thread.join(30)
     clock.close()
     assert outcomes == [SafeState.VERIFIED]
+    assert done == ["laser"]
     assert not lit(background)[0]
 
 
-def test_two_guards_take_turns():
-    entered, held = threading.Event(), []
+@pytest.mark.parametrize("fault", [ValueError("of a driver"), SystemExit(0), KeyboardInterrupt()], ids=repr)
+def test_the_guard_tries_again_whatever_a_driver_raises(fault, bench, background, monkeypatch):
+    """Also after a SIGTERM that came with the end of its owner."""
+    with qhal.open_node(bench()) as node:
+        light_up(node)
+    file = load_node_file(bench())
+    devices = {name: each for name, each in make_devices(file, make_clock(file)).items() if name in HOOKS}
+    real_close, starts, closings = Device.close, dict.fromkeys(devices, 0), dict.fromkeys(devices, 0)
 
-    def second():
-        with at_work("tcp://example:1", "b"):
-            held.append("second")
-            entered.set()
+    def fails_first(device, real_start):
+        starts[device.name] += 1
+        if starts[device.name] == 1:
+            raise fault
+        real_start()
 
-    with at_work("tcp://example:1", "a"):
-        thread = threading.Thread(target=second)
-        thread.start()
-        assert not entered.wait(0.1)
-        held.append("first")
-    assert entered.wait(30)
-    thread.join()
-    assert held == ["first", "second"]
-    wait_for_guards(["tcp://example:1", "tcp://example:2"], 0.0)
+    def closes_and_fails_first(device):
+        real_close(device)
+        closings[device.name] += 1
+        if closings[device.name] == 1:
+            raise fault
+
+    monkeypatch.setattr(Device, "close", closes_and_fails_first)
+    for device in devices.values():
+        monkeypatch.setattr(device, "_start", partial(fails_first, device, device._start))
+    work = Rescue(lambda text: None, lambda name: None, report_s=30.0)
+    work.give_up.set()
+    states = work.all(devices)
+    assert set(states.values()) == {SafeState.VERIFIED}
+    assert lit(background) == (False, False, False)
+
+
+def test_a_guard_of_a_process_with_many_descriptors(bench):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        with qhal.open_node(bench(guard=True)) as node:
+            assert node._guard.is_alive
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
