@@ -26,6 +26,7 @@ from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
 from qhal.records.shared import correlation
 from qhal.records.store import RecordStore
 from qhal.signals import deliver, owned
+from qhal.transport.port import PortState
 
 PlanType = TypeVar("PlanType", bound=Plan)
 
@@ -245,10 +246,14 @@ def make_record(
 
 
 def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> None:
+    """Raise DeviceError unless all detectors are known to count; after another error (``cause``), if one is latched."""
+    wrong = ("latched", "blinded", "unknown") if cause is None else ("latched", "blinded")
     for kind in devices:
-        if isinstance(kind, Detector) and kind.device.health.state == "ready":
+        if cause is not None and kind.device.port.state is not PortState.READY:
+            continue  # its loss is the cause, and asking would wait for it
+        if isinstance(kind, Detector):
             states = kind.status().model_dump()["states"]
-            if bad := [n for n, state in enumerate(states, 1) if state in ("latched", "blinded", "unknown")]:
+            if bad := [n for n, state in enumerate(states, 1) if state in wrong]:
                 raise DeviceError(
                     f"{kind.device.name}: channels {bad} are latched, or it is unknown whether they are; "
                     "what was counted is no good"

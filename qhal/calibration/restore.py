@@ -2,9 +2,11 @@
 
 Settings come back in any case, and paths of switches, if it is dark. Light and bias come back only after a calibration
 that ended well; after one that did not, sources and detectors stay off and attenuators closed. A source that carries a
-customer's traffic is never made safe: it comes back as it was, in any case.
+customer's traffic is never made safe: it comes back as it was, in any case. A customer's connection through a switch is
+never part of a change; one that was cut comes back.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, singledispatch
@@ -24,6 +26,8 @@ from qhal.errors import DeviceError, PositionUnknown
 from qhal.signals import shielded, take_noted
 
 Action = Callable[[], object]
+
+log = logging.getLogger("qhal")
 
 
 @dataclass(slots=True)
@@ -185,7 +189,47 @@ def _(kind: Detector) -> Remembered:
 @remember.register
 def _(kind: OpticalSwitch) -> Remembered:
     pattern = kind.read_pattern()
-    return Remembered(kind, hazards=[lambda: kind.set_pattern(pattern)])
+    if not kind.traffic_ports:
+        return Remembered(kind, hazards=[lambda: kind.set_pattern(pattern)])
+    traffic = _of_traffic(kind, pattern)
+    others = {ingress: egress for ingress, egress in pattern.items() if ingress not in traffic}
+    return Remembered(
+        kind, [lambda: _reconnect_traffic(kind, traffic)], [lambda: _restore_others(kind, others)]
+    )
+
+
+def _of_traffic(switch: OpticalSwitch, pattern: Mapping[int, int]) -> dict[int, int]:
+    ports = switch.traffic_ports
+    return {ingress: egress for ingress, egress in pattern.items() if ingress in ports or egress in ports}
+
+
+def _reconnect_traffic(switch: OpticalSwitch, traffic: Mapping[int, int]) -> None:
+    """Connect a customer's ports that were disconnected; leave, and report, those that were moved meanwhile."""
+    for ingress, egress in traffic.items():
+        now = switch.read_pattern()
+        if ingress not in now and egress not in now.values():
+            switch.connect(ingress, egress)
+        elif now.get(ingress) != egress:
+            log.warning(
+                "%s: ports %d and %d of a customer were moved, which is left so",
+                switch.device.name,
+                ingress,
+                egress,
+            )
+
+
+def _restore_others(switch: OpticalSwitch, pattern: Mapping[int, int]) -> None:
+    """Connect as before what carries no traffic: one pair at a time, so that traffic is part of no change."""
+    now = switch.read_pattern()
+    traffic = _of_traffic(switch, now)
+    if not switch.capabilities.can_be_dark:
+        switch.set_pattern({**pattern, **traffic})
+        return
+    for ingress, egress in now.items():
+        if ingress not in traffic and pattern.get(ingress) != egress:
+            switch.disconnect(ingress)
+    for ingress, egress in pattern.items():
+        switch.connect(ingress, egress)
 
 
 @remember.register

@@ -132,9 +132,10 @@ class OpticalSwitch(Kind):
         with self.device.changing("make_safe"):
             before = self._read_pattern() if self.traffic_ports else {}
             traffic = {i: e for i, e in before.items() if not self.traffic_ports.isdisjoint((i, e))}
-            for ingress in [i for i in before if i not in traffic] if traffic else []:
-                self._remove(ingress)
-            if not traffic:
+            if self.traffic_ports:
+                for ingress in before.keys() - traffic.keys():
+                    self._remove(ingress)
+            else:
                 self._replace({})
             self._confirm(traffic)
         return SafeState.VERIFIED

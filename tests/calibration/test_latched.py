@@ -1,0 +1,27 @@
+"""What was counted by a latched detector is refused, whatever became of a link of it."""
+
+import pytest
+
+from qhal.calibration.calibrate import _refuse_latched
+from qhal.errors import DeviceError, Disconnected
+from qhal.transport.port import PortState
+
+
+@pytest.mark.parametrize("state", [PortState.READY, PortState.TAINTED, PortState.LOST])
+@pytest.mark.parametrize("link", ["main", "counts"])
+def test_a_latched_detector_is_refused_whatever_its_links_are(link, state, bench):
+    detector, background = bench("singlequantum.websq")
+    unit = background.unit("singlequantum.websq").instrument.port
+    detector.set_bias_ua([10.0] * detector.capabilities.channels)
+    detector.enable()
+    _refuse_latched([detector])
+    unit.read_voltages_v = lambda: (0.007, 2.4, 0.007, 0.007)
+    detector.link_port(link).state = state
+    cause = Disconnected("of a laser")
+    if link == "main" and state is not PortState.READY:
+        _refuse_latched([detector], cause)  # that the detector is lost is the cause itself
+    else:
+        with pytest.raises(DeviceError, match=r"channels \[2\] are latched"):
+            _refuse_latched([detector], cause)
+    with pytest.raises(DeviceError, match=r"channels \[2\] are latched"):
+        _refuse_latched([detector])
