@@ -23,7 +23,8 @@ OPENING_S = 60.0
 _REOPENING_S = 5.0
 """What a call may take beyond its own time-out to open a lost device again."""
 _CONNECT_S = 1.0
-_CLOSE_S = 10.0
+CLOSE_S = 10.0
+"""How long closing waits for a thread that uses a link."""
 
 
 class Connected(ABC):
@@ -46,6 +47,8 @@ class Connected(ABC):
         self._settings: dict[str, Any] = {}
         self._settings_changed: dict[str, tuple[str, str]] = {}
         self._reconnects = 0
+        self._changes = 0
+        self._counting = threading.RLock()
 
     @property
     def port(self) -> Port:
@@ -69,7 +72,7 @@ class Connected(ABC):
         """Open an on-demand link, after closing it, and return its port. Raises Disconnected."""
         port = self.link_port(name)
         self._refuse_inherited()
-        with port.held(_CLOSE_S):
+        with port.held(CLOSE_S):
             port.link.close()
             port.settle(PortState.CLOSED)
             port.link.open(time.monotonic() + OPEN_S)
@@ -81,7 +84,7 @@ class Connected(ABC):
         port = self.link_port(name)
         if port.state is PortState.INHERITED:
             return
-        with port.held(_CLOSE_S):
+        with port.held(CLOSE_S):
             port.link.close()
             port.settle(PortState.CLOSED)
 
@@ -160,9 +163,10 @@ class Connected(ABC):
     def _connect(self, deadline: float, budget_until: float, first: Callable[[], None] | None = None) -> None:
         """Open all standing links by ``deadline``, call ``first``, and read everything by ``budget_until``.
 
-        What is known of the device stays as it was when that fails, so that settings and limits fit each other.
+        What is known of the device stays as it was when that fails, so that settings and limits fit each other; a
+        device that was closed is closed again, one that was lost is still lost.
         """
-        known = self._identity, self._capabilities
+        known, state = (self._identity, self._capabilities), self.port.state
         try:
             for port in self._standing_ports:
                 port.budget_until = budget_until
@@ -191,7 +195,7 @@ class Connected(ABC):
             self._identity, self._capabilities = known
             for port in self._standing_ports:
                 port.link.close()
-                port.state = PortState.LOST if self._settings else PortState.CLOSED
+                port.state = state
             if isinstance(error, QhalError) and self.name not in str(error):
                 error.args = (f"{self.name}: {error}",)
             raise
@@ -229,7 +233,7 @@ class Connected(ABC):
         Takes as long as the call and the line's delay, twice; reopening takes up to ``_REOPENING_S`` while the unit
         answers. What is not done by then is left to the next call, and the error says what is being waited for.
         """
-        with self._lock:
+        with self.port.held(limit_s + _REOPENING_S):
             self._refuse_inherited()
             states = {port.state for port in self._standing_ports}
             if PortState.CLOSED in states:

@@ -160,13 +160,15 @@ class Detector(Kind):
     def read_counts(self, period_s: float) -> CountReading:
         """Count for one period that begins after this call, and return its counts.
 
-        Raises OutOfRange for a period that the unit cannot count.
+        Other verbs do not wait for it. Raises OutOfRange for a period that the unit cannot count, DeviceError when
+        another thread changes a setting meanwhile.
         """
         check_range(self.device, "period", period_s, self.capabilities.min_period_s, 3600.0, "s")
-        with self.device.reading():
+        with self.device.counting():
             found = self._read_counts(period_s)
-            check_counts(self.device, found.counts, self.capabilities.channels, found.period_s)
-            return found
+            with self.device.reading():
+                check_counts(self.device, found.counts, self.capabilities.channels, found.period_s)
+        return found
 
     def unlatch(self) -> None:
         """Take the bias of latched channels off and bring it back. Raises DeviceError when they latch again."""
@@ -313,7 +315,7 @@ class Detector(Kind):
 
     @abstractmethod
     def _read_counts(self, period_s: float) -> CountReading:
-        """Count for a period that begins now."""
+        """Count for a period that begins now, without the device's lock while waiting."""
 
     @abstractmethod
     def _read_temperature_k(self) -> float | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from qhal.clock import Clock, WallClock
-from qhal.devices.connection import OPEN_S, OPENING_S, Connected
+from qhal.devices.connection import CLOSE_S, OPEN_S, OPENING_S, Connected
 from qhal.devices.declaration import Capabilities, Identity, Options
 from qhal.devices.guarded import Guarded
 from qhal.devices.shown import line, table
@@ -139,7 +139,7 @@ class Device(Guarded, Connected):
 
         Raises Disconnected, ReplyTimeout, WrongDevice, ProtocolError; whatever was opened is closed again.
         """
-        with self._lock:
+        with self.port.held(OPENING_S):
             self._refuse_inherited()
             if not self.is_open:
                 now = time.monotonic()
@@ -152,13 +152,13 @@ class Device(Guarded, Connected):
         """Close all links; the hardware stays as it was set. Idempotent.
 
         A thread that is waiting for a reply gets it first; the next use raises Disconnected. In a process that was
-        forked off it does nothing. Raises ReplyTimeout when a thread does not let go of a link.
+        forked off it does nothing. Raises ReplyTimeout when a thread does not let go of a link within 10 s.
         """
         if self.port.state is PortState.INHERITED:
             return
         if self.is_open:
             self._before_close()
-        with self._lock:
+        with self.port.held(CLOSE_S):
             for name in self._ports:
                 self.close_link(name)
 
@@ -174,6 +174,7 @@ class Device(Guarded, Connected):
     def changing(self, action: str, value: object = None) -> Iterator[None]:
         """Hold the device's lock for a change, and log what became of it."""
         with self._lock:
+            self._changes += 1
             try:
                 yield
             except QhalError as error:
@@ -191,6 +192,21 @@ class Device(Guarded, Connected):
             except ProtocolError as error:
                 self._suspect(error)
                 raise
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Keep other threads from counting, but not from anything else: what makes safe must not wait for a count.
+
+        Raises DeviceError when another thread changed a setting meanwhile: what was counted belongs to neither.
+        """
+        self._refuse_inherited()
+        with self._counting:
+            before = self._changes
+            yield
+            if self._changes != before:
+                raise DeviceError(
+                    f"{self.name}: another thread changed a setting during the count, which is therefore discarded"
+                )
 
     # -- hooks of drivers; more of them are in the base class
 

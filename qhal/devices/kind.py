@@ -17,6 +17,8 @@ Choice = TypeVar("Choice", bound=Enum)
 Number = TypeVar("Number")
 
 _SLACK = 0.01
+_HELD_BY_ANOTHER_S = 60.0
+"""Twice as long as a homing takes, which is the longest that a thread holds a device."""
 _FASTEST_HZ = 1e9
 """The counters of these instruments do not resolve pulses that are 1 ns from each other."""
 
@@ -70,9 +72,12 @@ class Kind(ABC):
         """Bring the device into the state that cannot harm anything behind it, and read it back.
 
         A device that carries a customer's traffic is left as it is. Raises DeviceError when the unit ends elsewhere,
-        and whatever the exchange raises.
+        ReplyTimeout when another thread holds the device for a minute, and whatever the exchange raises.
         """
-        return SafeState.UNTOUCHED if self.device.carries_traffic else self._make_safe()
+        if self.device.carries_traffic:
+            return SafeState.UNTOUCHED
+        with self.device.port.held(_HELD_BY_ANOTHER_S):
+            return self._make_safe()
 
     def command_safe(self) -> None:
         """Send the quickest safe command that needs no capabilities, where the interface has one.

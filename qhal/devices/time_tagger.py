@@ -151,13 +151,15 @@ class TimeTagger(Kind):
     def read_counts(self, period_s: float) -> InputCounts:
         """Count the pulses of all inputs for one period that begins after this call.
 
-        Raises OutOfRange for a period that the unit cannot count.
+        Other verbs do not wait for it. Raises OutOfRange for a period that the unit cannot count, DeviceError when
+        another thread changes a setting meanwhile.
         """
         limits = self.capabilities
         check_range(self.device, "period", period_s, limits.min_period_s, limits.max_period_s, "s")
-        with self.device.reading():
+        with self.device.counting():
             counts, counted_s = self._read_counts(period_s)
-            check_counts(self.device, counts, limits.channels, counted_s)
+            with self.device.reading():
+                check_counts(self.device, counts, limits.channels, counted_s)
         return InputCounts(time=now(), period_s=counted_s, counts=counts)
 
     def stream(self, waiting_tags: int = DEFAULT_WAITING_TAGS) -> TagStream:

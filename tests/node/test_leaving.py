@@ -1,5 +1,6 @@
 """How a node is left: as it was set, or safe, in the order of danger, whatever a device raises; traffic goes on."""
 
+import itertools
 import logging
 import re
 import threading
@@ -11,8 +12,8 @@ import pytest
 from qhal.calibration.restore import Restoring, is_unsafe
 from qhal.devices.device import Device
 from qhal.devices.kind import Hazard, SafeState
-from qhal.devices.safety import kinds_of
-from qhal.errors import ConfigurationError
+from qhal.devices.safety import by_device, kinds_of
+from qhal.errors import ConfigurationError, Disconnected, OpenFailed, ReplyTimeout
 from qhal.node.node import open_node
 from qhal.node.schema import parse_node
 from qhal_simulators.physics.scenario import load_scenario, scenario_names
@@ -102,8 +103,12 @@ def test_what_stays_on(error, settings, stays, bench, background, caplog):
         assert (
             f"ended by {'SIGINT' if isinstance(error, KeyboardInterrupt) else type(error).__name__}" in line
         )
-    announced = any("safe_on_failure = false" in record.message for record in caplog.records)
-    assert announced == (settings.get("safe_on_failure") is False)
+    announced = [record.message for record in caplog.records if "safe_on_failure = false" in record.message]
+    if settings.get("safe_on_failure", True):
+        assert not announced
+    else:
+        what = "the death of this process" if "safe_on_exit" in settings else "a failure"
+        assert announced[0].endswith(f"safe_on_failure = false: {what} leaves light and bias on")
 
 
 def test_a_fresh_bench_is_made_safe_and_says_how_sure_that_is(bench):
@@ -133,7 +138,14 @@ HOOKS = {
     "voa": "_write_attenuation_db",
     "switch": "_replace",
 }
-FAULTS = (ValueError("of a driver"), RecursionError("of a parser"), ZeroDivisionError(), KeyError("label"))
+FAULTS = (
+    ValueError("of a driver"),
+    RecursionError("of a parser"),
+    ZeroDivisionError(),
+    KeyError("label"),
+    SystemExit(0),
+    KeyboardInterrupt(),
+)
 
 
 def broken(fault):
@@ -152,13 +164,100 @@ def test_whatever_one_raises_the_others_are_made_safe(name, fault, bench, backgr
             patch.setattr(node.device(name), HOOKS[name], broken(fault))
             with pytest.raises(ExceptionGroup) as caught:
                 node.make_safe()
-            assert fault in caught.value.exceptions
+            assert any(fault in (error, error.__cause__) for error in caught.value.exceptions)
             expected = {
                 "laser": (True, False, False),
                 "detectors": (False, True, False),
                 "voa": (False, False, True),
             }
             assert lit(background) == expected.get(name, (False, False, False))
+
+
+@pytest.mark.parametrize("settings", [{}, {"safe_on_exit": True}], ids=["failure", "exit"])
+@pytest.mark.parametrize("fault", [ValueError("of a driver"), SystemExit(0), KeyboardInterrupt()], ids=repr)
+@pytest.mark.parametrize("where", ["in a driver", "around it"])
+def test_whatever_ends_making_safe_leaves_the_rest_to_the_guard(
+    where, fault, settings, bench, background, monkeypatch, caplog
+):
+    def ends(node):
+        with node:
+            light_up(node)
+            if where == "in a driver":
+                monkeypatch.setattr(node.device("laser"), "_write_emitting", broken(fault))
+            else:
+                monkeypatch.setattr("qhal.node.node.make_devices_safe", broken(fault))
+            end_by(None if settings else OfTheUser())
+
+    node = open_node(bench(guard=True, **settings))
+    with pytest.raises((type(fault), OfTheUser, ExceptionGroup)):
+        ends(node)
+    assert lit(background) == (False, False, False)
+    assert "made safe by its guard" in caplog.text
+    assert node._guard is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError()], ids=repr)
+def test_without_a_thread_all_are_made_safe_in_order(error, bench, background, monkeypatch):
+    with open_node(bench()) as node:
+        light_up(node)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", broken(error))
+            states = node.make_safe()
+    assert states["laser"] is states["detectors"] is states["voa"] is SafeState.VERIFIED
+    assert lit(background) == (False, False, False)
+
+
+def test_what_does_not_end_is_not_waited_for_without_limit(bench, background, monkeypatch):
+    goes_on = threading.Event()
+    with open_node(bench()) as node:
+        light_up(node)
+        with monkeypatch.context() as patch:
+            patch.setattr("qhal.devices.safety._LIMIT_S", 1.0)
+            patch.setattr(node.device("laser"), "_write_emitting", lambda emitting: goes_on.wait())
+            with pytest.raises(ExceptionGroup) as caught:
+                node.make_safe()
+            goes_on.set()
+    (error,) = caught.value.exceptions
+    assert isinstance(error, ReplyTimeout)
+    assert lit(background) == (True, False, False)
+
+
+@pytest.mark.parametrize("ends", [None, ValueError("a slip")], ids=repr)
+@pytest.mark.parametrize("name", ["laser", "detectors", "voa"])
+def test_a_device_closed_by_hand_is_left_as_the_others_are(name, ends, bench, background, caplog):
+    with pytest.raises(ValueError, match="a slip") if ends else nullcontext(), open_node(bench()) as node:
+        light_up(node)
+        node.device(name).close()
+        end_by(ends)
+    assert lit(background) == ((False, False, False) if ends else (True, True, True))
+    assert (f"{name}: safe" in caplog.text) == (ends is not None)
+    assert not node.device(name).is_open
+    with open_node(bench()) as node:
+        light_up(node)
+        node.device(name).close()
+        assert node.make_safe()[name] is SafeState.VERIFIED
+        assert lit(background) == (False, False, False)
+        node.open()
+        assert node.device(name).is_open
+
+
+def test_a_device_that_does_not_open_again_is_the_guards(bench, background, monkeypatch, caplog):
+    def ends():
+        with open_node(bench(guard=True)) as node:
+            light_up(node)
+            node.device("laser").close()
+            monkeypatch.setattr(node.device("laser"), "_start", broken(Disconnected("laser: gone")))
+            with pytest.raises(OpenFailed, match="gone"):
+                node.open()
+            assert node.device("voa").is_open
+            assert not node.device("laser").is_open
+            raise OfTheUser
+
+    with pytest.raises(OfTheUser):
+        ends()
+    assert "laser: NOT SAFE: Disconnected: gone" in caplog.text
+    assert "made safe by its guard" in caplog.text
+    assert lit(background) == (False, False, False)
 
 
 @pytest.mark.parametrize("ends", ["well", "badly"])
@@ -265,6 +364,35 @@ def test_traffic_through_a_switch_stays_connected(bench):
         assert node.make_safe()["switch"] is SafeState.VERIFIED
         assert switch.read_pattern() == {3: 20}
         switch.set_pattern({})
+
+
+def test_restoring_a_switch_changes_no_connection_of_a_customer(bench, monkeypatch, caplog):
+    path = '[paths.customer]\ncarries = "traffic"\nelements = [{ device = "switch", ingress = 3, egress = 20 }]\n'
+    with open_node(bench(("[clock_tree]\n", f"{path}\n[clock_tree]\n"))) as node:
+        switch = node.optical_switch("switch")
+        switch.set_pattern({1: 17, 3: 20, 4: 21})
+        with monkeypatch.context() as patch:
+            patch.setattr(switch, "_replace", broken(AssertionError("traffic was part of a change")))
+            with Restoring({"switch": switch}):
+                switch.disconnect(1)
+                switch.disconnect(4)
+                switch.connect(4, 17)
+                switch.disconnect(3)
+            assert switch.read_pattern() == {1: 17, 3: 20, 4: 21}
+            with Restoring({"switch": switch}):
+                switch.disconnect(3)
+                switch.connect(3, 22)
+            assert switch.read_pattern() == {1: 17, 3: 22, 4: 21}
+        assert "ports 3 and 20 of a customer were moved" in caplog.text
+        switch.set_pattern({})
+
+
+@pytest.mark.parametrize("states", list(itertools.permutations((SafeState.VERIFIED, SafeState.UNTOUCHED))))
+def test_a_part_that_has_no_unsafe_state_hides_none_that_has(states):
+    assert by_device([("laser", state) for state in states]) == {"laser": SafeState.VERIFIED}
+    fault = ValueError()
+    for parts in itertools.permutations((*states, fault)):
+        assert by_device([("laser", state) for state in parts]) == {"laser": fault}
 
 
 def test_who_carries_traffic():
