@@ -38,7 +38,7 @@ class Calibration(Generic[PlanType]):
     ``measure(run, plan, *, ROLE: KIND, ...)`` drives devices and keeps rows; ``evaluate(data, plan)`` makes quantities
     of them; ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
     calibrations whose records can be used, by the evaluation or by ``from_node``, functions of ``(site, values,
-    records)``: what the node file's path and records tell of the plan beside the values that are given. ``latches``:
+    records)``: what the node file's path and records say of the plan beside the values that are given. ``latches``:
     that a detector latches belongs to it; elsewhere a row during which one latched is not kept. ``keeps``: roles whose
     settings are the result, and stay as ``measure`` left them when it ended well.
     """
@@ -61,16 +61,16 @@ class Calibration(Generic[PlanType]):
         Raises ConfigurationError naming what is wrong or missing, and what there is; InvalidRecord.
         """
         self.check_values(values)
-        told: dict[str, Any] = {}
-        for tell in self.from_node:
-            told |= tell(site, values, records)
+        found: dict[str, Any] = {}
+        for values_of in self.from_node:
+            found |= values_of(site, values, records)
         try:
-            return self.plan(**{**told, **values})
+            return self.plan(**{**found, **values})
         except ValidationError as error:
             raise self._wrong(error.errors()[0]) from error
 
     def check_values(self, values: Mapping[str, Any]) -> None:
-        """Raise ConfigurationError for a value that no plan takes; what is missing, a node file may tell."""
+        """Raise ConfigurationError for a value that no plan takes; what is missing may stand in a node file."""
         try:
             self.plan(**values)
         except ValidationError as error:
@@ -256,7 +256,7 @@ def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> 
             if bad := [n for n, state in enumerate(states, 1) if state in wrong]:
                 raise DeviceError(
                     f"{kind.device.name}: channels {bad} are latched, or it is unknown whether they are; "
-                    "what was counted is no good"
+                    "what was counted is of no use"
                 )
 
 

@@ -93,7 +93,7 @@ class Restoring:
 
 
 def is_unsafe(error: BaseException) -> bool:
-    """Tell whether a calibration ended with an exception and could not make its devices safe, or restore them."""
+    """Return whether a calibration ended with an exception and could not make its devices safe, or restore them."""
     return any(note.startswith(_NOT_SAFE) for note in getattr(error, "__notes__", ()))
 
 

@@ -1,4 +1,4 @@
-"""A calibration being carried out: its points, what was measured at them, and who is told."""
+"""A calibration being carried out: its points, what was measured at them, and its progress."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ Tell = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Tell nobody."""
+    """Report no progress."""
     del progress
 
 
@@ -52,9 +52,9 @@ class Run:
         self._guard = guard
 
     def points(self, table: str, points: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Yield the points of a table that have no row yet, and tell how far it is.
+        """Yield the points of a table that have no row yet, and report the progress.
 
-        ``points``: dicts of the columns that tell a point from the others. For each, the caller measures and calls
+        ``points``: dicts of the columns that identify a point. For each, the caller measures and calls
         :meth:`keep` with these columns and what was found.
         """
         wanted = [dict(point) for point in points]
@@ -78,14 +78,14 @@ class Run:
         return [row for name, row in self._journal.rows if name == table]
 
     def refuse_new_clock(self, table: str, now_s: float) -> None:
-        """Raise DataError when rows of a table have times (``at_s``) later than now: the clock has begun anew."""
+        """Raise DataError when rows of a table have times (``at_s``) later than now: the clock was restarted."""
         if any(row["at_s"] > now_s for row in self.rows(table)):
             raise DataError(
-                f"{self._journal.path}: the clock has begun anew since the run was interrupted; begin anew"
+                f"{self._journal.path}: the clock was restarted since the run was interrupted; start the run again without resume"
             )
 
     def tell(self, stage: str, done: int, total: int | None = None) -> None:
-        """Tell how far a stage is whose points are not known before."""
+        """Report the progress of a stage whose points are not known before."""
         self._tell(Progress(stage, done, total))
 
     def tables(self) -> dict[str, Table]:

@@ -161,7 +161,7 @@ class CalibratedAttenuator(Guarded):
 
 
 class RecordCheck:
-    """Tells whether records hold in a node, as it is now."""
+    """Finds out whether records hold in a node, as it is now."""
 
     def __init__(self, node: "Node") -> None:
         self._node = node

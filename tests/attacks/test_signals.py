@@ -94,7 +94,7 @@ def test_in_a_script(bench, attacks):
     with log.open("w") as errors, bench.start("again", stdin=subprocess.PIPE, stderr=errors) as process:
         took_s = 0.5
         for attack in range(max(5, attacks(450))):
-            told = log.stat().st_size
+            noted = log.stat().st_size
             process.stdin.write(b"go\n")
             process.stdin.flush()
             assert process.stdout.readline() == b"OPENING\n"
@@ -113,9 +113,9 @@ def test_in_a_script(bench, attacks):
             lines = []
             while lines[-1:] != [b"PONG\n"]:
                 lines.append(process.stdout.readline())
-                assert lines[-1], (attack, sent, log.read_text()[told:])
+                assert lines[-1], (attack, sent, log.read_text()[noted:])
             left = bench.lit()
-            said = log.read_text()[told:]
+            said = log.read_text()[noted:]
             assert not left, (attack, sent, lines, said)
             assert "made safe" in said or b"ON\n" not in lines, (attack, sent, lines, said)
         process.stdin.close()
@@ -145,8 +145,8 @@ def test_in_qhal_calibrate(bench, attacks):
         assert process.returncode in (0, 1, 129, 130, 143), (attack, stage, sent, output)
         if process.returncode > 1:
             interrupted += 1
-            told = "the devices are" in output or "not safe" in output
-            assert told, (attack, stage, sent, process.returncode, output)
+            noted = "the devices are" in output or "not safe" in output
+            assert noted, (attack, stage, sent, process.returncode, output)
     assert interrupted
 
 
@@ -158,8 +158,8 @@ def test_how_a_script_ends(bench, number):
         process.send_signal(number)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == (-signal.SIGINT if number == signal.SIGINT else 128 + number)
-    told = f"ended by {number.name}, made safe: "
-    (line,) = [line for line in errors.decode().splitlines() if told in line]
+    noted = f"ended by {number.name}, made safe: "
+    (line,) = [line for line in errors.decode().splitlines() if noted in line]
     assert "laser: safe" in line
     assert "detectors: safe" in line
     assert "voa: safe" in line

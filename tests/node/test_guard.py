@@ -353,7 +353,7 @@ def ended_process():
 def test_for_which_guards_a_new_owner_waits(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     addresses = {"a": "tcp://example:1", "b": "tcp://example:2"}
-    wait_for_guards(addresses.values(), 0.0)  # there is no folder yet
+    wait_for_guards(addresses.values(), 0.0)  # the folder is absent
     notice = Notice(os.getpid(), "n", addresses)
     wait_for_guards(addresses.values(), 0.0)  # the owner lives
     notice.act()

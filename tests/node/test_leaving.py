@@ -95,9 +95,9 @@ def test_what_stays_on(error, settings, stays, bench, background, caplog):
         light_up(node)
         end_by(error)
     assert lit(background) == ((True, True, True) if stays else (False, False, False))
-    told = [record.message for record in caplog.records if "made safe" in record.message]
+    noted = [record.message for record in caplog.records if "made safe" in record.message]
     if error is not None and not stays:
-        (line,) = told
+        (line,) = noted
         for text in ("detectors: safe", "laser: safe", "voa: safe", "second-voa: closed as far as commanded"):
             assert text in line
         assert (
@@ -275,8 +275,8 @@ def test_whatever_one_raises_the_others_are_restored(name, ends, bench, backgrou
 
         with monkeypatch.context() as patch, pytest.raises((ExceptionGroup, OfTheUser)) as caught:
             ends_while_one_is_broken(patch)
-        told = str(getattr(caught.value, "exceptions", "")) + str(getattr(caught.value, "__notes__", ""))
-        assert str(fault) in told
+        noted = str(getattr(caught.value, "exceptions", "")) + str(getattr(caught.value, "__notes__", ""))
+        assert str(fault) in noted
         assert is_unsafe(caught.value) == (ends == "badly")
         expected = {
             "laser": (True, False, False),

@@ -103,7 +103,7 @@ def test_out_of_date_nothing_begins_with_it(bench):
 def test_what_runs_goes_on_degraded_but_changes_nothing(bench):
     node, _ = bench(settings=("attenuation_db",))
     voa = node.calibrated_attenuator(VOA)
-    node.attenuator(VOA).set_attenuation_db(40.0)  # somebody else has changed what the record rests on
+    node.attenuator(VOA).set_attenuation_db(40.0)  # another program has changed what the record rests on
     with pytest.raises(InvalidRecord, match=r"attenuation_db is 40\.0, was"):
         voa.set_attenuation_db(20.0)
     assert node.attenuator(VOA).read_attenuation_db() == pytest.approx(40.0)
