@@ -81,7 +81,8 @@ class Run:
         """Raise DataError when rows of a table have times (``at_s``) later than now: the clock was restarted."""
         if any(row["at_s"] > now_s for row in self.rows(table)):
             raise DataError(
-                f"{self._journal.path}: the clock was restarted since the run was interrupted; start the run again without resume"
+                f"{self._journal.path}: the clock was restarted since the run was interrupted;"
+                " start again without resume"
             )
 
     def tell(self, stage: str, done: int, total: int | None = None) -> None:

@@ -3,6 +3,7 @@
 What is on is asked of the simulated instruments themselves.
 """
 
+import os
 import random
 import signal
 import subprocess
@@ -148,6 +149,44 @@ def test_in_qhal_calibrate(bench, attacks):
             noted = "the devices are" in output or "not safe" in output
             assert noted, (attack, stage, sent, process.returncode, output)
     assert interrupted
+
+
+def test_sigkill_at_any_moment(bench, attacks):
+    """From opening to leaving, after signals or without, beside a forked child, with an error stream that is full.
+
+    A new owner that comes at any time after it finds nothing on, and nothing is touched after that.
+    """
+    rng = random.Random(78)
+    bench.write_node_file(("laser", "voa", "detectors"))
+    took_s, on = 1.0, 0
+    for attack in range(max(4, attacks(100))):
+        how = rng.choice(("once", "forked", "unheard"))
+        began = time.monotonic()
+        with bench.start(how, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            if rng.random() < 0.5:
+                on += process.stdout.readline() == b"ON\n"
+                took_s = time.monotonic() - began
+                wait(rng.uniform(0, 0.02))
+            else:
+                wait(rng.uniform(0.3, 1.1) * took_s)
+            sent = burst(process, rng) if rng.random() < 0.5 else []
+            wait(rng.choice((0.0, 0.001, 0.01, 0.1)))
+            process.kill()
+            if process.returncode is None:  # ended, and not yet reaped
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            wait(rng.choice((0.0, 0.001, 0.01, 0.1, 1.0)))
+            with qhal.open_node(bench.node_file) as node:
+                assert not bench.lit(), (attack, how, sent)
+                node.attenuator("voa").set_attenuation_db(20.0)
+                node.source("laser").enable()
+                wait(0.2)
+                assert bench.lit() == {"light", "open"}, (attack, how, sent)
+                node.make_safe()
+            process.stdin.close()
+            process.stdin = None
+            process.communicate(timeout=60)
+        assert not bench.lit(), (attack, how, sent)
+    assert on
 
 
 @pytest.mark.parametrize("number", INTERRUPTS)

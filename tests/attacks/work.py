@@ -1,5 +1,7 @@
 """A user's script: light and bias on until it is ended. ``once`` ends as Python does; ``again`` takes orders.
 
+As ``once``, with: ``forked``, a child that outlives it; ``unheard``, an error stream that takes no more.
+
 Orders are lines: ``go`` opens the node and works, anything else is answered by ``PONG``.
 """
 
@@ -14,8 +16,20 @@ def say(text: str) -> None:
     os.write(1, text.encode() + b"\n")
 
 
-def work(path: str) -> None:
+def fill_error_stream() -> None:
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(4096))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+
+
+def work(path: str, forks: bool = False) -> None:
     with qhal.open_node(path) as node:
+        if forks and os.fork() == 0:
+            sys.stdin.readline()
+            os._exit(0)
         detectors, laser = node.detector("detectors"), node.source("laser")
         node.attenuator("voa").set_attenuation_db(20.0)
         detectors.set_bias_ua([25.1, 27.1, 29.4, 28.8])
@@ -42,8 +56,10 @@ def take_orders(path: str) -> None:
 
 def main() -> None:
     path, how = sys.argv[1:]
-    if how == "once":
-        work(path)
+    if how == "unheard":
+        fill_error_stream()
+    if how != "again":
+        work(path, forks=how == "forked")
     with signals.owned():
         while True:
             try:
