@@ -1,180 +1,25 @@
 """A simulated unit and a driver in one process, with a mangler of replies between them; seeded."""
 
-import json
 import random
-import re
 from typing import Any
 
 from qhal.devices.device import Device
 from qhal.errors import Disconnected, ReplyTimeout
 from qhal.node.registry import load_driver
+from qhal.transport.address import Address
 from qhal.transport.link import ByteLink, MessageLink
 from qhal.transport.port import PortState
 from qhal_simulators.clock import SimulationClock
-from qhal_simulators.instruments.purephotonics.itla import bip4
 from qhal_simulators.registry import load
+from tests.attacks.damage import damage, mangle, with_checksum
 
+ITLA = "purephotonics.ppcl550"
+BINARY = ("thorlabs.mpc320",)
+"""Replies without digits and without a checksum: another value in them cannot be told from a right one."""
+MOST_SEEN = 200
+STREAM_PORTS = 4241
 MOST_REQUESTS = 20_000
 """No call of a driver needs that many, so one that makes them does not end."""
-NUMBERS = (
-    *(
-        b"nan",
-        b"-nan",
-        b"inf",
-        b"-INF",
-        b"NINF",
-        b"9.91E37",
-        b"9.90000E+37",
-        b"-9.9E37",
-        b"+9.91E+37",
-        b"1e999",
-    ),
-    *(
-        b"-1",
-        b"-0",
-        b"0",
-        b"1e5",
-        b"1E300",
-        b"-1e300",
-        b"3.4028235E38",
-        b"99.00",
-        b"99999999999999999999",
-        b"65535",
-    ),
-    *(
-        b"1.2.3",
-        b".",
-        b"",
-        b"+",
-        b"-",
-        b"e",
-        b"1e",
-        b"--1",
-        b"1,2",
-        b"0x1F",
-        b"1_000",
-        b"12.3k",
-        b"250 mV",
-        b"1.5ns",
-    ),
-    *("٣".encode(), "²".encode(), "1\u00a02".encode(), b"1" * 400, b"9" * 5000, b"0." + b"3" * 3000),
-)
-JSON_VALUES = (
-    *(
-        None,
-        True,
-        False,
-        0,
-        -3,
-        1.5,
-        10**12,
-        1e300,
-        10**400,
-        float("nan"),
-        float("inf"),
-        "x",
-        "1e3",
-        "false",
-        "",
-        [],
-        {},
-    ),
-    *(
-        [True] * 4,
-        [0],
-        [None] * 4,
-        [float("nan")] * 4,
-        [20.0] * 3,
-        [-2000.0] * 4,
-        [1e300] * 4,
-        ["1"] * 4,
-        [[1.0]] * 4,
-    ),
-    *({"value": 1}, {"error": "busy"}, {"error": {}}, {"error": None}, [{"description": 3}], [1, [2, [3]]]),
-)
-PIECES = (
-    *(
-        b"\xff\xfe",
-        b"\xb2",
-        b"\x00",
-        b'"',
-        b"'",
-        b"\n",
-        b"\r\n",
-        b"\r",
-        b",",
-        b",,,,",
-        b";",
-        b"::",
-        b"  ",
-        b"\t",
-        b"()",
-    ),
-    *(
-        b"#9999999999",
-        b"#0",
-        b"(@",
-        b"(@1:99)",
-        b"\x17",
-        b"}{",
-        b"{}",
-        b"[",
-        b"Error",
-        b"Done\r\n",
-        "µ€😀".encode(),
-    ),
-    *(b"[" * 3000, b'{"a":' * 2000, b"," * 500, b" " * 2000),
-)
-_NUMBER = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|ON|OFF")
-
-
-def mangle(reply: bytes, seen: list[bytes], draw: random.Random) -> bytes:
-    """Return a reply with one to three things wrong with it; ``seen`` are earlier ones."""
-    found = bytearray(reply)
-    for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        at = draw.randrange(len(found) + 1)
-        match draw.randrange(9):
-            case 0 if found:
-                found[at - 1] ^= 1 << draw.randrange(8)
-            case 1:
-                del found[at : at + draw.randrange(1, 9)]
-            case 2:
-                del found[at:]
-            case 3:
-                found[at:at] = draw.choice(PIECES)
-            case 4:
-                found[at:at] = found[at : at + draw.randrange(1, 20)] * draw.choice((1, 1, 1, 50))
-            case 5:
-                found[at:at] = draw.randbytes(draw.randrange(1, 12))
-            case 6 if seen:
-                found = bytearray(draw.choice(seen))
-            case 7 if found[:1] in (b"{", b"["):
-                found = bytearray(_mangled_json(bytes(found), draw))
-            case _:
-                if numbers := list(_NUMBER.finditer(found)):
-                    number = draw.choice(numbers)
-                    found[number.start() : number.end()] = draw.choice(NUMBERS)
-    return bytes(found[:20_000])
-
-
-def _mangled_json(reply: bytes, draw: random.Random) -> bytes:
-    """Put another value in the place of one in a JSON text; leave what is none."""
-    end = b"\x17" if reply.endswith(b"\x17") else b""
-    try:
-        content = json.loads(reply.removesuffix(end))
-    except (ValueError, RecursionError):
-        return reply
-    holder: Any = content
-    while True:
-        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-        if not keys:
-            return json.dumps(draw.choice(JSON_VALUES)).encode() + end
-        key = draw.choice(keys)
-        if isinstance(holder[key], dict | list) and holder[key] and draw.random() < 0.6:
-            holder = holder[key]
-            continue
-        holder[key] = draw.choice(JSON_VALUES)
-        return json.dumps(content).encode() + end
 
 
 class Unit:
@@ -186,9 +31,11 @@ class Unit:
         self.clock = SimulationClock(stepped=True)
         simulator = load(model)
         self.instrument = simulator(self.clock, None, simulator.options_model(**options))
-        self.instrument.bind_pair = lambda port: _Pair()
-        self.mangled, self.requests, self.seen = 0, 0, []
+        self.instrument.bind_pair = lambda port: _Pair(self, port)
+        self.mangled, self.requests, self.replies, self.seen = 0, 0, 0, []
+        self.damaged, self.spoilt = -1, b""
         self.request, self.instead = b"", {}
+        self.pushed: dict[int, _Messages] = {}
         self.device = self.driver()
 
     def driver(self) -> Device:
@@ -223,28 +70,41 @@ class Unit:
         self.requests += 1
         assert self.requests < MOST_REQUESTS, "a call that does not end"
 
-    def between(self, reply: bytes) -> bytes:
-        """Return what arrives of a reply; ``instead`` has other replies by a part of the request."""
+    def between(self, reply: bytes) -> list[bytes]:
+        """Return what arrives of a reply; ``instead`` has other replies by a part of the request.
+
+        The reply of number ``damaged`` has a number in it that is none.
+        """
+        self.replies += 1
         for part, other in self.instead.items():
             if part in self.request:
-                return other
-        if len(self.seen) < 200:
+                return [other]
+        if self.replies - 1 == self.damaged:
+            self.mangled += 1
+            self.spoilt = self._damage(reply)
+            return [self.spoilt]
+        if len(self.seen) < MOST_SEEN:
             self.seen.append(reply)
+        elif self.draw.random() < 0.01:
+            self.seen[self.draw.randrange(MOST_SEEN)] = reply
         if self.draw.random() >= self.rate:
-            return reply
+            return [reply]
         self.mangled += 1
-        if self.model == "purephotonics.ppcl550" and len(reply) == 4 and self.draw.random() < 0.7:
-            return _with_checksum(reply, self.draw)
-        return mangle(reply, self.seen, self.draw)
+        match self.draw.randrange(20):
+            case 0:
+                return [reply, reply]
+            case 1:
+                return [reply, self.draw.choice(self.seen)]
+            case 2:
+                return [self.draw.choice(self.seen), reply]
+        if self.model == ITLA and len(reply) == 4 and self.draw.random() < 0.7:
+            return [with_checksum(reply, self.draw)]
+        return [mangle(reply, self.seen, self.draw)]
 
-
-def _with_checksum(reply: bytes, draw: random.Random) -> bytes:
-    """Return a reply of an ITLA with other data, whose checksum is right."""
-    status = draw.choice((reply[0] & 0x0F, draw.randrange(16)))
-    data = draw.choice((b"\0\0", b"\xff\xff", b"\x80\0", b"\x7f\xff", draw.randbytes(2), reply[2:]))
-    register = draw.choice((reply[1], reply[1], reply[1], draw.randrange(256)))
-    body = bytes([status, register]) + data
-    return bytes([status | bip4(body) << 4]) + body[1:]
+    def _damage(self, reply: bytes) -> bytes:
+        if self.model == ITLA:
+            return reply[:3] + bytes([reply[3] ^ 1 << self.draw.randrange(8)])
+        return reply if self.model in BINARY else damage(reply, self.draw)
 
 
 class _Wire:
@@ -254,7 +114,12 @@ class _Wire:
     conn: Any = None
 
     def open(self, deadline: float) -> None:
-        if self.conn is None:
+        if self.conn is not None:
+            return
+        if self.link.startswith("stream"):
+            self.conn = _Pushed()
+            self.unit.pushed[Address(self.address).port] = self
+        else:
             self.conn = self.unit.instrument.connect(self.link, self.arrived)
 
     def close(self) -> None:
@@ -271,7 +136,7 @@ class _Wire:
         self.conn.receive(bytes(data))
 
     def arrived(self, data: bytes) -> None:
-        self.waiting.append(self.unit.between(bytes(data)))
+        self.waiting += self.unit.between(bytes(data))
 
     def _receive(self, deadline: float) -> bytes:
         self.unit.asked()
@@ -302,7 +167,8 @@ class _Bytes(_Wire, ByteLink):
 
 class _Messages(_Wire, MessageLink):
     def __init__(self, unit: Unit, link: str) -> None:
-        MessageLink.__init__(self, "zmq+tcp://127.0.0.1:1")
+        number = STREAM_PORTS + int(link[6:]) if link.startswith("stream") else 1
+        MessageLink.__init__(self, f"zmq+tcp://127.0.0.1:{number}")
         self.unit, self.link, self.waiting = unit, link, []
 
     def close(self) -> None:
@@ -310,8 +176,22 @@ class _Messages(_Wire, MessageLink):
         self._rest = b""
 
 
+class _Pushed:
+    """The far end of a link that only listens."""
+
+    def closed(self) -> None:
+        pass
+
+
 class _Pair:
+    """Where a unit pushes; what comes before the driver listens waits."""
+
+    def __init__(self, unit: Unit, port: int) -> None:
+        self._unit, self._port = unit, port
+
     def send(self, data: bytes) -> bool:
+        if (link := self._unit.pushed.get(self._port)) is not None and link.conn is not None:
+            link.arrived(data)
         return True
 
     def close(self) -> None:

@@ -4,76 +4,24 @@ import logging
 import math
 import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from qhal.devices.detector import DetectorState
 from qhal.devices.device import Device
-from qhal.devices.power_meter import PowerMeter
 from qhal.devices.status import Quality, Status
 from qhal.errors import QhalError
-from qhal_drivers.idquantique.datalink import DataLink
-from tests.attacks.mangled import Unit
+from qhal.node.registry import drivers
+from qhal.tags.batch import TagBatch
+from tests.attacks.mangled import BINARY, Unit
+from tests.attacks.verbs import verbs_of
 
 REPLIES = 1_000_000
+DAMAGED = 70_000
 RATES = (0.05, 0.3, 1.0)
-VERBS = {
-    "hubersuhner.polatis": (
-        lambda d: d.read_pattern(),
-        lambda d: d.set_pattern({1: d.capabilities.egress[0]}),
-        lambda d: d.connect(2, d.capabilities.egress[1]),
-        lambda d: d.disconnect(2),
-        lambda d: {
-            "power_dbm": d.facet(PowerMeter).read_power_dbm(
-                d.facet(PowerMeter).meter_capabilities.channels[0]
-            )
-        },
-        lambda d: d.facet(PowerMeter).status(),
-    ),
-    "idquantique.id900": (
-        lambda d: {"threshold_v": d.set_threshold_v(1, 0.2)},
-        lambda d: {"delay_ps": d.set_delay_ps(1, 1000)},
-        lambda d: d.set_enabled(2, True),
-        lambda d: d.read_counts(0.1),
-        lambda d: DataLink(d.link_port("dlt")).acquisitions(),
-        lambda d: DataLink(d.link_port("dlt")).start_stream("127.0.0.1", 1, 4242),
-        lambda d: {"pushed": DataLink(d.link_port("dlt")).counts("127.0.0.1:5556")},
-        lambda d: DataLink(d.link_port("dlt")).stop("127.0.0.1:5556"),
-    ),
-    "ozoptics.dd100": (
-        lambda d: {"attenuation_db": d.read_attenuation_db()},
-        lambda d: {"attenuation_db": d.set_attenuation_db(20.0)},
-        lambda d: d.home(),
-    ),
-    "purephotonics.ppcl550": (
-        lambda d: {"set_power_dbm": d.set_power_dbm(d.capabilities.min_power_dbm)},
-        lambda d: {"frequency_thz": d.set_frequency_thz(d.capabilities.max_frequency_thz)},
-        lambda d: d.enable(),
-        lambda d: d.disable(),
-        lambda d: {"power_dbm": d.facet(PowerMeter).read_power_dbm()},
-    ),
-    "singlequantum.websq": (
-        lambda d: {"bias_ua": d.set_bias_ua([10.0] * d.capabilities.channels)},
-        lambda d: {"trigger_mv": d.set_trigger_mv([100.0] * d.capabilities.channels)},
-        lambda d: d.enable(),
-        lambda d: d.disable(),
-        lambda d: d.read_counts(0.1),
-        lambda d: d.unlatch(),
-    ),
-    "tektronix.awg5014": (
-        lambda d: d.play({1: np.zeros(8)}, 1e9),
-        lambda d: d.stop(),
-        lambda d: d.start(),
-        lambda d: d.set_output(1, True),
-    ),
-    "thorlabs.mpc320": (
-        lambda d: {"angles_deg": d.read_angles_deg()},
-        lambda d: {"angles_deg": d.set_angles_deg((10.0, 20.0, 30.0)[: d.capabilities.paddles])},
-        lambda d: d.home(),
-    ),
-}
 OPTIONS = {
     "ozoptics.dd100": {"homed": True, "move_time_s": 0},
     "hubersuhner.polatis": {"inputs": 4, "outputs": 4},
@@ -94,33 +42,121 @@ LIMITS = {
     "device_time_s": (0.0, 1e308),
 }
 """By name, the capabilities (or numbers) between which a value can be, but for 1 % of the range."""
+FLEETING = {"time", "problems", "quality", "device_time_s", "counts"}
+"""Parts of an answer that are another each time."""
+UNKNOWN = (None, DetectorState.UNKNOWN)
+BEFORE = {
+    "Source.disable": "Source.enable",
+    "Detector.disable": "Detector.enable",
+    "OpticalSwitch.disconnect": "OpticalSwitch.connect",
+    "PatternGenerator.start": "PatternGenerator.play",
+    "PatternGenerator.set_output": "PatternGenerator.play",
+    "DataLink.counts": "DataLink.start_stream",
+    "DataLink.stop": "DataLink.start_stream",
+}
+"""What a unit needs before it does something."""
 
 
-@pytest.mark.parametrize("model", sorted(VERBS))
-def test_mangled_replies(model, attacks, caplog):
+@pytest.fixture
+def unit(model, caplog) -> Iterator[Unit]:
     caplog.set_level(logging.CRITICAL)
-    draw = random.Random(f"replies of {model}")
-    unit = Unit(model, draw, **OPTIONS.get(model, {}))
-    unit.reopen()
-    verbs = (lambda d: d.status(), lambda d: d.status(), lambda d: d.make_safe(), *VERBS[model])
-    wanted, outcomes = attacks(REPLIES) // len(VERBS), Counter()
+    made = Unit(model, random.Random(f"replies of {model}"), **OPTIONS.get(model, {}))
+    made.reopen()
+    yield made
+    made.device.close()
+
+
+@pytest.mark.parametrize("model", sorted(drivers()))
+def test_mangled_replies(unit, attacks, no_hang):
+    draw, verbs, outcomes = unit.draw, verbs_of(unit.device), Counter()
+    wanted = attacks(REPLIES) // len(drivers())
     while unit.mangled < wanted:
-        if draw.random() < 0.004:
+        if draw.random() < 0.004 or not unit.device.is_open:
             unit.reopen()
+            verbs = verbs_of(unit.device)
         if draw.random() < 0.92:
             unit.heal()
-        number = draw.randrange(len(verbs))
+        name = draw.choice(["status", *verbs])
         unit.rate, unit.requests = draw.choice(RATES), 0
+        no_hang()
         try:
-            found = verbs[number](unit.device)
+            found = verbs[name]() if name != "status" else unit.device.status()
         except QhalError as error:
             outcomes[type(error).__name__] += 1
         else:
             outcomes["answer"] += 1
-            assert not (wrong := judged(unit.device, found)), (number, wrong)
-            assert not (wrong := judged(unit.device, unit.device.settings)), ("settings", wrong)
+            assert not (wrong := judged(unit.device, found)), (name, wrong)
+        assert not (wrong := judged(unit.device, unit.device.settings)), ("settings", wrong)
+    print(unit.model, unit.mangled, dict(outcomes))  # noqa: T201  # shown with -s, or when it fails
     assert outcomes["answer"] > 0
     assert outcomes["ProtocolError"] > 0
+
+
+@pytest.mark.parametrize("model", sorted(set(drivers()) - set(BINARY)))
+def test_a_damaged_number_is_never_read_as_another(unit, attacks, no_hang):
+    """With one number in one reply spoilt a verb fails, or gives what it gives without that, or says unknown."""
+    draw, outcomes = unit.draw, Counter()
+    wanted = attacks(DAMAGED) // (len(drivers()) - len(BINARY))
+    known = {name: found for name in verbs_of(unit.device) if (found := learnt(unit, name))[1]}
+    while unit.mangled < wanted:
+        name = draw.choice(list(known))
+        expected, replies = known[name]
+        try:
+            no_hang()
+            found = answer(unit, name, damaged=draw.randrange(replies))
+        except QhalError as error:
+            outcomes[type(error).__name__] += 1
+            continue
+        outcomes["answer"] += 1
+        changed = {
+            key: (value, expected[key])
+            for key, value in found.items()
+            if value not in UNKNOWN and expected.get(key) not in (None, value)
+        }
+        assert not changed, (name, unit.spoilt, changed)
+    print(unit.model, unit.mangled, dict(outcomes))  # noqa: T201  # shown with -s, or when it fails
+    assert outcomes["ProtocolError"] > 0
+
+
+def answer(unit: Unit, name: str, *, damaged: int = -1) -> dict[str, Any]:
+    """Return what a verb answers after an opening, by the names of its parts; the reply of a number is damaged."""
+    unit.reopen()
+    verbs = verbs_of(unit.device)
+    if name in BEFORE:
+        verbs[BEFORE[name]]()
+    unit.requests, unit.replies, unit.damaged = 0, 0, damaged
+    try:
+        return dict(_parts("", verbs[name]()))
+    finally:
+        unit.damaged = -1
+
+
+def learnt(unit: Unit, name: str) -> tuple[dict[str, Any], int]:
+    """Return what a verb always answers, and how many replies it needs, 0 when the unit refuses it."""
+    try:
+        first, second = answer(unit, name), answer(unit, name)
+    except QhalError:
+        return {}, 0
+    return {key: value for key, value in first.items() if second.get(key) == value}, unit.replies
+
+
+def _parts(name: str, found: Any) -> Iterator[tuple[str, Any]]:
+    """Yield each plain value in an answer with its place there, but for what differs from time to time."""
+    if isinstance(found, BaseModel):
+        for field in set(type(found).model_fields) - FLEETING:
+            if field == "below_range":
+                yield from ((f"{name}.{field}[{channel}]", True) for channel in found.below_range)
+            else:
+                yield from _parts(f"{name}.{field}", getattr(found, field))
+    elif isinstance(found, dict):
+        for key, value in found.items():
+            yield from _parts(f"{name}[{key}]", value)
+    elif isinstance(found, tuple | list):
+        yield f"len({name})", len(found)
+        for number, value in enumerate(found):
+            yield from _parts(f"{name}[{number}]", value)
+    elif type(found) is not str and not isinstance(found, TagBatch):  # a text may be any
+        yield name, found
 
 
 def judged(device: Device, found: Any) -> list[str]:
@@ -142,20 +178,20 @@ def _unknown(status: Status) -> bool:
     )
 
 
-def _numbers(name: str, found: Any) -> list[tuple[str, float]]:
-    """Return each number in an answer with the name that it goes by."""
-    if isinstance(found, bool):
-        return []
-    if isinstance(found, int | float):
-        return [(name, found)]
-    if isinstance(found, BaseModel):
-        return [each for field, value in found for each in _numbers(field, value)]
-    if isinstance(found, dict):
-        items = found.items()
-        return [e for key, value in items for e in _numbers(key if isinstance(key, str) else name, value)]
-    if isinstance(found, tuple | list):
-        return [each for value in found for each in _numbers(name, value)]
-    return []
+def _numbers(name: str, found: Any) -> Iterator[tuple[str, float]]:
+    """Yield each number in an answer with the name that it goes by. Raises ValueError for tags out of order."""
+    if isinstance(found, TagBatch):
+        found.check_order()
+    elif isinstance(found, BaseModel):
+        yield from _numbers(name, dict(found))
+    elif isinstance(found, dict):
+        for key, value in found.items():
+            yield from _numbers(key if isinstance(key, str) else name, value)
+    elif isinstance(found, tuple | list):
+        for value in found:
+            yield from _numbers(name, value)
+    elif isinstance(found, int | float) and not isinstance(found, bool):
+        yield name, found
 
 
 def _refused(limits: Any, name: str, value: float) -> list[str]:

@@ -4,8 +4,6 @@ import json
 import os
 import random
 import resource
-import signal
-from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import pytest
@@ -17,8 +15,6 @@ from tests.attacks.corpus import mutate, scpi, websq
 
 REQUESTS = 1_000_000
 BATCH = 20
-CPU_LIMIT_S = 5.0
-"""Processor time of one batch, which takes some milliseconds."""
 GROWTH_LIMIT_BYTES = 300 << 20
 TIMERS_LIMIT = 20_000
 ENDLESS_BYTES, KEPT_BYTES = 8 << 20, 6 << 20
@@ -220,19 +216,6 @@ def frame(write: int, register: int, value: int) -> bytes:
 def resident_bytes() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
-
-
-@pytest.fixture
-def no_hang() -> Iterator[Callable[[], None]]:
-    """Give a call that starts a watch over processor time, whatever else the machine does."""
-
-    def ring(number, stack):
-        raise TimeoutError(f"more than {CPU_LIMIT_S} s of processor time for some requests")
-
-    before = signal.signal(signal.SIGVTALRM, ring)
-    yield lambda: signal.setitimer(signal.ITIMER_VIRTUAL, CPU_LIMIT_S)
-    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    signal.signal(signal.SIGVTALRM, before)
 
 
 @pytest.mark.parametrize("kind", RIGS, ids=lambda kind: kind.__name__)
