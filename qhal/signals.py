@@ -2,7 +2,8 @@
 
 Between :func:`own` and :func:`disown` each of these signals raises one exception in the main thread: KeyboardInterrupt
 for SIGINT, :class:`Terminated` for SIGTERM and SIGHUP. While that exception is handled further signals raise nothing.
-While a function runs that is :func:`shielded` signals are noted, and raised when it has ended.
+While a function runs that is :func:`shielded` signals are noted, and raised when it has ended. Where Python drops what
+a signal raises (``__del__``, callbacks of weak references and of C code), the signal comes again.
 
 Handlers that a program has installed itself are called as before, but not within a shielded function. Ignored signals
 stay ignored.
@@ -13,12 +14,16 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from types import CodeType, FrameType
 from typing import Any, TypeVar, cast
 
 _NUMBERS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+_AGAIN_S = 0.01
+"""Longer than Python takes to leave the place where it drops exceptions."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -39,6 +44,7 @@ class _State:
     before: "dict[int, Any]" = {}  # noqa: RUF012  # one per process, as the handlers are
     noted: "list[int]" = []  # noqa: RUF012
     shields: "set[CodeType]" = set()  # noqa: RUF012
+    unraisable_before: "Callable[[Any], object]" = sys.unraisablehook
 
 
 def shielded(function: Function) -> Function:
@@ -69,6 +75,8 @@ def own() -> bool:
             if handler is not None and handler is not signal.SIG_IGN and handler is not _handle:
                 _State.before[number] = handler
                 signal.signal(number, _handle)
+        if sys.unraisablehook is not _take_back:
+            _State.unraisable_before, sys.unraisablehook = sys.unraisablehook, _take_back
     return True
 
 
@@ -85,6 +93,8 @@ def disown(error: BaseException | None = None) -> None:
     for number, handler in _State.before.items():
         if signal.getsignal(number) is _handle:
             signal.signal(number, handler)
+    if sys.unraisablehook is _take_back:
+        sys.unraisablehook = _State.unraisable_before
     deliver(take_noted(), error)
 
 
@@ -151,6 +161,25 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _State.noted.append(number)
     else:
         _deliver(number, frame, handler)
+
+
+def _take_back(dropped: Any) -> None:
+    """Let an interrupt come again that Python drops; its end is no place to raise it, so a thread sends the signal."""
+    error = dropped.exc_value
+    if not isinstance(error, (KeyboardInterrupt, Terminated)):
+        _State.unraisable_before(dropped)
+        return
+    _State.noted.append(error.number if isinstance(error, Terminated) else signal.SIGINT)
+    threading.Thread(target=_send_noted, name="qhal-signal", daemon=True).start()
+
+
+_State.shields.add(_take_back.__code__)
+
+
+def _send_noted() -> None:
+    time.sleep(_AGAIN_S)
+    for number in dict.fromkeys(take_noted()):
+        signal.raise_signal(number)
 
 
 def _is_of_the_program(handler: Any) -> bool:

@@ -4,6 +4,8 @@ import os
 import signal
 import sys
 import threading
+import time
+import weakref
 
 import pytest
 
@@ -64,6 +66,36 @@ def test_the_second_one_waits_while_the_first_is_handled(first, second):
     assert ended
     expected = second if first == signal.SIGINT else first
     assert signals.exit_code(caught.value) == 128 + expected
+
+
+@pytest.mark.parametrize("where", ["__del__", "callback"])
+@pytest.mark.parametrize("numbers", [*((each,) for each in NUMBERS), NUMBERS], ids=str)
+def test_one_that_python_drops_comes_again(where, numbers):
+    """What is raised in ``__del__``, or in a callback of a weak reference, goes nowhere; nor do more signals then."""
+
+    class Thing:
+        def __del__(self):
+            if where == "__del__":
+                strike(*numbers)
+
+    thing = Thing()
+    watch = weakref.ref(thing, lambda dead: strike(*numbers) if where == "callback" else None)
+    came = []
+    with signals.owned():
+        try:
+            del thing
+            wait_for_an_interrupt()
+        except RAISED[numbers[0]] as error:
+            came.append(error)
+    assert came
+    assert watch() is None
+    assert sys.unraisablehook is not signals._take_back
+
+
+def wait_for_an_interrupt():
+    deadline = time.monotonic() + 30.0
+    while time.monotonic() < deadline:
+        pass
 
 
 @pytest.mark.parametrize("number", NUMBERS)
