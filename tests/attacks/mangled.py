@@ -10,6 +10,7 @@ from qhal.transport.address import Address
 from qhal.transport.link import ByteLink, MessageLink
 from qhal.transport.port import PortState
 from qhal_simulators.clock import SimulationClock
+from qhal_simulators.instrument import Instrument
 from qhal_simulators.registry import load
 from tests.attacks.damage import damage, mangle, with_checksum
 
@@ -25,12 +26,16 @@ MOST_REQUESTS = 20_000
 class Unit:
     """A simulated instrument whose replies are mangled at a ``rate``, and the driver that asks it."""
 
-    def __init__(self, model: str, draw: random.Random, **options: Any) -> None:
+    def __init__(
+        self, model: str, draw: random.Random, instrument: Instrument | None = None, **options: Any
+    ) -> None:
         self.model, self.draw, self.rate = model, draw, 0.0
         self.kind = load_driver(model)
-        self.clock = SimulationClock(stepped=True)
-        simulator = load(model)
-        self.instrument = simulator(self.clock, None, simulator.options_model(**options))
+        if instrument is None:
+            simulator = load(model)
+            clock = SimulationClock(stepped=True)
+            instrument = simulator(clock, None, simulator.options_model(**options))
+        self.instrument, self.clock = instrument, instrument.clock
         self.instrument.bind_pair = lambda port: _Pair(self, port)
         self.mangled, self.requests, self.replies, self.seen = 0, 0, 0, []
         self.damaged, self.spoilt = -1, b""

@@ -1,5 +1,6 @@
 """Odd requests to every simulator: none raises, hangs, takes memory without end or silences it for others."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,16 +9,24 @@ from typing import ClassVar
 
 import pytest
 
+from qhal.errors import QhalError
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.purephotonics.itla import bip4
 from qhal_simulators.registry import load
 from tests.attacks.corpus import mutate, scpi, websq
+from tests.attacks.mangled import Unit
+from tests.attacks.verbs import verbs_of
 
 REQUESTS = 1_000_000
 BATCH = 20
 GROWTH_LIMIT_BYTES = 300 << 20
 TIMERS_LIMIT = 20_000
 ENDLESS_BYTES, KEPT_BYTES = 8 << 20, 6 << 20
+
+
+LONGEST_IN_PIECES = 2000
+BATCHES_A_DRIVER = 500
+"""How many batches come between two attempts of the driver."""
 
 
 class Rig:
@@ -28,6 +37,8 @@ class Rig:
     options: ClassVar[dict[str, str]] = {}
     shared_line = False
     """A serial line has one client at a time; the next one finds what the one before left."""
+    has_messages = False
+    """A request is a message, and so is its reply."""
 
     def __init__(self, folder: str) -> None:
         instrument = load(self.model)
@@ -45,6 +56,36 @@ class Rig:
 
     def seeds(self, draw: random.Random) -> list[bytes]:
         raise NotImplementedError
+
+    def hear(self, request: bytes, draw: random.Random) -> None:
+        """Take a request at once, in pieces, or as far as it came before the client left."""
+        way = draw.random()
+        if self.has_messages:
+            self.odd_replies.clear()
+            self.odd.receive(request)
+            assert len(self.odd_replies) == 1, "a service without a reply to a request answers no other"
+        elif way < 0.8 or len(request) > LONGEST_IN_PIECES:
+            self.odd.receive(request)
+        elif way < 0.95:
+            while request:
+                size = draw.choice((1, 2, 7))
+                self.odd.receive(request[:size])
+                request = request[size:]
+        else:
+            self.odd.receive(request[: draw.randrange(len(request) + 1)])
+            if not self.shared_line:
+                self.odd.closed()
+                self.odd = self.unit.connect(self.link, self.odd_replies.append)
+
+    def ask_by_driver(self, draw: random.Random) -> None:
+        """Let the driver do everything with the unit, whatever its state is; it may fail in order."""
+        unit = Unit(self.model, draw, self.unit)
+        with contextlib.suppress(QhalError):
+            unit.device.open()
+            for verb in verbs_of(unit.device).values():
+                with contextlib.suppress(QhalError):
+                    verb()
+        unit.device.close()
 
     def ask(self, request: bytes) -> bytes:
         self.replies.clear()
@@ -97,6 +138,7 @@ class WebSq(Rig):
 
 class Id900(Rig):
     model = "idquantique.id900"
+    has_messages = True
 
     def seeds(self, draw):
         return scpi(self.unit.table.patterns, draw, b"")
@@ -112,6 +154,7 @@ class OldId900(Id900):
 class DataLink(Rig):
     model = "idquantique.id900"
     link = "dlt"
+    has_messages = True
     options: ClassVar[dict[str, str]] = {"save_to": "{}"}
 
     def seeds(self, draw):
@@ -230,10 +273,13 @@ def test_others_are_answered_after_odd_requests(kind, attacks, no_hang, tmp_path
         no_hang()
         try:
             for request in requests:
-                rig.odd.receive(request)
+                rig.hear(request, draw)
                 if draw.random() < 0.02:
                     rig.clock.advance_to(rig.clock.now_s() + draw.random() / 4)
             answered = rig.answers()
+            if number % BATCHES_A_DRIVER == BATCHES_A_DRIVER // 20:
+                no_hang()
+                rig.ask_by_driver(draw)
         except Exception as error:
             error.add_note(f"after {[r[:120] for r in requests]}")
             raise
