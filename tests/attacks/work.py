@@ -10,6 +10,7 @@ import sys
 
 import qhal
 from qhal import signals
+from qhal.errors import QhalError
 
 
 def say(text: str) -> None:
@@ -64,7 +65,7 @@ def main() -> None:
         while True:
             try:
                 take_orders(path)
-            except (KeyboardInterrupt, signals.Terminated) as error:
+            except (KeyboardInterrupt, signals.Terminated, QhalError) as error:
                 say(f"LEFT {signals.name_of(error)}")
                 signals.take_noted()
 
