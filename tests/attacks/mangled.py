@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
 from qhal.errors import Disconnected, ReplyTimeout
 from qhal.node.registry import load_driver
@@ -39,6 +40,7 @@ class Unit:
         self.instrument.bind_pair = lambda port: _Pair(self, port)
         self.mangled, self.requests, self.replies, self.seen = 0, 0, 0, []
         self.damaged, self.spoilt = -1, b""
+        self.limits: list[Capabilities] = []
         self.request, self.instead = b"", {}
         self.pushed: dict[int, _Messages] = {}
         self.device = self.driver()
@@ -52,6 +54,13 @@ class Unit:
         device = self.kind(links, clock=_Clock(self.clock))
         for port in device._ports.values():
             port.line_delay_s = 0.0
+        read = device._read_capabilities
+
+        def note() -> Capabilities:
+            self.limits.append(found := read())
+            return found
+
+        device._read_capabilities = note  # type: ignore[method-assign]
         return device
 
     def reopen(self) -> None:

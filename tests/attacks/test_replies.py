@@ -11,7 +11,6 @@ import pytest
 from pydantic import BaseModel
 
 from qhal.devices.detector import DetectorState
-from qhal.devices.device import Device
 from qhal.devices.status import Quality, Status
 from qhal.errors import QhalError
 from qhal.node.registry import drivers
@@ -78,6 +77,7 @@ def test_mangled_replies(unit, attacks, no_hang):
             unit.heal()
         name = draw.choice(["status", *verbs])
         unit.rate, unit.requests = draw.choice(RATES), 0
+        unit.limits[:] = [unit.device.opened_capabilities]  # and those read when it opens again meanwhile
         no_hang()
         try:
             found = verbs[name]() if name != "status" else unit.device.status()
@@ -85,8 +85,8 @@ def test_mangled_replies(unit, attacks, no_hang):
             outcomes[type(error).__name__] += 1
         else:
             outcomes["answer"] += 1
-            assert not (wrong := judged(unit.device, found)), (name, wrong)
-        assert not (wrong := judged(unit.device, unit.device.settings)), ("settings", wrong)
+            assert not (wrong := judged(unit, found)), (name, wrong)
+        assert not (wrong := judged(unit, unit.device.settings)), ("settings", wrong)
     print(unit.model, unit.mangled, dict(outcomes))  # noqa: T201  # shown with -s, or when it fails
     assert outcomes["answer"] > 0
     assert outcomes["ProtocolError"] > 0
@@ -159,15 +159,17 @@ def _parts(name: str, found: Any) -> Iterator[tuple[str, Any]]:
         yield name, found
 
 
-def judged(device: Device, found: Any) -> list[str]:
+def judged(unit: Unit, found: Any) -> list[str]:
     """Return what of an answer cannot be."""
     if isinstance(found, Status):
         explained = "power_dbm" in type(found).model_fields or not _unknown(found) or bool(found.problems)
         if not explained or (found.quality is Quality.GOOD) != (not found.problems):
             return [f"unknown without a problem: {found}"]
-    limits = device.opened_capabilities
-    wrong = [f"capabilities: {each}" for each in limits.contradictions()]
-    return wrong + [each for name, value in _numbers("", found) for each in _refused(limits, name, value)]
+    wrong = [f"capabilities: {each}" for each in unit.device.opened_capabilities.contradictions()]
+    for name, value in _numbers("", found):
+        refused = [_refused(limits, name, value) for limits in unit.limits]
+        wrong += [] if "" in refused else refused[-1:]
+    return wrong
 
 
 def _unknown(status: Status) -> bool:
@@ -194,11 +196,11 @@ def _numbers(name: str, found: Any) -> Iterator[tuple[str, float]]:
         yield name, found
 
 
-def _refused(limits: Any, name: str, value: float) -> list[str]:
+def _refused(limits: Any, name: str, value: float) -> str:
     if not math.isfinite(value):
-        return [f"{name} is {value}"]
+        return f"{name} is {value}"
     if name not in LIMITS:
-        return []
+        return ""
     low, high = (
         float(each)
         if not isinstance(each, str)
@@ -206,4 +208,4 @@ def _refused(limits: Any, name: str, value: float) -> list[str]:
         for each in LIMITS[name]
     )
     slack = 0.011 * (high - low)
-    return [] if low - slack <= value <= high + slack else [f"{name} is {value}, beyond {low:g} to {high:g}"]
+    return "" if low - slack <= value <= high + slack else f"{name} is {value}, beyond {low:g} to {high:g}"
