@@ -8,9 +8,9 @@ demo: .venv/ready
 	$(BIN)/qhal demo
 
 # Matrices are small: threads for them only wait for each other, and for the other tests.
-test interruptions pulls: export OPENBLAS_NUM_THREADS := 1
+test attacks interruptions pulls: export OPENBLAS_NUM_THREADS := 1
 # Tests start hundreds of processes, each of which would compile the sources where compiled ones are not kept.
-test interruptions pulls attacks: export PYTHONDONTWRITEBYTECODE :=
+test attacks interruptions pulls: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/ready
 	@echo "Running all tests: about 6 minutes on two idle cores."
@@ -26,7 +26,8 @@ bench: .venv/ready .venv-sequence/ready .venv-tags/ready
 	$(BIN)/python -m benchmarks
 
 attacks: .venv/ready
-	$(BIN)/python -m pytest tests/attacks --attacks 1
+	@echo "Running all attacks: up to an hour on two idle cores."
+	$(BIN)/pytest -n 2 tests/attacks --attacks 1
 
 faults: .venv/ready
 	$(BIN)/python -m pytest tests/tags/test_faulty_stream.py --tags 1000000000 --timeout 3600

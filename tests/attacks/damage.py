@@ -8,7 +8,7 @@ from typing import Any
 from qhal_simulators.instruments.purephotonics.itla import bip4
 
 BROKEN = (
-    *b"1.2.3 12.3k --1 1e 0x1F 1_000 +-1 1e1e1 nan 9.91E37 1e999 - . e 5dBW 3GTB 7% 9THzHz".split(),
+    *b"1.2.3 12.3q --1 1e 0x1F 1_000 +-1 1e1e1 nan 9.91E37 1e999 - . e 5dBW 3GTB 7% 9THzHz".split(),
     *("٣".encode(), "²".encode(), "1\u00a02".encode(), b"1 2", b"1\x002", b"1" * 400, b"9" * 5000),
 )
 """What no reader may take for a number, nor for the number at its beginning."""
