@@ -16,7 +16,7 @@ from typing import Self
 
 from qhal.errors import Disconnected
 from qhal.node.schema import NodeFile
-from qhal.transport.forking import close_in_forked
+from qhal.transport.forking import forget_in_forked
 
 _READY_S = 60.0
 _STOP_S = 10.0
@@ -35,7 +35,7 @@ class _Pipe:
 
     def __init__(self) -> None:
         self.guards_end, self._descriptor = os.pipe()
-        close_in_forked(self)
+        forget_in_forked(self)
 
     def write(self, line: bytes) -> None:
         """Write a line; a guard that has ended misses it, and its own end of the other pipe shows that."""
@@ -48,6 +48,10 @@ class _Pipe:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def forget(self) -> None:
+        """Close the end of a forked process."""
+        self.close()
 
 
 class Guard:

@@ -150,7 +150,8 @@ class TagBatch:
             gap.check()
         if after is not None and (self.epoch, self.start_ps) < after:
             raise ValueError(
-                f"a batch from {self.start_ps} ps of epoch {self.epoch} on comes after {after[1]} ps of epoch {after[0]}"
+                f"a batch from {self.start_ps} ps of epoch {self.epoch} on comes after {after[1]} ps"
+                f" of epoch {after[0]}"
             )
         if (times[1:] < times[:-1]).any():
             index = int(np.flatnonzero(times[1:] < times[:-1])[0])
@@ -226,7 +227,9 @@ def _check_span(what: str, start_ps: Any, stop_ps: Any) -> None:
 def _check_whole(name: str, value: Any, lowest: int, highest: int) -> None:
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not lowest <= value <= highest:
-        raise ValueError(f"{name} is {str(value)[:40]}, a whole number from {lowest} to {highest} is expected")
+        raise ValueError(
+            f"{name} is {str(value)[:40]}, a whole number from {lowest} to {highest} is expected"
+        )
 
 
 def _list(value: Any) -> Sequence[Any]:

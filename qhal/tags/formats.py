@@ -237,7 +237,7 @@ class TagWriter:
     def write(self, batch: TagBatch) -> None:
         """Append a batch. Raises DataError for what the format cannot hold, and when the disk is full or fails."""
         with self._all_or_nothing():
-            batch.check_order()
+            batch.check()
             if self._encoder is not None:
                 self._file.write(self._encoder.encode(batch))
             else:
