@@ -49,6 +49,7 @@ class _Session:
         self._termination: int | None = None
         self._poll: select.poll | None = None
         self._writable = select.poll()
+        self._takes = False
         self._socket: socket.socket | None = None
         self._unread: Callable[[], bytes] = bytes
         self._quiet = contextlib.ExitStack()
@@ -105,7 +106,8 @@ class _Session:
     def write(self, data: bytes, deadline: float) -> None:
         resource = self._ready(deadline)
         # PyVISA-py waits without a limit for a socket that takes no bytes.
-        if self._socket is not None and not self._writable.poll((deadline - time.monotonic()) * 1e3):
+        takes, self._takes = self._takes, False
+        if not (takes or self._socket is None or self._writable.poll((deadline - time.monotonic()) * 1e3)):
             raise ReplyTimeout(f"the peer takes no bytes ({len(data)} left)")
         try:
             resource.visalib.write(resource.session, data)
@@ -128,7 +130,13 @@ class _Session:
 
     def readable(self) -> bool:
         """Return whether bytes or the end are there; False where the backend does not show it."""
-        return bool(self._unread()) or (self._poll is not None and bool(self._poll.poll(0)))
+        if self._poll is None or self._unread():
+            return bool(self._unread())
+        events = self._poll.poll(0)
+        if not events:
+            return False
+        self._takes = bool(events[0][1] & select.POLLOUT)  # asked for at once, as each query asks both
+        return events[0][1] != select.POLLOUT
 
     def refuse_closed(self) -> None:
         """Raise Disconnected when the peer has closed and left nothing to read."""
@@ -162,8 +170,10 @@ class _Session:
                 interface.getpeername()
             except OSError as error:
                 raise Disconnected(f"{self.address}: connection refused") from error
-        self._poll = select.poll()
-        self._poll.register(interface.fileno(), select.POLLIN)
+        self._poll, self._takes = select.poll(), False
+        self._poll.register(
+            interface.fileno(), select.POLLIN | (select.POLLOUT if self._socket is not None else 0)
+        )
 
     def _hung_up(self) -> bool:
         if self._socket is None:
