@@ -16,13 +16,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
-from typing import NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, ReplyTimeout
 from qhal.transport.frames import Frame
 from qhal.transport.link import Link
 
-Parsed = TypeVar("Parsed")
+if TYPE_CHECKING:  # Python itself knows the default from 3.13
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    Parsed = TypeVarWithDefault("Parsed", default=bytes)
+else:
+    Parsed = TypeVar("Parsed")
 
 MAX_UNSOLICITED = 10_000
 """Frames that answer nothing within one exchange before it is given up."""
@@ -99,7 +104,6 @@ class Port:
     def __repr__(self) -> str:
         return f"<Port {self.name!r} at {self.link.address}, {self.state.value}>"
 
-    @overload
     def exchange(
         self,
         request: bytes,
@@ -107,29 +111,9 @@ class Port:
         *,
         timeout_s: float | None = None,
         accept: Callable[[bytes], bool] | None = None,
-    ) -> bytes: ...
-
-    @overload
-    def exchange(
-        self,
-        request: bytes,
-        frame: Frame,
-        *,
-        timeout_s: float | None = None,
-        accept: Callable[[bytes], bool] | None = None,
-        parse: Callable[[bytes], Parsed],
-    ) -> Parsed: ...
-
-    def exchange(
-        self,
-        request: bytes,
-        frame: Frame,
-        *,
-        timeout_s: float | None = None,
-        accept: Callable[[bytes], bool] | None = None,
-        parse: Callable[[bytes], Parsed] | None = None,
-    ) -> bytes | Parsed:
-        """Send a request and return its reply, parsed if ``parse`` is given.
+        parse: Callable[[bytes], Parsed] = bytes,  # type: ignore[assignment]  # the default of Parsed
+    ) -> Parsed:
+        """Send a request and return what ``parse`` makes of its reply: the bytes by default.
 
         ``frame`` reads one frame from the link; ``accept`` returns whether it answers this request. Whatever these
         and ``parse`` raise taints the port, but for a DeviceError of ``parse``: that is an answer.
@@ -164,8 +148,6 @@ class Port:
                             reply = frame(link, deadline)
                         else:
                             raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
-                    if parse is None:
-                        return reply
                     try:
                         return parse(reply)
                     except DeviceError as error:
@@ -197,18 +179,14 @@ class Port:
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
                     self.fail(error, b"", started, limit_s)
 
-    @overload
-    def receive(self, frame: Frame, *, timeout_s: float | None = None) -> bytes: ...
-
-    @overload
     def receive(
-        self, frame: Frame, *, timeout_s: float | None = None, parse: Callable[[bytes], Parsed]
-    ) -> Parsed: ...
-
-    def receive(
-        self, frame: Frame, *, timeout_s: float | None = None, parse: Callable[[bytes], Parsed] | None = None
-    ) -> bytes | Parsed:
-        """Return the next frame of a stream that needs no request, parsed if ``parse`` is given.
+        self,
+        frame: Frame,
+        *,
+        timeout_s: float | None = None,
+        parse: Callable[[bytes], Parsed] = bytes,  # type: ignore[assignment]  # the default of Parsed
+    ) -> Parsed:
+        """Return what ``parse`` makes of the next frame of a stream that needs no request: the bytes by default.
 
         A frame that is late is not a fault here: ReplyTimeout leaves the port ready.
         """
@@ -218,8 +196,7 @@ class Port:
                 raise Disconnected(f"{self.name}: {self.link.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
-                found = frame(self.link, started + limit_s)
-                return found if parse is None else parse(found)
+                return parse(frame(self.link, started + limit_s))
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well

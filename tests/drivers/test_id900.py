@@ -73,7 +73,7 @@ def test_wrong_input_sends_nothing(bench):
         tagger.set_threshold_v(1, 5)
     with pytest.raises(Unsupported, match="input 5; there are 1 to 4"):
         tagger.set_enabled(5, True)
-    with pytest.raises(OutOfRange, match="no whole number"):
+    with pytest.raises(OutOfRange, match="not a whole number"):
         tagger.set_delay_ps(1, 0.5)
     with pytest.raises(OutOfRange, match="period"):
         tagger.read_counts(100.0)
