@@ -47,6 +47,8 @@ def test_limits_of_the_configuration(text):
         "IL: 1.20\nMAX ATTEN:",
         "IL: 1.20\nMAX ATTEN: \n60.00",
         "IL: 1.20 (1.50)\nMAX ATTEN: 60.00",
+        pytest.param("IL:" + " " * 1_000_000 + "\nMAX ATTEN: 60.00", id="blanks"),
+        pytest.param("IL:" + " a" * 500_000 + "\nMAX ATTEN: 60.00", id="words"),
     ],
 )
 def test_limits_that_are_no_number_as_a_whole_are_refused(text):

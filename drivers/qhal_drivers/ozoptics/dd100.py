@@ -22,8 +22,8 @@ _RESOLUTION_DB = 0.1
 _MOST_LINES = 100
 _MOST_DB = 120.0
 _DB = {"dB": 1.0}
-_VALUE = r":[ \t]*(.*?)[ \t]*(?:\(dB\)[ \t]*)?(?:[,;][ \t]*)?(?=$|[ \t][A-Z][A-Z ]*:)"
-"""All that stands between a name of the configuration and the end of its line, or the next name in it."""
+_NEXT_NAME = re.compile(r"[ \t][A-Za-z][A-Za-z ]*:")
+_LONGEST_VALUE = 100
 _ERRORS = {
     2: "command not understood",
     5: "home sensor error",
@@ -132,8 +132,18 @@ def _whole_number(pattern: str) -> Callable[[str], int]:
 
 def _limits(text: str) -> tuple[float, float]:
     """Return insertion loss and highest attenuation out of the configuration."""
-    found = [re.search(name + _VALUE, text, re.IGNORECASE | re.MULTILINE) for name in (r"\bIL", "MAX ATTEN")]
-    if found[0] is None or found[1] is None:
-        raise WrongDevice(f"CD answers {text[:200]!r}, without IL and MAX ATTEN: no DD-100")
-    low, high = (replies.number(each[1], _DB, low=0.0, high=_MOST_DB) for each in found if each is not None)
+    low, high = (
+        replies.number(_value(name, text), _DB, low=0.0, high=_MOST_DB) for name in ("IL", "MAX ATTEN")
+    )
     return low, high
+
+
+def _value(name: str, text: str) -> str:
+    """Return all that stands between a name and the end of its line, or the next name in it, but for ``(dB)``."""
+    found = re.search(rf"\b{name}:([^\r\n]*)", text, re.IGNORECASE)
+    if found is None:
+        raise WrongDevice(f"CD answers {text[:200]!r}, without {name}: not a DD-100")
+    value = found[1][:_LONGEST_VALUE]
+    if following := _NEXT_NAME.search(value):
+        value = value[: following.start()]
+    return value.rstrip(",; \t").removesuffix("(dB)").strip()

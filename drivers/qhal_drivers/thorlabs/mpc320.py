@@ -2,7 +2,7 @@
 
 Rests on issue 28 of the APT manual and on public clients run on hardware. 1370 counts are 170 degrees. Without
 being enabled a channel counts steps but does not move. A move has ended when the position equals the target, homing
-when the message of that paddle says so and the position is the home position. Replies keep the order of requests, so a
+when the message of that paddle says so and it is at the home position. Replies keep the order of requests, so a
 position that is asked for after another reply is none from before the move.
 """
 
@@ -32,6 +32,8 @@ _ENABLE_PAUSE_S = 0.2
 _SLACK_S = 2.0
 _HOME_S = 10.0
 _HOMED = 0x0444
+_HOME_TOLERANCE_COUNTS = 3
+"""How well homing repeats; whether the unit reports its home exactly is not established."""
 # Messages that come unasked: status updates, ends of moves and of homing, stopped.
 _UNSOLICITED = frozenset({0x0491, 0x0464, _HOMED, 0x0466})
 _MOST_COUNTS = 1370
@@ -142,7 +144,10 @@ class Mpc320(Device, PolarizationController):
             self.port.send(apt.request(0x0443, channel), frame=apt.frame)
             self._homed = frozenset()  # what came before the request is the end of another homing
             home, left_s = self._home_counts(), _HOME_S
-            while (counts := self._status(paddle).counts) != home or channel not in self._homed:
+            while (
+                abs((counts := self._status(paddle).counts) - home) > _HOME_TOLERANCE_COUNTS
+                or channel not in self._homed
+            ):
                 if left_s <= 0:
                     said = "" if channel in self._homed else " and has not reported the end of homing"
                     raise DeviceError(
