@@ -148,6 +148,8 @@ class Port:
                             reply = frame(link, deadline)
                         else:
                             raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
+                    if parse is bytes:
+                        return reply  # type: ignore[return-value]
                     try:
                         return parse(reply)
                     except DeviceError as error:

@@ -32,7 +32,7 @@ _LATCHED_V = 0.5
 _VOLTAGES_V = (-0.1, 20.0)
 """What can stand over a bias line: some noise around 0 V at the least; beyond it the label is of no use."""
 _PERIOD = "InptMeasurementPeriod"
-_LABELS = {_DETECTORS, _PERIOD, "BiasCurrent", "TriggerLevel", "BiasVoltage", "DetectorEnable"}
+_LABELS = {_DETECTORS, "BiasCurrent", "TriggerLevel", "BiasVoltage", "DetectorEnable"}
 _LONGEST_PERIOD_MS = 3.6e6
 _LATE_S = 2.0
 """How much later than its period a line of counts may come."""
@@ -140,7 +140,7 @@ class WebSq(Device, Detector):
 
     def _period_s(self) -> float:
         return 1e-3 * replies.as_number(
-            replies.member(self._labels(), _PERIOD), _PERIOD, low=0.0, high=_LONGEST_PERIOD_MS
+            replies.member(self._labels(_PERIOD), _PERIOD), _PERIOD, low=0.0, high=_LONGEST_PERIOD_MS
         )
 
     def _read_temperature_k(self) -> float | None:
@@ -155,7 +155,7 @@ class WebSq(Device, Detector):
         request = json.dumps({"command": command, "label": label, "value": value}).encode() + b"\n"
         self.port.send(request, frame=_CHUNK)
         left_s = _SHOWN_S
-        while (found := self._labels().get(label)) != value or self._errors:
+        while (found := self._labels(label).get(label)) != value or self._errors:
             if self._errors:
                 raise DeviceError(f"{self.name}: {command} {value}: {'; '.join(self._errors)}")
             if left_s <= 0:
@@ -165,10 +165,11 @@ class WebSq(Device, Detector):
             self.clock.sleep_s(_POLL_S)
             left_s -= _POLL_S
 
-    def _labels(self) -> dict[str, Any]:
+    def _labels(self, *further: str) -> dict[str, Any]:
         """Ask for all labels; a broadcast in between differs by its bare value.
 
-        The reply ends with the last label that this driver uses, so that none is left to pass for the next reply.
+        The reply ends with the last of the labels in ``_LABELS`` and of ``further`` ones, so that none of them is left
+        to pass for the next reply.
         """
         found: dict[str, Any] = {}
 
@@ -176,7 +177,7 @@ class WebSq(Device, Detector):
             for label, value in _objects(chunk):
                 if isinstance(value, dict) and "value" in value:
                     found[label] = value["value"]
-            return set(found) >= _LABELS
+            return set(found) >= _LABELS.union(further)
 
         request = json.dumps({"request": "labelProps", "value": "None"}).encode() + b"\n"
         self.port.exchange(request, _CHUNK, accept=complete)
