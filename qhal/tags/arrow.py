@@ -14,6 +14,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,15 @@ class ParquetWriter:
         """Append a batch."""
         rows = _rows(batch)
         self._described.append({"rows": len(batch), **self._sum.described(rows, batch.description())})
-        self._waiting.append(rows)
         self._rows += len(batch)
-        if self._rows >= _ROW_GROUP:
+        full = self._rows >= _ROW_GROUP
+        # What waits is a copy: the caller may use its arrays again.
+        self._waiting.append(
+            rows
+            if full
+            else _rows(replace(batch, times_ps=batch.times_ps.copy(), channels=batch.channels.copy()))
+        )
+        if full:
             self._flush()
 
     def close(self) -> None:
@@ -286,6 +293,7 @@ class _Sum:
 
     def __init__(self) -> None:
         self._sum = xxhash.xxh3_64()
+        self._after: tuple[int, int] | None = None
 
     def described(self, rows: Any, description: Mapping[str, Any]) -> dict[str, Any]:
         """Return the description of the next rows, with the hash up to there."""
@@ -301,9 +309,12 @@ class _Sum:
         description = {key: value for key, value in told.items() if key != "xxh3"}
         if self.described(rows, description) != told:
             raise ValueError("altered or damaged: its content does not have the hash beside it")
-        batch = TagBatch.described(_numbers(rows, "time_ps"), _numbers(rows, "channel"), description)
+        batch = TagBatch.described(
+            _numbers(rows, "time_ps"), _numbers(rows, "channel"), description, self._after
+        )
         if (_numbers(rows, "epoch") != batch.epoch).any():
             raise ValueError(f"altered or damaged: not all of its rows are of epoch {batch.epoch}")
+        self._after = batch.epoch, batch.stop_ps
         return batch
 
 

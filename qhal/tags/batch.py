@@ -29,7 +29,7 @@ class Gap:
     """A span ``[start_ps, stop_ps)`` in which tags were lost.
 
     ``channels`` is empty when all channels are affected. ``missed`` counts the tags lost, to the
-    grade that ``loss`` says (0 when unknown).
+    grade that ``loss`` says (0 when unknown, and in a pause).
     """
 
     start_ps: int
@@ -45,8 +45,7 @@ class Gap:
     def check(self) -> None:
         """Raise ValueError for numbers of another type or beyond their range."""
         _check_span("a gap", self.start_ps, self.stop_ps)
-        _check_whole("missed", self.missed, 0, 2**63 - 1)
-        Loss(self.loss)
+        _check_whole("missed", self.missed, 0, 0 if Loss(self.loss) is Loss.PAUSED else 2**63 - 1)
         for channel in _list(self.channels):
             _check_whole("a channel of a gap", channel, 0, 255)
 
@@ -150,8 +149,8 @@ class TagBatch:
             gap.check()
         if after is not None and (self.epoch, self.start_ps) < after:
             raise ValueError(
-                f"a batch from {self.start_ps} ps of epoch {self.epoch} on comes after {after[1]} ps"
-                f" of epoch {after[0]}"
+                f"a batch from {self.start_ps} ps of epoch {self.epoch} on comes after one that ends at "
+                f"{after[1]} ps of epoch {after[0]}"
             )
         if (times[1:] < times[:-1]).any():
             index = int(np.flatnonzero(times[1:] < times[:-1])[0])
@@ -172,7 +171,11 @@ class TagBatch:
 
     @classmethod
     def described(
-        cls, times_ps: NDArray[np.int64], channels: NDArray[np.uint8], description: Mapping[str, Any]
+        cls,
+        times_ps: NDArray[np.int64],
+        channels: NDArray[np.uint8],
+        description: Mapping[str, Any],
+        after: tuple[int, int] | None = None,
     ) -> Self:
         """Return the batch of these columns and this :meth:`description`.
 
@@ -181,7 +184,7 @@ class TagBatch:
         content = _content(description, "batch", ("start_ps", "stop_ps", "epoch", "gaps"))
         gaps = tuple(Gap(**_gap(each)) for each in _list(content.pop("gaps")))
         batch = cls(times_ps, channels, **content, gaps=gaps)
-        batch.check()
+        batch.check(after)
         return batch
 
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from qhal.errors import ConfigurationError, DataError, QhalError
+from qhal.explain import explain
 from qhal.files import NewFile
 from qhal.tags.batch import TagBatch
 from qhal.tags.closing import Closing
@@ -172,7 +173,8 @@ def open_tags(
     """
     place = Path(path)
     if not place.is_file():
-        raise ConfigurationError(f"{place}: no such file")
+        what = "is not a plain file" if place.exists() else "no such file"
+        raise ConfigurationError(f"{place}: {what}")
     form = _format(format or _recognise(place), place)
     parsed = _options(form, form.reading, options)
     wanted = None if channels is None else frozenset(channels)
@@ -186,8 +188,9 @@ class TagWriter:
 
     Until :meth:`close` the content has a hidden name beside it; leaving the context with an error, or an error of
     ``write`` or ``close``, removes it. ``drop_gaps``: write formats that hold no gaps as if nothing were lost, instead
-    of refusing. ``paused_ps``: pauses of the tagger that the format does not say. Raises ConfigurationError when the
-    file cannot be made, Busy while another program writes it.
+    of refusing. ``paused_ps``: pauses of the tagger that the format does not say; ``rounded_ps``: how much earlier than
+    its tag a time is written at most, in formats with coarser steps. Raises ConfigurationError when the file cannot be
+    made, Busy while another program writes it.
     """
 
     def __init__(
@@ -201,6 +204,7 @@ class TagWriter:
         self._path = Path(path)
         form = _format(format or _by_suffix(self._path), self._path)
         self.written = 0
+        self._after: tuple[int, int] | None = None
         self._own: Any = None
         self._encoder: TagEncoder | None = None
         parsed = _options(form, form.writing, options)
@@ -234,14 +238,24 @@ class TagWriter:
         """How long the tagger paused in what was written, as far as the file does not say so."""
         return 0 if self._encoder is None else self._encoder.paused_ps
 
+    @property
+    def rounded_ps(self) -> int:
+        """How much earlier than its tag a time was written at most."""
+        return 0 if self._encoder is None else self._encoder.rounded_ps
+
     def write(self, batch: TagBatch) -> None:
-        """Append a batch. Raises DataError for what the format cannot hold, and when the disk is full or fails."""
+        """Append a batch.
+
+        Raises DataError for what the format cannot hold, for a batch that :meth:`TagBatch.check` refuses or that
+        begins before the end of the last one, and when the disk is full or fails.
+        """
         with self._all_or_nothing():
-            batch.check()
+            batch.check(self._after)
             if self._encoder is not None:
                 self._file.write(self._encoder.encode(batch))
             else:
                 self._own.write(batch)
+        self._after = (batch.epoch, batch.stop_ps)
         self.written += len(batch)
 
     def close(self) -> None:
@@ -303,12 +317,7 @@ def _options(form: Format, kind: type[CodecOptions], options: Mapping[str, Any] 
     try:
         return kind.model_validate(dict(options or {}))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, each['loc']))}: {each['msg']} (given: {each['input']!r})"
-            for each in error.errors()
-        )
-        known = ", ".join(kind.model_fields) or "none"
-        raise ConfigurationError(f"format {form.name}: {problems}; options are {known}") from error
+        raise ConfigurationError(f"format {form.name}: {explain(error, kind)}") from error
 
 
 def _channels(form: Format, options: CodecOptions) -> frozenset[int]:

@@ -1,5 +1,7 @@
 """Opening and writing files of tags: wrong requests are refused, and nothing is left half-written."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from qhal.errors import ConfigurationError, DataError
 from qhal.tags.batch import Gap, Loss, TagBatch
-from qhal.tags.formats import TagWriter, open_tags
+from qhal.tags.formats import FORMATS, TagWriter, open_tags
 from qhal.tags.numbering import describe, falling, input_of, marker, marker_bits
 
 
@@ -16,7 +18,9 @@ def batch(times, channels, start=0, stop=10**6, **more):
 
 
 GAPS = st.builds(
-    Gap,
+    lambda start, stop, missed, loss, channels: Gap(
+        start, stop, 0 if loss is Loss.PAUSED else missed, loss, channels
+    ),
     st.integers(0, 500),
     st.integers(500, 1000),
     st.integers(0, 10**12),
@@ -37,6 +41,7 @@ BATCHES = st.builds(
 @settings(max_examples=30, deadline=None)
 @given(batches=st.lists(BATCHES, max_size=6))
 def test_own_files_keep_gaps_epochs_and_empty_batches(name, batches, tmp_path_factory):
+    batches = [replace(each, epoch=10 * n + each.epoch) for n, each in enumerate(batches)]
     path = tmp_path_factory.mktemp("tags") / "own"
     with TagWriter(path, name) as writer:
         for each in batches:
@@ -111,19 +116,123 @@ def with_one(path, name, *batches):
             writer.write(each)
 
 
+GOOD = batch([5, 6], [1, 1], 0, 10, epoch=1)
+
+
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.encoder or not form.decoder])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (replace(GOOD, start_ps=9, stop_ps=20, times_ps=np.array([9, 10])), "comes after one that ends at 10 ps"),
+        (replace(GOOD, epoch=0), "of epoch 0 on comes after"),
+        (replace(GOOD, epoch=2**32), "epoch is 4294967296, a whole number from 0 to 4294967295"),
+        (replace(GOOD, epoch=-1), "epoch is -1"),
+        (replace(GOOD, epoch=1.5), "epoch is 1.5"),
+        (replace(GOOD, epoch=2, stop_ps=2**63), "stop_ps of the span is 9223372036854775808"),
+        (replace(GOOD, epoch=2, start_ps=7, stop_ps=6), "the span goes from 7 to 6 ps"),
+        (replace(GOOD, epoch=2, gaps=(Gap(4, 3),)), "a gap goes from 4 to 3 ps"),
+        (replace(GOOD, epoch=2, gaps=(Gap(3, 4, -1),)), "missed is -1"),
+        (replace(GOOD, epoch=2, gaps=(Gap(3, 4, 1, Loss.PAUSED),)), "missed is 1, a whole number from 0 to 0"),
+        (replace(GOOD, epoch=2, gaps=(Gap(3, 4, 1, "much"),)), "'much' is not a valid Loss"),
+        (replace(GOOD, epoch=2, gaps=(Gap(3, 4, channels=(256,)),)), "a channel of a gap is 256"),
+        (replace(GOOD, epoch=2, times_ps=np.array([5.0, 6.0])), "times_ps is not a one-dimensional array of int64"),
+        (replace(GOOD, epoch=2, channels=np.array([1, 300])), "channels is not a one-dimensional array of uint8"),
+        (replace(GOOD, epoch=2, channels=np.ones(3, np.uint8)), "2 times, 3 channels"),
+    ],
+)  # fmt: skip
+def test_batches_that_cannot_be_are_not_written(name, wrong, message, tmp_path):
+    with pytest.raises(DataError, match=message):
+        with_one(tmp_path / "tags", name, replace(GOOD, times_ps=GOOD.times_ps * 1), wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["arrow", "parquet"])
+def test_numbers_of_numpy_are_numbers(name, tmp_path):
+    gap = Gap(np.int64(3), np.uint8(4), np.int32(5), Loss.EXACT, (np.uint8(2),))
+    written = replace(GOOD, epoch=np.uint32(7), start_ps=np.int64(0), stop_ps=np.int64(10), gaps=(gap,))
+    with_one(tmp_path / "tags", name, written)
+    with open_tags(tmp_path / "tags") as file:
+        (found,) = file
+    assert (found.epoch, found.start_ps, found.stop_ps, found.gaps) == (7, 0, 10, (gap,))
+
+
+def test_a_batch_that_waits_to_be_written_is_the_writers_own(tmp_path):
+    times = np.array([1, 2], np.int64)
+    with TagWriter(tmp_path / "tags.parquet") as writer:
+        writer.write(replace(GOOD, times_ps=times))
+        times[:] = 9
+    with open_tags(tmp_path / "tags.parquet") as file:
+        assert next(iter(file)).times_ps.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("swabian-dump", {"types": [0, 1, 2, 3, 256]}, "types"),
+        ("swabian-dump", {"types": [0, 1, 2, 3, 3]}, "give five different numbers"),
+        ("qutag-raw", {"first_channel": 20, "first_marker": 20}, "must be less than first_marker=20"),
+        ("ptu", {"record_type": "Generic T2", "resolution_ps": "0.0001"}, "1e-16"),
+        ("ptu", {"record_type": "Generic T3", "sync_period_ps": str(10**13)}, "sync_period_ps"),
+        ("ptu", {"record_type": "Generic T2", "resolution_ps": "80.95531234567"}, None),
+    ],
+)
+def test_options_with_which_no_reader_would_agree(name, options, message, tmp_path):
+    if message is None:
+        with_one(tmp_path / "tags", name, GOOD)
+        return
+    with pytest.raises(ConfigurationError, match=message):
+        TagWriter(tmp_path / "tags", name, options)
+
+
+def test_inputs_whose_numbers_would_be_markers_are_refused(tmp_path):
+    options = {"first_channel": 1, "first_marker": 9}
+    with (
+        pytest.raises(DataError, match=r"qutag-raw holds no input 9; it holds 1\.\.8, 201\.\.215"),
+        TagWriter(tmp_path / "tags", "qutag-raw", options) as writer,
+    ):
+        writer.write(batch([1, 2], [8, 9]))
+
+
+@pytest.mark.parametrize("loss", [Loss.AT_LEAST, Loss.UNKNOWN])
+def test_a_dump_makes_no_count_exact(loss, tmp_path):
+    with pytest.raises(DataError, match="swabian-dump holds no such gaps"):
+        with_one(tmp_path / "tags", "swabian-dump", replace(GOOD, gaps=(Gap(5, 7, 3, loss, (1,)),)))
+    with TagWriter(tmp_path / "tags", "swabian-dump") as writer:
+        writer.write(
+            replace(
+                GOOD,
+                gaps=(Gap(5, 7, 0, Loss.PAUSED), Gap(5, 6, 0, Loss.EXACT), Gap(5, 6, 9, Loss.EXACT, (1,))),
+            )
+        )
+    assert writer.paused_ps == 2
+    with open_tags(tmp_path / "tags", "swabian-dump") as file:
+        found = TagBatch.concatenate(file)
+    assert (found.missed, {gap.loss for gap in found.gaps}) == (9, {Loss.EXACT})
+
+
+@pytest.mark.parametrize("name", ["tdc1", "tdc1-64", "tdc2", "timestamp3"])
+def test_tags_of_one_detector_in_one_step_are_all_kept(name, tmp_path):
+    with TagWriter(tmp_path / "tags", name) as writer:
+        writer.write(batch([2000, 2001, 2001, 2002, 4000], [1, 2, 1, 1, 1]))
+    with open_tags(tmp_path / "tags", name) as file:
+        found = TagBatch.concatenate(file)
+    assert sorted(found.channels.tolist()) == [1, 1, 1, 1, 2]
+    assert writer.rounded_ps == 2002 - found.times_ps[:-1].min()
+
+
 def test_wrong_requests(tmp_path):
     path = tmp_path / "tags"
     path.write_bytes(b"")
     with pytest.raises(ConfigurationError, match="no such file"):
         open_tags(tmp_path / "absent")
-    with pytest.raises(
-        ConfigurationError, match=r"channel: Input should be less than or equal to 99 \(given: 100\)"
-    ):
+    with pytest.raises(ConfigurationError, match=r"channel: Input should be less than or equal to 99$"):
         open_tags(path, "idq-bin", {"channel": 100})
-    with pytest.raises(
-        ConfigurationError, match=r"chanel: Extra inputs.*; options are disorder_ps, map, skip, channel"
-    ):
+    allowed = r"unknown key 'chanel'; did you mean 'channel'\? allowed: disorder_ps, map, skip, channel$"
+    with pytest.raises(ConfigurationError, match=allowed):
         open_tags(path, "idq-bin", {"chanel": 1})
+    with pytest.raises(ConfigurationError, match="tags: is not a plain file"):
+        open_tags(tmp_path.rename(tmp_path.with_name("tags")), "idq-bin")
+    tmp_path.with_name("tags").rename(tmp_path)
     with pytest.raises(ConfigurationError, match=r"tdc2 has no channel 7; it has 1\.\.4$"):
         open_tags(path, "tdc2", channels=[1, 7])
     with pytest.raises(ConfigurationError, match=r"no channel 200; it has 0\.\.99, 101\.\.199, 201\.\.215$"):

@@ -217,8 +217,9 @@ def _after(times: Times) -> int:
 class TagEncoder(ABC):
     """A streaming encoder of one format.
 
-    ``channels``: what it can hold; ``drop_gaps``: write as if nothing were lost. ``paused_ps``: how long the tagger
-    paused in what was written; a format without gaps does not say so.
+    ``channels``: the numbers it can hold; ``drop_gaps``: leave out gaps that it cannot hold. ``paused_ps``: pauses of
+    the tagger in what was written, which no format of a tagger says. ``rounded_ps``: how much earlier than its tag a
+    time is written at most, where the format has coarser steps.
     """
 
     channels: frozenset[int]
@@ -226,8 +227,8 @@ class TagEncoder(ABC):
     holds_gaps: ClassVar[bool] = False
     drop_gaps: bool = False
     paused_ps: int = 0
+    rounded_ps: int = 0
     _epoch: int | None = None
-    _latest_ps: int = -(2**63)
 
     @abstractmethod
     def begin(self) -> bytes:
@@ -236,8 +237,8 @@ class TagEncoder(ABC):
     def encode(self, batch: TagBatch) -> bytes:
         """Return the records of a batch.
 
-        Raises DataError for a channel, a time, a gap or a further epoch that the format cannot hold, and for tags
-        out of order.
+        Raises DataError for a channel, a time, a gap or a further epoch that the format cannot hold. Batches are in
+        order: :meth:`TagBatch.check`.
         """
         if foreign := set(batch.counts()) - self.channels:
             raise DataError(
@@ -250,13 +251,7 @@ class TagEncoder(ABC):
         self._epoch = batch.epoch
         if not self.holds_gaps:
             self._leave_out(batch.gaps)
-        if len(batch):
-            first = int(batch.times_ps[0])
-            if first < self._latest_ps:
-                raise DataError(
-                    f"{self.format}: tags are out of order: {first} ps comes after {self._latest_ps} ps"
-                )
-            self._latest_ps = int(batch.times_ps[-1])
+        self._note_pauses(batch.gaps)
         return self._encode(batch)
 
     @abstractmethod
@@ -266,14 +261,19 @@ class TagEncoder(ABC):
         """Return what to write over at the end: (byte, content), for headers that count the records."""
         return ()
 
-    def _leave_out(self, gaps: Sequence[Gap]) -> None:
-        lost = [gap for gap in gaps if gap.loss is not Loss.PAUSED]
+    def _leave_out(self, gaps: Sequence[Gap], kind: str = "gaps") -> None:
+        lost = [gap for gap in gaps if gap.loss != Loss.PAUSED]
         if lost and not self.drop_gaps:
             raise DataError(
-                f"{self.format} holds no gaps, and tags from {lost[0].start_ps} to {lost[0].stop_ps} ps are "
+                f"{self.format} holds no {kind}, and tags from {lost[0].start_ps} to {lost[0].stop_ps} ps are "
                 "missing; written without its gaps (--drop-gaps, drop_gaps=True) the file looks complete"
             )
-        self.paused_ps += sum(gap.stop_ps - gap.start_ps for gap in gaps if gap.loss is Loss.PAUSED)
+
+    def _note_pauses(self, gaps: Sequence[Gap]) -> None:
+        self.paused_ps += sum(gap.stop_ps - gap.start_ps for gap in gaps if gap.loss == Loss.PAUSED)
+
+    def _note_rounding(self, times: Times, written: Times) -> None:
+        self.rounded_ps = max(self.rounded_ps, int((times - written).max(initial=0)))
 
     def _check_times(self, times: Times, last_ps: int, first_ps: int = 0) -> None:
         """Raise DataError unless ascending times lie between the first and the last that a record holds."""

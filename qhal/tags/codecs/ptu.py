@@ -20,8 +20,8 @@ from qhal.tags.codecs.codec import (
     lateness,
     order_of,
 )
-from qhal.tags.codecs.picoquant import LAYOUTS, decode_words, encode_words
-from qhal.tags.codecs.ptu_header import LONGEST_TICK_S, PtuHeader, build_header
+from qhal.tags.codecs.picoquant import LAYOUTS, MARKER_BITS, decode_words, encode_words
+from qhal.tags.codecs.ptu_header import PtuHeader, build_header, longest_ps
 from qhal.tags.codecs.units import MAX_PS, Times, Unit, last_tick, last_time, to_ps, to_ticks
 from qhal.tags.numbering import SYNC, describe, marker
 
@@ -55,7 +55,7 @@ class PtuDecoder(TagDecoder):
         layout = header.layout
         given = (options or ReadingOptions()).disorder_ps
         self._late_ps = (0 if layout.is_t3 else _T2_DISORDER_PS) if given is None else given
-        longest = int(header.dtime_ps * ((1 << layout.dtime_bits) - 1))
+        longest = longest_ps(header)
         self.disorder_ps = self._late_ps + longest
         self._last_tick = min(last_tick(header.tick_ps, MAX_PS - longest), 2**63 - 1)
 
@@ -114,21 +114,38 @@ class PtuEncoder(TagEncoder):
                 f"ptu: record_type {self._options.record_type!r}; known are {', '.join(known)}"
             )
         self._layout = known[self._options.record_type]
-        if not self._layout.is_t3 and self._options.resolution_ps > LONGEST_TICK_S * 10**12:
-            raise ConfigurationError(
-                f"ptu: resolution_ps {self._options.resolution_ps}; T2 files have {LONGEST_TICK_S:g} s at most"
-            )
+        options = self._options
+        self._tick_ps = options.sync_period_ps if self._layout.is_t3 else options.resolution_ps
+        self._header, self._count_at = build_header(self._layout, self._tick_ps, options.resolution_ps)
+        self._longest_ps = self._check_header()
         sync = () if self._layout.is_t3 else (SYNC,)
         markers = range(marker(1), marker(15) + 1)
         self.channels = frozenset((*sync, *self._layout.inputs, *markers))
-        self._overflow, self._written, self._count_at = 0, 0, 0
+        self._overflow = self._written = 0
 
     def begin(self) -> bytes:
         """Return the header; :meth:`amend` fills in the number of records."""
-        options = self._options
-        tick = options.sync_period_ps if self._layout.is_t3 else options.resolution_ps
-        header, self._count_at = build_header(self._layout, tick, options.resolution_ps)
-        return header
+        return self._header
+
+    def _check_header(self) -> int:
+        """Return the longest delay; raise ConfigurationError for resolutions that a reader would take for others."""
+        try:
+            found = PtuHeader.parse(self._header, "ptu")
+        except DataError as error:
+            raise ConfigurationError(str(error)) from error
+        for name, asked, read in (
+            ("sync_period_ps" if found.layout.is_t3 else "resolution_ps", self._tick_ps, found.tick_ps),
+            (
+                "resolution_ps",
+                self._options.resolution_ps if found.layout.is_t3 else found.dtime_ps,
+                found.dtime_ps,
+            ),
+        ):
+            if asked != read:
+                raise ConfigurationError(
+                    f"ptu: {name} {asked}: a header holds a rounded number, read as {read}"
+                )
+        return longest_ps(found)
 
     def amend(self) -> Sequence[tuple[int, bytes]]:
         """Return the number of records for the header."""
@@ -138,12 +155,17 @@ class PtuEncoder(TagEncoder):
         options, layout = self._options, self._layout
         times = batch.times_ps
         dtimes = np.zeros(0, np.uint16)
+        self._check_times(times, min(last_time(self._tick_ps), MAX_PS - self._longest_ps))
         if layout.is_t3:
-            self._check_times(times, last_time(options.sync_period_ps))
             ticks, dtimes = self._delays(times, batch)
+            self._note_rounding(
+                times, to_ps(ticks, self._tick_ps) + to_ps(dtimes.astype(np.int64), options.resolution_ps)
+            )
         else:
-            self._check_times(times, last_time(options.resolution_ps))
             ticks = to_ticks(times, options.resolution_ps)
+            if layout.special_channel == MARKER_BITS:  # these bits of the time say which marker it is
+                ticks = np.where(batch.channels >= marker(1), ticks & ~MARKER_BITS, ticks)
+            self._note_rounding(times, to_ps(ticks, self._tick_ps))
         self._check_overflows(int(ticks[-1]) if len(ticks) else 0)
         words, self._overflow = encode_words(ticks, batch.channels, dtimes, layout, self._overflow)
         self._written += len(words)

@@ -157,6 +157,11 @@ def _content(kind: int, content: bytes) -> Any:
     return content
 
 
+def longest_ps(header: PtuHeader) -> int:
+    """Return the longest delay that a record holds."""
+    return int(header.dtime_ps * ((1 << header.layout.dtime_bits) - 1))
+
+
 def build_header(layout: RecordLayout, tick_ps: Fraction, dtime_ps: Fraction) -> tuple[bytes, int]:
     """Return a header with a number of records of 0, and the byte at which that number stands."""
     sync_rate = round(1e12 / tick_ps) if layout.is_t3 else 0

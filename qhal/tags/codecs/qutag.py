@@ -1,11 +1,11 @@
 """Files of qutools quTAG and quTAU (and of the IDQ ID800, which is the same instrument)."""
 
 from fractions import Fraction
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from qhal.tags.batch import TagBatch
 from qhal.tags.codecs.codec import CodecOptions, ReadingOptions, TagEncoder
@@ -22,6 +22,19 @@ class QutagOptions(CodecOptions):
     unit_ps: Unit = Fraction(1)
     first_channel: Annotated[int, Field(ge=0, le=100)] = 0
     first_marker: Annotated[int, Field(ge=8, le=30_000)] = 100
+
+    @model_validator(mode="after")
+    def _first_input_before_markers(self) -> Self:
+        if self.first_channel >= self.first_marker:
+            raise ValueError(
+                f"first_channel={self.first_channel} must be less than first_marker={self.first_marker}"
+            )
+        return self
+
+    @property
+    def inputs(self) -> range:
+        """The inputs whose numbers are below those of the markers."""
+        return range(1, min(LAST_INPUT, self.first_marker - self.first_channel) + 1)
 
 
 class QutagReading(QutagOptions, ReadingOptions):
@@ -61,10 +74,10 @@ class QutagEncoder(TagEncoder):
     """Write quTAG ``RAW`` records."""
 
     format = "qutag-raw"
-    channels = frozenset((*range(1, LAST_INPUT + 1), *range(marker(1), marker(15) + 1)))
 
     def __init__(self, options: QutagOptions | None = None) -> None:
         self._options = options or QutagOptions()
+        self.channels = frozenset((*self._options.inputs, *range(marker(1), marker(15) + 1)))
 
     def begin(self) -> bytes:
         """Return nothing: there is no header."""
@@ -74,7 +87,8 @@ class QutagEncoder(TagEncoder):
         unit, numbers = self._options.unit_ps, batch.channels.astype(np.int64)
         self._check_times(batch.times_ps, last_time(unit), -last_time(unit))
         records = np.empty(len(batch), _RECORD)
-        records["time"] = to_ticks(batch.times_ps, unit)
+        records["time"] = ticks = to_ticks(batch.times_ps, unit)
+        self._note_rounding(batch.times_ps, to_ps(ticks, unit))
         is_marker = numbers >= marker(1)
         records["channel"] = np.where(
             is_marker,

@@ -26,7 +26,7 @@ from qhal.tags.codecs.codec import (
     TagEncoder,
     lateness,
 )
-from qhal.tags.codecs.units import MAX_PS, Times, to_ticks
+from qhal.tags.codecs.units import MAX_PS, Times, to_ps, to_ticks
 
 _DUMMY = 16
 _MOST_DUMMIES = 1 << 26
@@ -222,6 +222,33 @@ def _decode_plainly(
     return begin + end, filled, before, base, int(highest[end]), ordered, int(kinds[end]) if len(wrong) else 0
 
 
+def _patterns(ticks: Times, channels: Channels) -> tuple[Times, NDArray[np.uint64]]:
+    """Return the words of ascending ticks: a time step and the detectors in it.
+
+    A detector that clicks more than once within a step has a word for each.
+    """
+    bits = np.uint64(1) << (channels - 1).astype(np.uint64)
+    order = np.lexsort((channels, ticks))
+    same = np.diff(ticks[order], prepend=-1) == 0
+    same &= np.diff(channels[order].astype(np.int64), prepend=-1) == 0
+    again = np.zeros(len(ticks), np.int64)
+    again[order] = _run_lengths(same)
+    if not again.any():
+        steps, index = np.unique(ticks, return_inverse=True)
+    else:
+        words, index = np.unique(np.column_stack((ticks, again)), axis=0, return_inverse=True)
+        steps = words[:, 0]
+    pattern = np.zeros(len(steps), np.uint64)
+    np.bitwise_or.at(pattern, index.ravel(), bits)
+    return steps, pattern
+
+
+def _run_lengths(same: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return for each value how many before it are the same in a row."""
+    index = np.arange(len(same))
+    return index - np.maximum.accumulate(np.where(same, 0, index))
+
+
 class _WordEncoder(TagEncoder):
     """Write event words, and the dummy words that make each wrap visible to a reader that begins at 0."""
 
@@ -243,9 +270,8 @@ class _WordEncoder(TagEncoder):
         layout = self.layout
         self._check_times(batch.times_ps, MAX_PS)
         ticks = to_ticks(batch.times_ps, layout.unit)
-        steps, place = np.unique(ticks, return_inverse=True)
-        pattern = np.zeros(len(steps), np.uint64)
-        np.bitwise_or.at(pattern, place, np.uint64(1) << (batch.channels - 1).astype(np.uint64))
+        self._note_rounding(batch.times_ps, to_ps(ticks, layout.unit))
+        steps, pattern = _patterns(ticks, batch.channels)
         words = self._word(steps) | pattern
         if layout.dummy:
             halves = self._halves(int(steps[-1]) if len(steps) else 0)

@@ -1,12 +1,13 @@
 """Raw dumps of Swabian Instruments time taggers."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
-from qhal.errors import DataError
 from qhal.tags.batch import Gap, Loss, TagBatch
 from qhal.tags.codecs.codec import (
     Channels,
@@ -18,17 +19,32 @@ from qhal.tags.codecs.codec import (
     order_of,
 )
 from qhal.tags.codecs.units import MAX_PS
-from qhal.tags.numbering import LAST_INPUT, falling, input_of
+from qhal.tags.numbering import LAST_INPUT, falling
 
 _RECORD = np.dtype(
     [("type", "u1"), ("reserved", "u1"), ("missed", "<u2"), ("channel", "<i4"), ("time", "<i8")]
 )
 
 
+def _all_different(types: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(types)) < len(types):
+        raise ValueError("give five different numbers")
+    return types
+
+
+_Number = Annotated[int, Field(ge=0, le=255)]
+
+
+_MOST_MISSED = 1 << 32
+"""Missed events of one gap: a record counts 65,535, and a megabyte of them is enough."""
+
+
 class SwabianOptions(CodecOptions):
     """Numbers of the record types, in the order tag, error, overflow begins, ends, missed events."""
 
-    types: tuple[int, int, int, int, int] = (0, 1, 2, 3, 4)
+    types: Annotated[tuple[_Number, _Number, _Number, _Number, _Number], AfterValidator(_all_different)] = (
+        0, 1, 2, 3, 4,
+    )  # fmt: skip
 
 
 class SwabianReading(SwabianOptions, ReadingOptions):
@@ -111,8 +127,18 @@ def _as_channels(numbers: NDArray[np.int32]) -> Channels:
     return channels.astype(np.uint8)
 
 
+def _as_numbers(channels: Channels) -> NDArray[np.int32]:
+    """Return the numbers of channels in a dump."""
+    numbers = channels.astype(np.int32)
+    return np.where(numbers > LAST_INPUT, falling(1) - 1 - numbers, numbers).astype(np.int32)
+
+
 class SwabianEncoder(TagEncoder):
-    """Write a Swabian raw dump; gaps of known size become overflows with missed events."""
+    """Write a Swabian raw dump; gaps become overflows, missed events of one input within them, and errors.
+
+    An overflow concerns all inputs, and its missed events are exact. A gap of unknown size becomes an error, read as a
+    gap that begins at the record before it. Other gaps are refused.
+    """
 
     format = "swabian-dump"
     holds_gaps = True
@@ -129,36 +155,65 @@ class SwabianEncoder(TagEncoder):
         self._check_times(batch.times_ps, MAX_PS, -MAX_PS)
         tags = np.zeros(len(batch), _RECORD)
         tags["type"], tags["time"] = self._types[0], batch.times_ps
-        numbers = batch.channels.astype(np.int32)
-        tags["channel"] = np.where(numbers > LAST_INPUT, falling(1) - 1 - numbers, numbers)
-        notes = self._notes(batch.gaps)
+        tags["channel"] = _as_numbers(batch.channels)
+        notes = self._notes(batch)
         if not notes:
             return tags.tobytes()
         every = np.concatenate((tags, np.array(notes, _RECORD)))
         _, error, begins, ends, missed = self._types
-        rank = np.array(
-            [{error: 0, begins: 1, missed: 2, ends: 3}.get(int(kind), 4) for kind in every["type"]]
-        )
-        return every[np.lexsort((rank, every["time"]))].tobytes()
+        rank = np.full(256, 4)
+        rank[[error, begins, missed, ends]] = 0, 1, 2, 3
+        return every[np.lexsort((rank[every["type"]], every["time"]))].tobytes()
 
-    def _notes(self, gaps: Sequence[Gap]) -> Sequence[tuple[int, int, int, int, int]]:
-        """Return the records of the gaps: overlapping ones are one overflow, each with its missed events."""
+    def _notes(self, batch: TagBatch) -> Sequence[tuple[int, int, int, int, int]]:
+        """Return the records of the gaps."""
         _, error, begins, ends, missed = self._types
-        lines, reach = [], None
-        for gap in sorted(gaps, key=lambda gap: gap.start_ps):
-            if gap.loss in (Loss.UNKNOWN, Loss.PAUSED):
+        lost = [gap for gap in batch.gaps if gap.loss != Loss.PAUSED]
+        inside = [
+            gap
+            for gap in lost
+            if batch.start_ps <= gap.start_ps and gap.stop_ps <= min(batch.stop_ps, MAX_PS)
+        ]
+        overflows = _union((gap.start_ps, gap.stop_ps) for gap in inside if _is_overflow(gap))
+        starts = [start for start, _ in overflows]
+        lines: list[tuple[int, int, int, int, int]] = []
+        foreign = lost if len(inside) < len(lost) else []
+        for start, stop in overflows:
+            lines += [(begins, 0, 0, 0, start), (ends, 0, 0, 0, stop)]
+        for gap in inside:
+            before = bisect_right(starts, gap.start_ps) - 1
+            within = before >= 0 and gap.stop_ps <= overflows[before][1]
+            if _is_error(gap):
                 lines.append((error, 0, 0, 0, gap.stop_ps))
-                continue
-            if gap.missed and len(gap.channels) != 1:
-                raise DataError(f"{self.format} counts missed events by channel, {gap} does not")
-            if reach is None or gap.start_ps > reach:
-                if reach is not None:
-                    lines.append((ends, 0, 0, 0, reach))
-                lines.append((begins, 0, 0, 0, gap.start_ps))
-            reach = gap.stop_ps if reach is None else max(reach, gap.stop_ps)
-            if gap.missed:
-                channel = gap.channels[0]
-                number = -(input_of(channel) or 0) if channel > LAST_INPUT else channel
-                parts = [65535] * (gap.missed // 65535) + [gap.missed % 65535]
-                lines += [(missed, 0, part, number, gap.stop_ps) for part in parts]
-        return lines if reach is None else [*lines, (ends, 0, 0, 0, reach)]
+            elif self._counts_missed(gap) and (within or gap.start_ps == gap.stop_ps):
+                (number,) = _as_numbers(np.array(gap.channels, np.uint8)).tolist()
+                full, rest = divmod(gap.missed, 65535)
+                counts = [65535] * full + [rest] * (rest > 0 or not full)
+                lines += [(missed, 0, count, number, gap.stop_ps) for count in counts]
+            elif not _is_overflow(gap):
+                foreign.append(gap)
+        self._leave_out(foreign, "such gaps")
+        return lines
+
+    def _counts_missed(self, gap: Gap) -> bool:
+        exact = gap.loss == Loss.EXACT and gap.missed <= _MOST_MISSED
+        return exact and len(gap.channels) == 1 and gap.channels[0] in self.channels
+
+
+def _is_overflow(gap: Gap) -> bool:
+    return gap.loss == Loss.EXACT and not gap.channels and not gap.missed
+
+
+def _is_error(gap: Gap) -> bool:
+    return gap.loss == Loss.UNKNOWN and not gap.channels and not gap.missed
+
+
+def _union(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the spans with those joined that overlap or touch."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(joined[-1][1], stop)
+        else:
+            joined.append((start, stop))
+    return joined
