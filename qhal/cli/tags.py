@@ -19,7 +19,6 @@ app = typer.Typer(
     help="Files of time tags: what is in them, conversion, plots. Formats: " + ", ".join(FORMATS) + ".",
     no_args_is_help=True,
 )
-_PICTURES = (".png", ".pdf", ".svg")
 
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="A file of tags.")]
 Format = Annotated[
@@ -42,10 +41,15 @@ def info(
     json: AsJson = False,
 ) -> None:
     """Print counts, rates, span and gaps. Exit code 1 when the file is damaged; what comes before it is counted."""
-    with open_tags(file, format, _settings(option)) as tags:
-        found = _Summary(tags)
-        damage = found.read()
-        content = found.content() | {"damage": damage}
+    try:
+        with open_tags(file, format, _settings(option)) as tags:
+            found = _Summary(tags)
+            damage = found.read()
+            content = found.content() | {"damage": damage}
+    except DataError as error:
+        if json:  # its header is damaged: nothing else is known
+            print_json({"file": file, "damage": str(error)})
+        raise
     if json:
         print_json(content)
     else:
@@ -78,6 +82,8 @@ def convert(
     json: AsJson = False,
 ) -> None:
     """Write the same tags in another format. The target appears only when it is complete."""
+    _refuse_same(file, target)
+    epochs = set()
     with (
         open_tags(file, format, _settings(option), channel) as tags,
         TagWriter(target, to, _settings(to_option), drop_gaps=drop_gaps) as writer,
@@ -85,16 +91,24 @@ def convert(
     ):
         task = progress.add_task(escape(file.name), total=file.stat().st_size)
         for batch in tags:
+            epochs.add(batch.epoch)
             if epoch is None or batch.epoch == epoch:
                 writer.write(batch)
             progress.update(task, completed=tags.position)
+        if epoch is not None and epoch not in epochs:
+            held = ", ".join(map(str, sorted(epochs))) or "none"
+            raise ConfigurationError(f"{file}: no epoch {epoch}; its epochs are {held}")
         late = tags.disorder
     if writer.paused_ps:
         pauses = f"{writer.paused_ps * 1e-12:.3g} s in which the tagger paused: rates count them as time"
         ERRORS.print(f"[yellow]not in {escape(str(target))}:[/] {pauses}", highlight=False, soft_wrap=True)
+    if writer.rounded_ps:
+        steps = f"up to {writer.rounded_ps} ps earlier: the format has coarser steps"
+        ERRORS.print(f"[yellow]rounded in {escape(str(target))}:[/] {steps}", highlight=False, soft_wrap=True)
     _tell_disorder(late)
     if json:
-        print_json({"file": target, "tags": writer.written, "paused_s": writer.paused_ps * 1e-12})
+        lost = {"paused_s": writer.paused_ps * 1e-12, "rounded_ps": writer.rounded_ps}
+        print_json({"file": target, "tags": writer.written, **lost})
     CONSOLE.print(f"{writer.written} tags in {target}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -111,6 +125,7 @@ def plot(
     from qhal.cli.tag_plots import MOST_CHANNELS, draw
 
     check_picture(target)
+    _refuse_same(file, target)
     with open_tags(file, format, _settings(option), channel) as tags:
         found = _Summary(tags)
         if (damage := found.read()) is not None:
@@ -206,6 +221,12 @@ def _tell_disorder(found: Disorder) -> None:
     if found.late:
         text = f"{found.late} tags came late, by up to {found.furthest_ps} ps; they are put in order"
         ERRORS.print(f"[yellow]out of order:[/] {text}", highlight=False, soft_wrap=True)
+
+
+def _refuse_same(file: Path, target: Path) -> None:
+    """Raise ConfigurationError when the target is the file that is read, whatever its name."""
+    if file.exists() and target.exists() and file.samefile(target):
+        raise ConfigurationError(f"{target}: is the file that is read, {file}")
 
 
 def _settings(option: list[str] | None) -> dict[str, str]:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from qhal.cli.tags import app
+from qhal.errors import ConfigurationError
 from qhal.tags.batch import Gap, Loss, TagBatch
 from qhal.tags.formats import TagWriter, open_tags
 from tests.cli import command
@@ -81,6 +83,55 @@ def test_a_recording_with_pauses_is_converted_and_they_are_told(tmp_path):
     assert done.returncode == 1
     assert "--drop-gaps" in done.stderr
     assert qhal("convert", source, target, "--drop-gaps").returncode == 0
+
+
+@pytest.mark.parametrize("how", ["same", "relative", "symbolic link", "hard link", "folder link"])
+@pytest.mark.parametrize("command", ["convert", "plot"])
+def test_a_file_is_never_its_own_target(command, how, recording, tmp_path, monkeypatch):
+    source = tmp_path / "here" / "tags.png"
+    source.parent.mkdir()
+    source.write_bytes(recording.read_bytes())
+    target = tmp_path / "other.png"
+    if how == "same":
+        target = source
+    elif how == "relative":
+        target = source.parent / ".." / "here" / "tags.png"
+    elif how == "symbolic link":
+        target.symlink_to(source)
+    elif how == "hard link":
+        target.hardlink_to(source)
+    else:
+        (tmp_path / "there").symlink_to(source.parent)
+        target = tmp_path / "there" / "tags.png"
+    to = ["--to", "arrow"] if command == "convert" else []
+    with pytest.raises(ConfigurationError, match="is the file that is read"):
+        app([command, str(source), str(target), *to], standalone_mode=False)
+    assert source.read_bytes() == recording.read_bytes()
+    assert [each.name for each in source.parent.iterdir()] == ["tags.png"]
+
+
+def test_an_epoch_that_never_came(recording, tmp_path):
+    done = qhal("convert", recording, tmp_path / "tags.arrows", "--epoch", 7)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no epoch 7; its epochs are 0, 1" in " ".join(done.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_header_is_json_too(tmp_path):
+    path = tmp_path / "tags.parquet"
+    path.write_bytes(b"PAR1" + bytes(50))
+    done = qhal("info", path, "--json")
+    assert done.returncode == 1
+    assert "no Parquet file" in json.loads(done.stdout)["damage"]
+    assert "no Parquet file" in done.stderr
+
+
+def test_rounding_is_told(recording, tmp_path):
+    target = tmp_path / "tags"
+    done = qhal("convert", recording, target, "-t", "tdc1", "--epoch", 0, "--drop-gaps", "--json")
+    assert done.returncode == 0, done.stderr
+    assert 1900 < json.loads(done.stdout)["rounded_ps"] < 2000
+    assert "ps earlier: the format has coarser steps" in " ".join(done.stderr.split())
 
 
 def test_disorder_is_told(tmp_path):
