@@ -143,7 +143,7 @@ def plot(
 
 
 class _Summary:
-    """What one pass over a file tells."""
+    """The figures of one pass over a file."""
 
     def __init__(self, tags: TagFile) -> None:
         self._tags = tags

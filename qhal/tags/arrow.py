@@ -273,19 +273,25 @@ class _Ahead:
 
     def __init__(self, read: Callable[[], tuple[Any, int] | None]) -> None:
         self._read = read
-        self._pool = ThreadPoolExecutor(1, "tags-ahead")
+        self._pool: ThreadPoolExecutor | None = None
         self._coming: Future[Any] | None = None
 
     def take(self) -> Any:
         """Return the next piece. Raises what ``read`` raises."""
         read = self._read() if self._coming is None else self._coming.result()
-        ahead = read is not None and read[1] >= _ROWS_WORTH_A_THREAD
-        self._coming = self._pool.submit(self._read) if ahead else None
-        return None if read is None else read[0]
+        self._coming = None
+        if read is None:
+            return None
+        piece, rows = read
+        if rows >= _ROWS_WORTH_A_THREAD:
+            self._pool = self._pool or ThreadPoolExecutor(1, "tags-ahead")
+            self._coming = self._pool.submit(self._read)
+        return piece
 
     def close(self) -> None:
         """Wait for the piece that is being read, and read no more."""
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
 class _Sum:

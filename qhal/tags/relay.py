@@ -3,8 +3,8 @@
 A slow or absent reader never holds up the publisher or another reader; what it loses, it is told with its exact
 count (:mod:`qhal.tags.sequence`).
 
-Nobody is asked who they are: whoever reaches the port of a publisher reads its tags, and a subscriber believes whoever
-answers at the address. Bind to the loopback interface, or to a network that only the readers are on.
+There is no authentication: every process that reaches the port of a publisher reads its tags, and a subscriber believes
+every process that answers at the address. Bind to the loopback interface, or to a network that only the readers are on.
 """
 
 import secrets

@@ -37,7 +37,7 @@ class Numbered:
 
 
 class Numberer:
-    """Number the batches of one stream. ``stream``: what tells this run from others, 64 bits."""
+    """Number the batches of one stream. ``stream``: a number of this run alone, 64 bits."""
 
     def __init__(self, stream: int) -> None:
         self._stream = stream
@@ -125,7 +125,7 @@ class Resequencer:
 
     def _change(self, message: Numbered) -> Iterator[TagBatch]:
         if self._last is not None:
-            # Nobody knows what the sender made after its last message that came.
+            # What the sender made after its last message that came is unknown.
             stop = self._last.stop_ps
             yield _nothing(self._last.epoch, stop, stop, Gap(stop, stop, 0, Loss.UNKNOWN))
             self._epochs = self._last.epoch + 1

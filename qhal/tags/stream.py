@@ -45,7 +45,7 @@ class TagStream(Closing):
         return self
 
     def __next__(self) -> TagBatch:
-        """Return the next batch, waiting for it. Raises what the tagger raises; the next call starts anew."""
+        """Return the next batch, waiting for it. Raises what the tagger raises; the next call starts again."""
         return self._hand_out(self._take())
 
     def for_seconds(self, duration_s: float) -> Iterator[TagBatch]:

@@ -1,5 +1,6 @@
 """Opening and writing files of tags: wrong requests are refused, and nothing is left half-written."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qhal.errors import ConfigurationError, DataError
+from qhal.files import NewFile
+from qhal.tags import arrow
 from qhal.tags.batch import Gap, Loss, TagBatch
 from qhal.tags.formats import FORMATS, TagWriter, open_tags
 from qhal.tags.numbering import describe, falling, input_of, marker, marker_bits
@@ -144,6 +147,50 @@ def test_batches_that_cannot_be_are_not_written(name, wrong, message, tmp_path):
     with pytest.raises(DataError, match=message):
         with_one(tmp_path / "tags", name, replace(GOOD, times_ps=GOOD.times_ps * 1), wrong)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["Arrow", "Parquet"])
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        (replace(GOOD, start_ps=9, stop_ps=9, times_ps=GOOD.times_ps[:0], channels=GOOD.channels[:0]), "comes after"),
+        (replace(GOOD, epoch=0), "comes after"),
+        (replace(GOOD, epoch=2, times_ps=GOOD.times_ps[::-1].copy()), "out of order"),
+        (replace(GOOD, epoch=2, stop_ps=6), "not in their span"),
+    ],
+)  # fmt: skip
+def test_own_files_with_a_good_hash_are_checked_all_the_same(kind, second, message, tmp_path):
+    path = tmp_path / "tags"
+    file = NewFile(path)
+    writer = getattr(arrow, f"{kind}Writer")(file)
+    for each in (GOOD, second):
+        writer.write(each)
+    writer.close()
+    file.commit()
+    found = []
+    with open_tags(path) as tags, pytest.raises(DataError, match=message):
+        found.extend(tags)
+    assert len(found) == 1
+
+
+def test_large_pieces_are_read_ahead_and_a_reader_may_leave(tmp_path):
+    count = 3 * arrow._ROWS_WORTH_A_THREAD
+    times = np.arange(count)
+    for name in ("arrow", "parquet"):
+        with TagWriter(tmp_path / name, name) as writer:
+            for n in range(4):
+                start = n * count
+                writer.write(batch(times + start, times % 4 + 1, start, start + count))
+        threads = threading.active_count()
+        with open_tags(tmp_path / name) as file:
+            assert len(next(iter(file))) == count
+        assert threading.active_count() == threads
+        content = bytearray((tmp_path / name).read_bytes())
+        content[len(content) // 2] ^= 8
+        (tmp_path / name).write_bytes(content)
+        with open_tags(tmp_path / name) as file, pytest.raises(DataError, match=r"altered|damaged"):
+            assert sum(map(len, file)) < 0
+        assert threading.active_count() == threads
 
 
 @pytest.mark.parametrize("name", ["arrow", "parquet"])

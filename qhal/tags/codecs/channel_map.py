@@ -1,7 +1,7 @@
 """Channel numbers of a file that are not our own: mapped, skipped, or left out and told.
 
 Products of one maker number their inputs in ways of their own (several coupled taggers, software channels, a first
-input 0). A number that means nothing to us ends no file: its records are left out, the rest is read, and the end tells.
+input 0). A number that means nothing to us ends no file: its records are left out, the rest is read, and an error at the end names them.
 """
 
 import re
@@ -85,7 +85,7 @@ class ChannelMap:
         """Change ``channels`` by the ``numbers`` in the file.
 
         ``known``: which of them mean a channel anyway, None for all. Returns which are kept (None: all), and the
-        first that is left out although nobody asked for it.
+        first that is left out without being asked for.
         """
         if not self and known is None:
             return None, None

@@ -81,7 +81,7 @@ class TagDecoder(ABC):
     """A streaming decoder of one format.
 
     ``source`` names the file or device in errors; ``offset`` is the byte at which the records begin;
-    ``start_ps`` the time at which the measurement began, None when only its first tag tells.
+    ``start_ps`` the time at which the measurement began, None to take that of its first tag.
     ``disorder``: how far from ascending order the records were so far; tags are handed out in order.
     """
 
@@ -139,7 +139,7 @@ class TagDecoder(ABC):
         return self._batch(piece)
 
     def finish(self) -> TagBatch:
-        """Return what was held back; :meth:`verify` then tells whether the data ended well."""
+        """Return what was held back; :meth:`verify` then raises unless the data ended well."""
         times, channels, gaps = self._held
         self._held = (times[:0], channels[:0], ())
         start = self._stop_ps if self._stop_ps is not None else int(times[0]) if len(times) else 0

@@ -50,7 +50,7 @@ class IdqDecoder(PlainDecoder):
 class IdqReferencedDecoder(IdqDecoder):
     """IDQ Time Controller ``.bin`` with reference index: time since the reference event, and its number.
 
-    Only files whose reference is absent or never returned have one time base: times begin anew at each reference
+    Only files whose reference is absent or never returned have one time base: times restart at each reference
     event, whose own times the file does not hold. A second index is therefore damage to a reader of times.
     """
 

@@ -1,7 +1,7 @@
 """PicoQuant T2 and T3 records: twelve record types, one table.
 
 Source: PicoQuant's description of the TTTR records. T2 words carry a time, T3 words the number of the last sync
-pulse and the delay since then (dtime). A special word counts overflows of the time field, or tells markers.
+pulse and the delay since then (dtime). A special word counts overflows of the time field, or is a marker event.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class RecordLayout:
 
     Channel above, then (T3) dtime, time or sync number at the bottom. ``special_channel``: from which value of the
     channel field on, the device's special bit included, a word is special. ``offset``: from field to input number.
-    ``wrap``: ticks per overflow; ``counted``: whether one word tells several.
+    ``wrap``: ticks per overflow; ``counted``: whether one word may count several.
     """
 
     name: str

@@ -49,7 +49,7 @@ class PtuHeader:
     """What a reader of records needs, and all tags as they stand (an array element as ``name[index]``).
 
     ``tick_ps``: T2 the resolution, T3 the sync period. ``dtime_ps``: T3 the resolution of the delay.
-    ``count``: number of records, 0 when nobody counted them. ``length``: bytes of the header.
+    ``count``: number of records, 0 when it does not count them. ``length``: bytes of the header.
     """
 
     layout: RecordLayout

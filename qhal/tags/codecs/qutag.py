@@ -65,7 +65,7 @@ class QutagDecoder(PlainDecoder):
 
 
 class QutagBinaryDecoder(QutagDecoder):
-    """quTAG ``BINARY``: as ``RAW``, behind a header of 40 bytes whose content nobody documents."""
+    """quTAG ``BINARY``: as ``RAW``, behind a header of 40 bytes whose content is not documented."""
 
     header_bytes: ClassVar[int] = 40
 

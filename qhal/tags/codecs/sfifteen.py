@@ -56,7 +56,7 @@ class WordLayout:
 
     @property
     def wrap_ps(self) -> int:
-        """The period after which times begin anew."""
+        """The period after which times restart."""
         return (self.factor << self.time_bits) >> self.halvings
 
     @property
