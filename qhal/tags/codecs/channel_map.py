@@ -1,7 +1,8 @@
 """Channel numbers of a file that are not our own: mapped, skipped, or left out and told.
 
 Products of one maker number their inputs in ways of their own (several coupled taggers, software channels, a first
-input 0). A number that means nothing to us ends no file: its records are left out, the rest is read, and an error at the end names them.
+input 0). A number that means nothing to us ends no file: its records are left out, the rest is read, and an error at
+the end names them.
 """
 
 import re

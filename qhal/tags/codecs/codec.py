@@ -230,9 +230,9 @@ class TagEncoder(ABC):
     rounded_ps: int = 0
     _epoch: int | None = None
 
-    @abstractmethod
     def begin(self) -> bytes:
-        """Return what stands before the records."""
+        """Return the header, empty in most formats."""
+        return b""
 
     def encode(self, batch: TagBatch) -> bytes:
         """Return the records of a batch.

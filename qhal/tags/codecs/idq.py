@@ -75,10 +75,6 @@ class IdqEncoder(TagEncoder):
     def __init__(self, options: IdqOptions | None = None) -> None:
         self.channels = frozenset({(options or IdqOptions()).channel})
 
-    def begin(self) -> bytes:
-        """Return nothing: there is no header."""
-        return b""
-
     def _encode(self, batch: TagBatch) -> bytes:
         self._check_times(batch.times_ps, MAX_PS)
         return batch.times_ps.astype("<u8").tobytes()

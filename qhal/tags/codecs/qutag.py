@@ -79,10 +79,6 @@ class QutagEncoder(TagEncoder):
         self._options = options or QutagOptions()
         self.channels = frozenset((*self._options.inputs, *range(marker(1), marker(15) + 1)))
 
-    def begin(self) -> bytes:
-        """Return nothing: there is no header."""
-        return b""
-
     def _encode(self, batch: TagBatch) -> bytes:
         unit, numbers = self._options.unit_ps, batch.channels.astype(np.int64)
         self._check_times(batch.times_ps, last_time(unit), -last_time(unit))

@@ -262,10 +262,6 @@ class _WordEncoder(TagEncoder):
         self._half = self._tick = 0
         self._begun = False
 
-    def begin(self) -> bytes:
-        """Return nothing: there is no header."""
-        return b""
-
     def _encode(self, batch: TagBatch) -> bytes:
         layout = self.layout
         self._check_times(batch.times_ps, MAX_PS)

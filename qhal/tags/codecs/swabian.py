@@ -147,10 +147,6 @@ class SwabianEncoder(TagEncoder):
     def __init__(self, options: SwabianOptions | None = None) -> None:
         self._types = (options or SwabianOptions()).types
 
-    def begin(self) -> bytes:
-        """Return nothing: there is no header."""
-        return b""
-
     def _encode(self, batch: TagBatch) -> bytes:
         self._check_times(batch.times_ps, MAX_PS, -MAX_PS)
         tags = np.zeros(len(batch), _RECORD)
