@@ -3,17 +3,18 @@
 Columns: ``time_ps`` (int64, since the start of the epoch), ``channel`` (uint8), ``epoch`` (uint32). What rows cannot
 tell (spans, gaps, empty batches) is JSON: of an Arrow record batch its metadata ``qhal.batch``, of a Parquet file the
 footer's ``qhal.batches``, a list with a number of rows each. An Arrow stream is readable up to its last whole batch
-when its writer was killed; Parquet is smaller, and has its index at the end.
+but one when its writer was killed; Parquet is smaller, and has its index at the end.
 
-Each description holds ``xxh3``: the hash (XXH3, 64 bits) of the description, its rows and all batches before them; a
+Each description in a Parquet file holds ``xxh3``: the hash (XXH3, 64 bits) of the description, its rows and all batches
+before them. In an Arrow stream the hash stands one later, as ``before``: it is computed while its rows are written. A
 file that was changed, cut or put together from others is found out. An Arrow stream ends with an empty record batch,
 ``qhal.end``. The hash has no key: it proves nothing about who wrote the file.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,7 @@ import xxhash
 
 from qhal.errors import DataError
 from qhal.files import NewFile
+from qhal.tags.ahead import ROWS_WORTH_A_THREAD, Ahead
 from qhal.tags.batch import TagBatch
 
 VERSION = b"3"
@@ -38,7 +40,6 @@ _SCHEMA = pa.schema(
     metadata={b"qhal.version": VERSION},
 )
 _ROW_GROUP = 1 << 20
-_ROWS_WORTH_A_THREAD = 1 << 16
 _ONE, _MANY, _END = b"qhal.batch", b"qhal.batches", b"qhal.end"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _OF_LIBRARY = (
@@ -59,21 +60,24 @@ class ArrowWriter:
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
         rows = _rows(batch)
-        content = self._sum.described(rows, batch.description())
-        self._writer.write_batch(rows, custom_metadata={_ONE: json.dumps(content)})
+        content = {**batch.description(), "before": self._sum.digest()}
+        with self._sum.adding(rows, content):
+            self._writer.write_batch(rows, custom_metadata={_ONE: json.dumps(content)})
         self._batches += 1
         self._tags += len(batch)
 
     def close(self) -> None:
         """End the stream."""
-        end = json.dumps({"batches": self._batches, "tags": self._tags})
+        end = json.dumps({"batches": self._batches, "tags": self._tags, "before": self._sum.digest()})
         self._writer.write_batch(pa.RecordBatch.from_pylist([], _SCHEMA), custom_metadata={_END: end})
         self._writer.close()
+        self._sum.close()
 
     def abandon(self) -> None:
         """Let go of a file that is not wanted any more."""
         with suppress(*_OF_LIBRARY, DataError):  # it may have failed before
             self._writer.close()
+        self._sum.close()
 
 
 class ParquetWriter:
@@ -97,7 +101,7 @@ class ParquetWriter:
     def write(self, batch: TagBatch) -> None:
         """Append a batch."""
         rows = _rows(batch)
-        self._described.append({"rows": len(batch), **self._sum.described(rows, batch.description())})
+        self._described.append({"rows": len(batch), **self._sum.after(rows, batch.description())})
         self._rows += len(batch)
         full = self._rows >= _ROW_GROUP
         # What waits is a copy: the caller may use its arrays again.
@@ -147,23 +151,27 @@ class ArrowReader:
         except _OF_LIBRARY as error:
             self._file.close()
             raise DataError(f"{path}: no Arrow stream: {error}", 0) from error
-        self._ahead = _Ahead(self._read)
+        self._ahead = Ahead(self._read)
 
     def __iter__(self) -> Iterator[TagBatch]:
         found, batches, tags = _Sum(), 0, 0
+        waiting: tuple[Any, Mapping[str, Any]] | None = None  # what follows a batch says whether it is good
         while (read := self._ahead.take()) is not None:
             place, rows, told = read
-            if _END in told:
-                self._check_end(told[_END], {"batches": batches, "tags": tags}, place)
-                return
-            if _ONE not in told:
-                raise DataError(f"{self._path}: a record batch without {_ONE.decode()}", place)
             try:
-                batch = found.checked(rows, _json(told[_ONE]))
+                content = _described(told)
+                found.check_before(content)
+                batch = None if waiting is None else found.batch(*waiting)
             except ValueError as error:
                 raise DataError(f"{self._path}: batch {batches}: {error}", place) from error
-            batches, tags = batches + 1, tags + len(batch)
-            yield batch
+            if batch is not None:
+                batches, tags = batches + 1, tags + len(batch)
+                yield batch
+            if _END in told:
+                self._check_end(content, {"batches": batches, "tags": tags}, place)
+                return
+            found.add(rows, content)
+            waiting = rows, {key: value for key, value in content.items() if key != "before"}
         raise DataError(f"{self._path}: cut: the end of the stream is not there", self._file.tell())
 
     def close(self) -> None:
@@ -182,12 +190,8 @@ class ArrowReader:
         except _OF_LIBRARY as error:
             raise DataError(f"{self._path}: damaged: {error}", place) from error
 
-    def _check_end(self, told: bytes, counted: Mapping[str, int], place: int) -> None:
-        try:
-            content = _json(told)
-        except ValueError as error:
-            raise DataError(f"{self._path}: {error}", place) from error
-        if content != counted:
+    def _check_end(self, content: Mapping[str, Any], counted: Mapping[str, int], place: int) -> None:
+        if {key: value for key, value in content.items() if key != "before"} != counted:
             raise DataError(f"{self._path}: {counted} came of {content}", place)
         more = self._ahead.take()
         try:
@@ -219,7 +223,7 @@ class ParquetReader:
             self._file.close()
             raise DataError(f"{path}: damaged footer: {error}") from error
         self._groups = iter(range(self._file.num_row_groups))
-        self._ahead = _Ahead(self._read)
+        self._ahead = Ahead(self._read)
 
     def __iter__(self) -> Iterator[TagBatch]:
         rest, found = _SCHEMA.empty_table(), _Sum()
@@ -265,56 +269,66 @@ class ParquetReader:
         return described
 
 
-class _Ahead:
-    """Read in a thread, one piece ahead of the one that is worked on where pieces are large.
-
-    ``read`` returns a piece and its number of rows, None at the end.
-    """
-
-    def __init__(self, read: Callable[[], tuple[Any, int] | None]) -> None:
-        self._read = read
-        self._pool: ThreadPoolExecutor | None = None
-        self._coming: Future[Any] | None = None
-
-    def take(self) -> Any:
-        """Return the next piece. Raises what ``read`` raises."""
-        read = self._read() if self._coming is None else self._coming.result()
-        self._coming = None
-        if read is None:
-            return None
-        piece, rows = read
-        if rows >= _ROWS_WORTH_A_THREAD:
-            self._pool = self._pool or ThreadPoolExecutor(1, "tags-ahead")
-            self._coming = self._pool.submit(self._read)
-        return piece
-
-    def close(self) -> None:
-        """Wait for the piece that is being read, and read no more."""
-        if self._pool is not None:
-            self._pool.shutdown()
-
-
 class _Sum:
     """The hash of a file so far."""
 
     def __init__(self) -> None:
         self._sum = xxhash.xxh3_64()
         self._after: tuple[int, int] | None = None
+        self._pool: ThreadPoolExecutor | None = None
 
-    def described(self, rows: Any, description: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the description of the next rows, with the hash up to there."""
+    def digest(self) -> str:
+        """Return the hash of all that was added."""
+        return self._sum.hexdigest()
+
+    def add(self, rows: Any, description: Mapping[str, Any]) -> None:
+        """Add rows and their description."""
         self._sum.update(json.dumps(description).encode())
         for name in ("time_ps", "channel"):
             self._sum.update(_numbers(rows, name))
-        return {**description, "xxh3": self._sum.hexdigest()}
+
+    @contextmanager
+    def adding(self, rows: Any, description: Mapping[str, Any]) -> Iterator[None]:
+        """Add rows, in a thread while the body works where they are many."""
+        if len(rows) < ROWS_WORTH_A_THREAD:
+            self.add(rows, description)
+            yield
+            return
+        self._pool = self._pool or ThreadPoolExecutor(1, "tags-hash")
+        added = self._pool.submit(self.add, rows, description)
+        try:
+            yield
+        finally:
+            added.result()
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+    def after(self, rows: Any, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Add rows, and return their description with the hash up to there."""
+        self.add(rows, description)
+        return {**description, "xxh3": self.digest()}
+
+    def check_before(self, content: Mapping[str, Any]) -> None:
+        """Raise ValueError when the content says another hash of what was added."""
+        if content.get("before") != self.digest():
+            raise ValueError(
+                "what comes before is altered or damaged: it does not have the hash that follows it"
+            )
 
     def checked(self, rows: Any, told: Any) -> TagBatch:
         """Return the next batch. Raises ValueError when it, or one before it, is not what was written."""
         if not isinstance(told, dict):
             raise ValueError(f"not a description: {str(told)[:80]}")
         description = {key: value for key, value in told.items() if key != "xxh3"}
-        if self.described(rows, description) != told:
+        if self.after(rows, description) != told:
             raise ValueError("altered or damaged: its content does not have the hash beside it")
+        return self.batch(rows, description)
+
+    def batch(self, rows: Any, description: Mapping[str, Any]) -> TagBatch:
+        """Return the batch of rows. Raises ValueError for one that cannot be there."""
         batch = TagBatch.described(
             _numbers(rows, "time_ps"), _numbers(rows, "channel"), description, self._after
         )
@@ -326,6 +340,16 @@ class _Sum:
 
 def _numbers(rows: Any, name: str) -> Any:
     return rows.column(name).to_numpy()
+
+
+def _described(metadata: Mapping[bytes, bytes]) -> Mapping[str, Any]:
+    text = metadata.get(_END, metadata.get(_ONE))
+    if text is None:
+        raise ValueError(f"a record batch without {_ONE.decode()}")
+    content = _json(text)
+    if not isinstance(content, dict):
+        raise ValueError(f"not a description: {str(content)[:80]}")
+    return content
 
 
 def _json(text: bytes) -> Any:
