@@ -61,3 +61,12 @@ def fingerprints(power, energy, steps, found):
             share = np.uint64(np.int64(np.rint(power[slot, part] / energy[slot] * steps)))
             number = (number ^ share) * np.uint64(1099511628211)
         found[slot] = number
+
+
+@njit(nogil=True, cache=True)
+def add_up(power, classes, together):
+    """Add the light of each slot to that of its class: ``together`` (classes, parts)."""
+    slots, parts = power.shape
+    for slot in range(slots):
+        for part in range(parts):
+            together[classes[slot], part] += power[slot, part]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics.modulation import fingerprints, settle, shine
+from qhal_simulators.physics.modulation import add_up, fingerprints, settle, shine
 
 FINE_STEPS = 4
 """Points per sample at which light is computed."""
@@ -152,8 +152,9 @@ def _shapes(
             break
     classes: NDArray[np.int64] = found.astype(np.int64)
     count = int(classes.max()) + 1
-    mean = np.column_stack([np.bincount(classes, column, count) for column in by_slot.T])
-    return classes, np.array([_inverse(row) for row in mean], np.float32)
+    together = np.zeros((count, by_slot.shape[1]))
+    add_up(by_slot, classes, together)
+    return classes, np.array([_inverse(row) for row in together], np.float32)
 
 
 def _kinds(
