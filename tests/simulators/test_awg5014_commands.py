@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+from qhal_simulators import messages, scpi
 from qhal_simulators.clock import SimulationClock
+from qhal_simulators.instruments.tektronix import commands, waveforms
 from qhal_simulators.instruments.tektronix.awg5014 import Awg5014
-from qhal_simulators.instruments.tektronix.commands import table
+from qhal_simulators.instruments.tektronix.settings import SETTINGS
 from qhal_simulators.scpi import CommandTable
 
 PAGE = Path(__file__).parents[2] / "docs" / "awg5014-commands.md"
@@ -13,16 +15,35 @@ PAGE = Path(__file__).parents[2] / "docs" / "awg5014-commands.md"
 
 def test_page_and_table_agree():
     understood, unknown = PAGE.read_text().split("## Not understood")
-    commands = table(Awg5014(SimulationClock(stepped=True)))
+    known = commands.table(Awg5014(SimulationClock(stepped=True)))
     listed = set()
     for header, forms in re.findall(r"^\| `([^`]+)` \| ([a-z, ]+) \|$", understood, re.MULTILINE):
         listed |= {header} if "set" in forms else set()
         listed |= {f"{header}?"} if "query" in forms else set()
-    assert listed == set(commands)
-    find = CommandTable(commands).find
+    assert listed == set(known)
+    find = CommandTable(known).find
     headers = re.findall(r"^\| `([^`]+)` \|$", unknown, re.MULTILINE)
     assert len(headers) > 20
     for header in headers:
         set_form = ":" + re.sub("[a-z]", "", header).replace("#", "1")
         both_forms = [form for form in (set_form, f"{set_form}?") if find(form) is not None]
         assert both_forms in ([], [":AWGC:RRAT?"]), header
+
+
+def test_page_and_limits_agree():
+    limits = PAGE.read_text().partition("## Limits")[2].partition("## Not understood")[0]
+    numbers = [int(value) for value in re.findall(r"^\| [a-z, ]+[a-z'].* \| (\d+) \|$", limits, re.MULTILINE)]
+    assert numbers == [
+        *(waveforms.MAX_POINTS, waveforms.ALL_POINTS, waveforms.MAX_WAVEFORMS, waveforms.LONGEST_NAME),
+        *(waveforms.LONGEST_BLOCK, messages.LONGEST_TEXT, commands._MOST_ELEMENTS, commands._JUMP_PATTERNS),
+        *(commands._MOST_FILES, commands._DISK_BYTES, scpi.QUEUE_LENGTH),
+    ]
+    ranges = {setting.header: (setting.kind, (setting.low, setting.high)) for setting in SETTINGS}
+    for key, (kind, _, limit) in commands._ELEMENT.items():
+        ranges[f"SEQuence:ELEMent#:{key}"] = (kind, limit)
+    expected = {
+        header: ", ".join(kind) if isinstance(kind, tuple) else f"{limit[0]:g} to {limit[1]:g}"
+        for header, (kind, limit) in ranges.items()
+        if kind not in ("boolean", "text")
+    }
+    assert dict(re.findall(r"^\| `([^`]+)` \| (.*) \|$", limits, re.MULTILINE)) == expected
