@@ -5,7 +5,7 @@
 ``tcp://10.0.0.5:5025``                             raw TCP socket
 ``zmq+tcp://10.0.0.5:5555``                         ZeroMQ
 ``visa:TCPIP::10.0.0.5::5025::SOCKET?backend=@py``  any VISA resource; a bare resource name will do
-``record+<address>&trace=FILE``                     any of these, writing a trace of the exchange
+``record+<address>?trace=FILE``                     any of these, writing a trace of the exchange
 ``replay:FILE``                                     no device: the recorded exchange
 =================================================  ==============================================
 
@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from qhal.errors import ConfigurationError
 
-_VISA_RESOURCE = re.compile(r"(TCPIP|ASRL|GPIB|USB|VXI|PXI)\d*.*::(INSTR|SOCKET|RAW)(\?.*)?$", re.IGNORECASE)
+_VISA_RESOURCE = re.compile(r"(TCPIP|GPIB|USB|VXI|PXI)\d*::|ASRL.+::INSTR", re.IGNORECASE)
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 _SCHEMES = "serial, tcp, zmq+tcp, visa, replay"
 _LONGEST_HOST = 253
@@ -34,11 +34,11 @@ class Address:
             raise ConfigurationError(f"address {text!r}: a text is needed, with a scheme of {_SCHEMES}")
         if not text.isprintable():
             raise ConfigurationError(f"address {text!r}: only printable characters are allowed")
-        if _VISA_RESOURCE.match(text):
-            text = f"visa:{text}"
-        self._text = text
         self.record = text.startswith("record+")
         body = text.removeprefix("record+")
+        if _VISA_RESOURCE.match(body):
+            body = f"visa:{body}"
+        self._text = text = f"record+{body}" if self.record else body
         scheme, separator, rest = body.partition(":")
         if not separator or not rest:
             raise ConfigurationError(f"address {text!r}: no scheme; allowed are {_SCHEMES}")
@@ -57,7 +57,7 @@ class Address:
         self._options = self._taken_apart(query)
         self.trace = self._options.pop("trace", None) if self.record else None
         if self.record and not self.trace:
-            raise ConfigurationError(f"address {text!r}: recording needs &trace=FILE")
+            raise ConfigurationError(f"address {text!r}: recording needs ?trace=FILE")
 
     def _file(self, path: str) -> str:
         path = path.removeprefix("//")

@@ -1,4 +1,4 @@
-"""Make a link from an address: the only place that knows which transports there are."""
+"""Make a link from an address: the only place that knows the transports."""
 
 from qhal.extras import missing
 from qhal.transport.address import Address

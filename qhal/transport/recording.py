@@ -28,7 +28,10 @@ _MOST_BYTES = 64 << 20
 
 
 class RecordedLink(TappedLink):
-    """Any link, with everything that crosses it written to a trace file."""
+    """Any link, with everything that crosses it written to a trace file.
+
+    A relative path is one of the working directory.
+    """
 
     def __init__(self, link: Link, trace: str | Path) -> None:
         super().__init__(link)
@@ -70,28 +73,23 @@ class RecordedLink(TappedLink):
 
 
 class ReplayedLink(ByteLink):
-    """A recorded exchange in place of the device."""
+    """A recorded exchange in place of the device.
+
+    Raises ConfigurationError when the file is absent or not a trace.
+    """
 
     def __init__(self, trace: str | Path) -> None:
         super().__init__(f"replay:{trace}")
         self._path = Path(trace)
+        self._recorded = self._read()
         self._events: list[tuple[str, bytes]] = []
         self._next = 0
 
     def open(self, deadline: float) -> None:
-        """Read the trace. Raises ConfigurationError when it is absent or no trace."""
+        """Start at the first event of the trace."""
         del deadline
-        if self._events:
-            return
-        try:
-            lines = _content(self._path).decode("ascii").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"trace file {self._path}: {error}") from error
-        events = [self._parsed(number, text) for number, text in enumerate(lines, 1)]
-        if not events:
-            raise ConfigurationError(f"trace file {self._path}: it is empty")
-        self._events = events
-        self._next = 0
+        if not self._events:
+            self._events, self._next = list(self._recorded), 0
 
     def close(self) -> None:
         """Forget the place; opening again starts the trace from its beginning."""
@@ -129,6 +127,18 @@ class ReplayedLink(ByteLink):
         if self._next >= len(self._events):
             raise ProtocolError(f"{self._path}: the recording ends after {len(self._events)} events")
         return self._events[self._next]
+
+    def _read(self) -> list[tuple[str, bytes]]:
+        try:
+            lines = _content(self._path).decode("ascii").splitlines()
+        except OSError as error:
+            raise ConfigurationError(f"trace file {self._path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigurationError(f"trace file {self._path}: {error}") from error
+        events = [self._parsed(number, text) for number, text in enumerate(lines, 1)]
+        if not events:
+            raise ConfigurationError(f"trace file {self._path}: it is empty")
+        return events
 
     def _parsed(self, number: int, text: str) -> tuple[str, bytes]:
         try:

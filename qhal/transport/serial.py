@@ -86,7 +86,7 @@ class SerialLink(ByteLink):
         except (OSError, termios.error) as error:
             in_use = isinstance(error, OSError) and error.errno in (errno.EBUSY, errno.EAGAIN)
             line.close()
-            raise Disconnected(f"{self.address}: {users(self._path) if in_use else error}") from error
+            raise Disconnected(f"{self.address}: {users(self._path) if in_use else _why(error)}") from error
         self._serial, self._descriptor, self._buffer = line, line.fileno(), b""
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
@@ -144,3 +144,14 @@ class SerialLink(ByteLink):
 
     def _readable(self) -> bool:
         return bool(self._poll.poll(0))
+
+
+def _why(error: BaseException) -> str:
+    """Return why a line cannot be opened: pyserial says it twice, with numbers."""
+    first = error
+    while first.__context__ is not None:
+        first = first.__context__
+    number = first.args[0] if first.args else None
+    if not isinstance(number, int):
+        return str(error)
+    return "not a serial line" if number == errno.ENOTTY else os.strerror(number)

@@ -8,11 +8,13 @@ object per process and is never closed: closing it would end every session.
 
 import contextlib
 import errno
+import os
 import select
 import socket
 import termios
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import pyvisa
@@ -39,6 +41,7 @@ class _Session:
         self._backend = address.take("backend") or "@py"
         self._baudrate = address.take_int("baudrate", 0, low=50, high=12_000_000)
         address.refuse_other_options()
+        _check_backend(self.address, self._backend)
         if self._backend == "@py":  # a vendor's library may know the resource by another name
             try:
                 ResourceName.from_string(self._name)
@@ -62,7 +65,7 @@ class _Session:
         try:
             resource: Any = manager.open_resource(self._name, open_timeout=limit_ms)
         except (ValueError, OverflowError) as error:
-            raise ConfigurationError(f"{self.address}: {error}") from error
+            raise ConfigurationError(f"{self.address}: {' '.join(str(error).split())}") from error
         except Exception as error:  # pyvisa raises four families of error for one fact
             raise Disconnected(f"{self.address}: {error}") from error
         self._resource, self._limit_ms, self._termination = resource, 0.0, None
@@ -83,10 +86,7 @@ class _Session:
         except Exception as error:  # a backend is another package or library, and fails in its own ways
             if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
                 raise Disconnected(f"{self.address}: {error.strerror}") from error
-            raise ConfigurationError(
-                f"{self.address}: VISA backend {self._backend!r} cannot be loaded: {error}; allowed are @py"
-                " (PyVISA-py), @NAME of another package, and PATH@ivi of a vendor's library"
-            ) from error
+            raise _not_loaded(self.address, self._backend, error) from error
 
     def close(self) -> None:
         if self._resource is not None:
@@ -295,3 +295,19 @@ class VisaMessageLink(MessageLink):
 
     def _readable(self) -> bool:
         return False
+
+
+def _check_backend(address: str, backend: str) -> None:
+    """Raise ConfigurationError for a backend, ``@NAME`` or ``LIBRARY[@NAME]``, that is not installed."""
+    library, _, name = backend.rpartition("@") if "@" in backend else (backend, "", "ivi")
+    if library and not os.path.exists(library):
+        raise _not_loaded(address, backend, f"no file {library}")
+    if name not in ("ivi", "ni") and (not name.isidentifier() or find_spec(f"pyvisa_{name}") is None):
+        raise _not_loaded(address, backend, "not installed")
+
+
+def _not_loaded(address: str, backend: str, why: object) -> ConfigurationError:
+    return ConfigurationError(
+        f"{address}: VISA backend {backend!r} cannot be loaded: {why}; allowed are @py"
+        " (PyVISA-py), @NAME of another package, and PATH@ivi of a vendor's library"
+    )

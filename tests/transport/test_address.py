@@ -24,7 +24,14 @@ def test_parts():
     [
         ("TCPIP::10.0.0.5::5025::SOCKET", VisaByteLink),
         ("visa:ASRL/dev/ttyS0::INSTR?backend=@py", VisaByteLink),
+        ("TCPIP::10.0.0.5::5025::SOCKET?backend=@py", VisaByteLink),
         ("TCPIP0::10.0.0.5::inst0::INSTR", VisaMessageLink),
+        ("GPIB0::9::INSTR", VisaMessageLink),
+        ("GPIB0::9", VisaMessageLink),
+        ("USB0::0x0699::0x0345::C010101::INSTR", VisaMessageLink),
+        ("ASRL1::INSTR", VisaByteLink),
+        ("record+GPIB0::9?trace=run.txt", RecordedLink),
+        ("record+TCPIP::10.0.0.5::5025::SOCKET&trace=run.txt", RecordedLink),
         ("serial:///dev/ttyUSB0?baudrate=115200&parity=even", SerialLink),
         ("record+tcp://10.0.0.5:4000&trace=run.txt", RecordedLink),
         ("record+tcp://10.0.0.5:4000?bridge=1&trace=run.txt", RecordedLink),
@@ -72,13 +79,16 @@ def test_every_form_gives_its_link(text, kind):
         ("visa:TCPIP::10.0.0.5::1::SOCKET?baudrate=1", "from 50 to 12000000"),
         ("visa:NONSENSE", "NONSENSE"),
         ("replay:run.txt?speed=2", "unknown option speed"),
+        ("replay:absent.txt", "trace file absent.txt: No such file"),
+        ("replay:/", "trace file /: not a regular file"),
+        ("replay:/dev/null", "trace file /dev/null: not a regular file"),
     ],
 )
 def test_wrong_addresses_say_what_is_allowed(text, message):
     with pytest.raises(ConfigurationError) as failure:
         make_link(text)
     assert message in str(failure.value)
-    assert text in str(failure.value)
+    assert text.removeprefix("replay:").rpartition("trace=")[2] in str(failure.value)
 
 
 @pytest.mark.parametrize(
@@ -105,9 +115,14 @@ def test_what_is_no_text_is_refused(driver, address):
         open_device(driver, address)
 
 
-@pytest.mark.parametrize("backend", ["@absent", "/absent/libvisa.so", "/dev/null@ivi", "py", "@", "%20"])
+@pytest.mark.parametrize("backend", ["@absent", "@../x", "/absent/libvisa.so", "py", "@", "%20"])
 def test_an_absent_visa_backend_is_named(backend):
-    link = make_link(f"TCPIP::127.0.0.1::1::SOCKET?backend={backend}")
+    with pytest.raises(ConfigurationError, match=r"VISA backend .* allowed are @py"):
+        make_link(f"TCPIP::127.0.0.1::1::SOCKET?backend={backend}")
+
+
+def test_a_visa_backend_that_is_no_library_is_named():
+    link = make_link("TCPIP::127.0.0.1::1::SOCKET?backend=/dev/null@ivi")
     with pytest.raises(ConfigurationError, match=r"VISA backend .* allowed are @py"):
         link.open(time.monotonic() + 5.0)
 
