@@ -103,5 +103,11 @@ class OpenFailed(QhalError, ConnectionError):
 
     def __init__(self, node: str, failures: Mapping[str, QhalError]) -> None:
         self.failures = dict(failures)
-        lines = [f"{name}: {type(error).__name__}: {error}" for name, error in failures.items()]
+        lines = [f"{name}: {reason(name, error)}" for name, error in failures.items()]
         super().__init__(f"node {node!r}: {len(lines)} device(s) did not open\n  " + "\n  ".join(lines))
+
+
+def reason(name: str, error: Exception) -> str:
+    """Return what an error of a device says, with its type, for a line that names the device before it."""
+    text = str(error).removeprefix(f"{name}: ")
+    return f"{type(error).__name__}: {text.removeprefix(name).lstrip() if text.startswith(f'{name} (') else text}"

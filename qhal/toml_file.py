@@ -29,5 +29,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
+    except ConfigurationError:
+        raise
     except (RecursionError, ValueError) as error:  # a path with NUL, numbers of thousands of digits
         raise ConfigurationError(f"{path}: cannot be read: {error}") from error

@@ -94,8 +94,8 @@ def test_what_cannot_be_made(tmp_path):
     (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe")
     for name, message in (
-        ("folder", "no plain file"),
-        ("pipe", "no plain file"),
+        ("folder", "not a regular file"),
+        ("pipe", "not a regular file"),
         ("absent/a", "no folder"),
         ("x" * 250, "File name too long"),
         ("a\0b", "null"),
@@ -112,7 +112,7 @@ def test_no_link_is_followed(tmp_path):
     victim.write_text("precious")
     (tmp_path / "tags.part").symlink_to(victim)
     (tmp_path / "tags").symlink_to(victim)
-    with pytest.raises(ConfigurationError, match="no plain file"):
+    with pytest.raises(ConfigurationError, match="not a regular file"):
         write(tmp_path / "tags", "arrow", 1)
     (tmp_path / "tags").unlink()
     write(tmp_path / "tags", "arrow", 1)
@@ -165,9 +165,9 @@ def test_what_others_name_is_read_with_a_limit(tmp_path):
     assert read_whole(tmp_path / "a", 100) == b"x" * 100
     for path, message in (
         (tmp_path / "a", "more than 99 bytes"),
-        ("/dev/full", "no plain file"),
-        (tmp_path / "pipe", "no plain file"),
-        (tmp_path, "no plain file|Is a directory"),
+        ("/dev/full", "not a regular file"),
+        (tmp_path / "pipe", "not a regular file"),
+        (tmp_path, "not a regular file|Is a directory"),
         (tmp_path / "b", "no such file"),
     ):
         with pytest.raises(DataError, match=message):

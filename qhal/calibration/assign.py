@@ -128,7 +128,7 @@ def calibrate_prepared(
 def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, str]) -> dict[str, str]:
     """Return the device of each role: as ``names`` says, else the only ones that can, in the order of the light.
 
-    When several roles are of one kind, and there are as many devices of it, they are given out in the order in which
+    When several roles are of one kind, and as many devices of it exist, they are given out in the order in which
     the node's optical paths name them. Raises ConfigurationError for a role that nobody, or more than one, can play.
     """
     roles = calibration.roles
@@ -139,7 +139,9 @@ def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, 
     assigned = {}
     for role, name in names.items():
         if not _can(node.device(name), roles[role][0]):
-            raise ConfigurationError(f"{calibration.name}: {role}: {name!r} is no {roles[role][0].__name__}")
+            raise ConfigurationError(
+                f"{calibration.name}: {role}: {name!r} does not offer {roles[role][0].__name__}"
+            )
         assigned[role] = name
     for role, (kind, optional) in roles.items():
         if role in assigned:
@@ -161,7 +163,7 @@ def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, 
 def site_of(node: Node, assigned: Mapping[str, str], path_name: str | None) -> Site:
     """Return node, names and path: the named one, else the only one with assigned devices, or with the first of them.
 
-    Raises ConfigurationError for a path that there is not.
+    Raises ConfigurationError for an unknown path.
     """
     paths = node.file.paths
     if path_name is not None and path_name not in paths:
@@ -185,7 +187,7 @@ def _passes(path: PathTable, names: Iterable[str]) -> bool:
 def _in_order(node: Node, kind: type[Kind]) -> list[str]:
     """Return the devices of a kind, those on optical paths first, in the order of the light.
 
-    What a source says of its own output is no meter of what others send.
+    A source's internal monitor does not measure what others send.
     """
     on_paths = [
         element.device for path in node.file.paths.values() for element in path.elements if element.device

@@ -320,7 +320,8 @@ def _journal(
 def check_journal(resume: str | Path, calibration: Calibration[Any], plan: Plan | None = None) -> None:
     """Raise for a journal from which a calibration (with this plan) cannot be resumed; no device is needed.
 
-    Raises DataError for a file that is absent or not a journal, InvalidRecord for one of another calibration or plan.
+    Raises ConfigurationError for a file that is absent, DataError for one that is not a journal, InvalidRecord for one
+    of another calibration or plan.
     """
     journal, found = Journal.resume(Path(resume))
     journal.close()

@@ -58,13 +58,14 @@ class Journal:
     def resume(cls, path: Path) -> "tuple[Journal, dict[str, Any]]":
         """Open a journal to go on with it, and return its header; a last line that was cut is dropped.
 
-        Raises DataError for a file that is no journal, or one whose line, which it names, is not as it was written;
-        Busy while another process has it open.
+        Raises ConfigurationError for a file that cannot be opened, DataError for one that is not a journal or whose
+        line, which it names, is not as it was written; Busy while another process has it open.
         """
         try:
             file = path.open("r+b", buffering=0)
-        except OSError as error:
-            raise DataError(f"{path}: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigurationError(f"{path}: {why}") from error
         try:
             _own(path, file)
             chain = _Chain()
@@ -165,14 +166,14 @@ def _read(path: Path, file: BinaryIO, chain: _Chain) -> tuple[int, list[Any]]:
     """Return the length of all whole lines, and what they hold."""
     about = os.fstat(file.fileno())
     if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_BYTES:
-        raise DataError(f"{path}: is no plain file, or has more than {MOST_BYTES} bytes")
+        raise DataError(f"{path}: not a regular file, or more than {MOST_BYTES} bytes")
     content = file.read(about.st_size)
     whole = content.rfind(b"\n") + 1
     lines = content[:whole].split(b"\n")[:-1]
     if not lines:
-        raise DataError(f"{path}: no {FORMAT}: it has no line")
+        raise DataError(f"{path}: not a {FORMAT}: empty")
     if not lines[0].startswith(json.dumps({"format": FORMAT}).encode()[:-1]):
-        raise DataError(f"{path}: no {FORMAT}: it begins with {lines[0][:60]!r}")
+        raise DataError(f"{path}: not a {FORMAT}: it begins with {lines[0][:60]!r}")
     entries = []
     for number, line in enumerate(lines, 1):
         try:

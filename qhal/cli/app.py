@@ -1,8 +1,9 @@
 """The commands of ``qhal``, one module each; a module is imported when its command is called.
 
-Exit codes: 0 good, 1 something failed or is out of bounds, 2 the request itself was wrong, 130 interrupted.
+Exit codes: README.md, "Exit codes and JSON".
 """
 
+import io
 import sys
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,8 +14,10 @@ from typer.core import TyperGroup
 from typer.main import get_command, get_group
 
 from qhal import __version__
+from qhal.cli.ending import FAILED, INTERRUPTED, WRONG_REQUEST, Failed, json_wanted, print_failure
 from qhal.errors import ConfigurationError, QhalError
 from qhal.extras import missing
+from qhal.signals import Terminated, exit_code, name_of
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ COMMANDS = {
         "qhal.cli.tags:app", "Files of time tags: what is in them, conversion, plots.", ("tags",)
     ),
 }
+_CommandLineError: type[Exception] = typer.BadParameter.__mro__[2]
+"""click's error for a command line that cannot be parsed; typer has a copy of click of its own since 0.20."""
 _MODULES = {
     "matplotlib": "report",
     "h5py": "calibration",
@@ -124,21 +129,56 @@ def _options(
 
 
 def run() -> None:
-    """Run a command; errors of ours become one line on the error stream and an exit code."""
+    """Run a command; an error becomes one line on the error stream, a document with ``--json``, and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # a file's name need not be text that can be printed
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app(prog_name="qhal")
+        code = app(prog_name="qhal", standalone_mode=False)
+    except _CommandLineError as error:
+        _print_usage(error)
+        return WRONG_REQUEST
+    except Failed as error:
+        print_failure(error)
+        return error.code
     except ConfigurationError as error:
-        _fail(error, 2)
+        print_failure(error, "error")
+        return WRONG_REQUEST
     except QhalError as error:
-        _fail(error, 1)
+        print_failure(error, type(error).__name__)
+        return FAILED
     except ModuleNotFoundError as error:
         if (error.name or "qhal").startswith("qhal"):
             raise
-        _fail(_missing(error), 2)
+        print_failure(_missing(error), "error")
+        return WRONG_REQUEST
     except OSError as error:
         if error.filename is None:
             raise
-        _fail(ConfigurationError(f"{error.filename}: {error.strerror}"), 1)
+        print_failure(error, "error", f"{error.filename}: {error.strerror}")
+        return FAILED
+    except Terminated as error:
+        print_failure(error, message=f"interrupted by {name_of(error)}")
+        return exit_code(error) or FAILED
+    if code == INTERRUPTED and json_wanted():
+        print_failure(KeyboardInterrupt(), message="interrupted by SIGINT")
+    return code or 0
+
+
+def _print_usage(error: Any) -> None:
+    """Print what is wrong with the command line, as click does, and with ``--json`` the document."""
+    if error.ctx is not None and error.message == error.ctx.get_help():
+        error.show()  # no arguments at all
+        return
+    if error.ctx is not None:
+        typer.echo(f"{error.ctx.get_usage()}\nTry '{error.ctx.command_path} -h' for help.\n", err=True)
+    print_failure(error, "Error", error.format_message())
 
 
 def _missing(error: ModuleNotFoundError) -> ConfigurationError:
@@ -147,15 +187,3 @@ def _missing(error: ModuleNotFoundError) -> ConfigurationError:
     extras = COMMANDS[name].extras if name else ()
     own = _MODULES.get(module)
     return missing(f"qhal {name}".rstrip(), error, *extras, *([own] if own and own not in extras else []))
-
-
-def _fail(error: QhalError, code: int) -> None:
-    from rich.markup import escape
-
-    from qhal.cli.output import ERRORS
-
-    label = "error" if isinstance(error, ConfigurationError) else type(error).__name__
-    ERRORS.print(f"[red]{label}:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-    for note in getattr(error, "__notes__", ()):
-        ERRORS.print(f"  {note}", markup=False, highlight=False, soft_wrap=True)
-    sys.exit(code)

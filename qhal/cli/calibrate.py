@@ -1,8 +1,9 @@
 """``qhal calibrate``: carry out a calibration on a node's devices and keep its record."""
 
-import tomllib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +19,10 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from qhal.cli.ending import FAILED, Failed, naming
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json
 from qhal.errors import ConfigurationError, DataError
+from qhal.key_values import key_values, toml_values
 
 
 def calibrate(
@@ -71,17 +74,10 @@ def calibrate(
     calibration = load_calibration(name)
     if file is None:
         raise ConfigurationError(f"{name}: which node? Give its file: qhal calibrate {name} NODE.toml")
-    found = _calibrate(
-        calibration,
-        file,
-        _pairs(device or [], "--device"),
-        setting or [],
-        record or [],
-        path,
-        folder,
-        operator,
-        resume,
+    request = _Request(
+        calibration, file, device or [], setting or [], record or [], path, folder, operator, resume
     )
+    found = _carry_out(request)
     if json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -96,38 +92,42 @@ def calibrate(
         raise typer.Exit(1)
 
 
-def _calibrate(
-    calibration: Any,
-    file: Path,
-    names: dict[str, str],
-    settings: Sequence[str],
-    record_names: Sequence[str],
-    path: str | None,
-    folder: Path,
-    operator: str | None,
-    resume: Path | None,
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """The command line."""
+
+    calibration: Any
+    file: Path
+    devices: Sequence[str]
+    settings: Sequence[str]
+    records: Sequence[str]
+    path: str | None
+    folder: Path
+    operator: str | None
+    resume: Path | None
+
+
+def _carry_out(request: _Request) -> Any:
+    """Return the record. Raises Failed, with what became of the devices, when interrupted or unable to restore them."""
     from qhal.calibration.assign import calibrate_prepared
     from qhal.calibration.restore import NotRestored, is_unsafe
     from qhal.signals import Terminated, exit_code, name_of, owned
 
-    node, prepared = _prepare(calibration, file, names, settings, record_names, path, folder, resume)
+    node, prepared = _prepare(request)
     failure: BaseException | None = None
-    with owned():  # from before anything is opened until what became of the devices is printed
+    with owned():  # from before anything is opened until what became of the devices is known
         try:
             with node:
                 try:
+                    roles = ", ".join(f"{role} {name}" for role, name in prepared.assigned.items())
                     CONSOLE.print(
-                        f"{calibration.title}: "
-                        + ", ".join(f"{role} {name}" for role, name in prepared.assigned.items()),
-                        style="dim",
-                        highlight=False,
-                        markup=False,
+                        f"{request.calibration.title}: {roles}", style="dim", highlight=False, markup=False
                     )
                     with _progress() as tell:
                         return calibrate_prepared(
-                            node, prepared, folder=folder, operator=operator, tell=tell, resume=resume
-                        )
+                            node, prepared, folder=request.folder, operator=request.operator, tell=tell,
+                            resume=request.resume,
+                        )  # fmt: skip
                 except BaseException as error:
                     if is_unsafe(error):
                         raise  # then the node makes everything safe that it can
@@ -136,17 +136,16 @@ def _calibrate(
         except (KeyboardInterrupt, Terminated) as interrupt:
             first = failure if isinstance(failure, (KeyboardInterrupt, Terminated)) else interrupt
             causes = [failure] if isinstance(failure, Exception) else []
-            _print_end(f"interrupted by {name_of(first)}", first, *causes)
-            raise typer.Exit(exit_code(first) or 1) from interrupt
+            lines = _lines(first, causes)
+            raise Failed(f"interrupted by {name_of(first)}", lines, exit_code(first) or FAILED) from interrupt
         except NotRestored as group:
-            _print_end(group.message, group, *group.exceptions)
-            raise typer.Exit(1) from group
+            raise Failed(group.message, _lines(group, group.exceptions)) from group
 
 
-def _print_end(what: str, error: BaseException, *causes: Exception) -> None:
-    ERRORS.print(f"[red]{what}[/]", highlight=False)
-    for line in dict.fromkeys([*map(str, causes), *_notes(error), *chain.from_iterable(map(_notes, causes))]):
-        ERRORS.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+def _lines(error: BaseException, causes: Sequence[Exception]) -> list[str]:
+    """Return what the causes say, and all notes, each once."""
+    notes = chain.from_iterable(map(_notes, (error, *causes)))
+    return list(dict.fromkeys([*map(str, causes), *notes]))
 
 
 def _notes(error: BaseException) -> list[str]:
@@ -159,34 +158,40 @@ def _notes(error: BaseException) -> list[str]:
     return notes
 
 
-def _prepare(
-    calibration: Any,
-    file: Path,
-    names: dict[str, str],
-    settings: Sequence[str],
-    record_names: Sequence[str],
-    path: str | None,
-    folder: Path,
-    resume: Path | None,
-) -> Any:
+def _prepare(request: _Request) -> Any:
     """Return the node, which is not open yet, and what is prepared: all that can be wrong without the devices."""
-    from qhal.calibration.assign import prepare
+    from qhal.calibration.assign import assign_roles, prepare
     from qhal.calibration.calibrate import check_journal
     from qhal.node.node import Node
     from qhal.node.records import read_records
     from qhal.node.schema import load_node_file
     from qhal.records.store import RecordStore
 
+    calibration, resume = request.calibration, request.resume
+    names = key_values(request.devices, "--device")
+    values = toml_values(request.settings, "--set")
     if resume is not None:
-        check_journal(resume, calibration)
-    values = {key: _value(value) for key, value in _pairs(settings, "--set").items()}
-    calibration.check_values(values)
-    records = [RecordStore(folder).load(each) for each in record_names]
-    node = Node(load_node_file(file))
+        with naming("--resume"):
+            check_journal(resume, calibration)
+    with naming("--set"):
+        calibration.check_values(values)
+    with naming("--record"):
+        records = [RecordStore(request.folder).load(each) for each in request.records]
+    with naming("--folder"):
+        _check_folder(request.folder)
+    if request.operator is not None and not (request.operator.isprintable() and len(request.operator) <= 200):
+        raise ConfigurationError("--operator: a name of at most 200 printable characters is needed")
+    node = Node(load_node_file(request.file))
     try:
-        prepared = prepare(node, calibration, values, names, path=path, records=records)
+        with naming("--device"):
+            assign_roles(calibration, node, names)
+        if request.path is not None:
+            with naming("--path"):
+                node.path(request.path)
+        prepared = prepare(node, calibration, values, names, path=request.path, records=records)
         if resume is not None:
-            check_journal(resume, calibration, prepared.plan)
+            with naming("--resume"):
+                check_journal(resume, calibration, prepared.plan)
     except BaseException:
         node.release()
         raise
@@ -194,6 +199,17 @@ def _prepare(
         if isinstance(damaged, DataError):
             ERRORS.print(f"not used: {damaged}", highlight=False, soft_wrap=True, markup=False)
     return node, prepared
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ConfigurationError for a folder in which no record can be kept; it need not exist yet."""
+    there = os.path.abspath(folder)
+    while not os.path.lexists(there):
+        there = os.path.dirname(there)
+    if not os.path.isdir(there):
+        raise ConfigurationError(f"{folder}: {there} is not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"{folder}: no permission to write in {there}")
 
 
 @contextmanager
@@ -231,22 +247,3 @@ def _progress() -> Iterator[Any]:
             bars.update(tasks[progress.stage], completed=progress.done, total=progress.total)
 
         yield tell_bar
-
-
-def _pairs(texts: Sequence[str], option: str) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in texts:
-        key, separator, value = text.partition("=")
-        if not separator or not key or not value:
-            raise ConfigurationError(f"{option} {text!r}: KEY=VALUE is needed")
-        if key in pairs:
-            raise ConfigurationError(f"{option} {key} is given twice: {pairs[key]} and {value}")
-        pairs[key] = value
-    return pairs
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text

@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from qhal.cli.opening import open_each
 from qhal.cli.output import ERRORS, AsJson, print_json, print_table
+from qhal.errors import reason
 from qhal.node.node import Node
 from qhal.node.schema import load_node_file
 
@@ -23,13 +24,11 @@ def check(
         identities = {name: node.devices[name].identity for name, error in opened.items() if error is None}
     finally:
         node.release()
-    failures = {
-        name: f"{type(error).__name__}: {error}" for name, error in opened.items() if error is not None
-    }
+    failures = {name: reason(name, error) for name, error in opened.items() if error is not None}
     if json:
         found = {name: {"answers": True} | identity.model_dump() for name, identity in identities.items()}
         silent: dict[str, dict[str, object]] = {
-            name: {"answers": False, "problem": reason} for name, reason in failures.items()
+            name: {"answers": False, "problem": why} for name, why in failures.items()
         }
         print_json(
             {
@@ -47,7 +46,7 @@ def check(
                 for name, i in identities.items()
             ],
         )
-    for name, reason in failures.items():
-        ERRORS.print(f"[red]{escape(name)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    for name, why in failures.items():
+        ERRORS.print(f"[red]{escape(name)}[/]: {escape(why)}", highlight=False, soft_wrap=True)
     if failures:
         raise typer.Exit(1)

@@ -1,12 +1,15 @@
 """``qhal records``: list, show, plot and compare what calibrations left."""
 
 import math
+import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from qhal.cli.ending import naming
 from qhal.cli.output import CONSOLE, AsJson, check_picture, flat, print_json, print_table
 from qhal.errors import ConfigurationError
 
@@ -25,11 +28,12 @@ _MARKED_SIGMAS = 3.0
 
 @app.command("list")
 def list_records(folder: Folder = _FOLDER, json: AsJson = False) -> None:
-    """List the records of a folder, oldest first. Exit code 1 when a file is no good record."""
+    """List the records of a folder, oldest first. Exit code 1 when a file is not a good record."""
     from qhal.records.store import RecordStore
 
-    # Nothing was calibrated here yet: that is no error, a folder that was named and is not there is one.
-    found = [] if folder == _FOLDER and not folder.exists() else RecordStore(folder).list()
+    # No calibration yet is not an error; a folder that was named and does not exist is one.
+    with naming("--folder"):
+        found = [] if folder == _FOLDER and not folder.exists() else RecordStore(folder).list()
     if json:
         print_json([_listed(each.path, each.record, each.problem) for each in found])
     rows = []
@@ -57,7 +61,7 @@ def list_records(folder: Folder = _FOLDER, json: AsJson = False) -> None:
 
 
 def _listed(path: Path, record: "Record | None", problem: str) -> dict[str, Any]:
-    """Return what a script wants to know of a record before it opens it; ``problem`` when it is no good one."""
+    """Return what a script asks of a record before it opens it; ``problem`` when it is not a good one."""
     if record is None:
         return {"file": path, "record": None, "problem": problem}
     fields = {"calibration", "title", "started", "finished", "operator", "quality", "instruments", "validity"}
@@ -66,12 +70,18 @@ def _listed(path: Path, record: "Record | None", problem: str) -> dict[str, Any]
     )
 
 
-@app.command("show")
-def show(record: Name, folder: Folder = _FOLDER, json: AsJson = False) -> None:
-    """Show a record: its results with their budgets, how they were obtained, until when they hold."""
+def _load(name: str, folder: Path) -> "Record":
+    """Return a record; where the folder is the reason that it cannot be found, the error names the option."""
     from qhal.records.store import RecordStore
 
-    found = RecordStore(folder).load(record)
+    with nullcontext() if os.path.isdir(folder) else naming("--folder"):
+        return RecordStore(folder).load(name)
+
+
+@app.command("show")
+def show(record: Name, folder: Folder = _FOLDER, json: AsJson = False) -> None:
+    """Show a record: its results with their budgets, how they were obtained, until when they are valid."""
+    found = _load(record, folder)
     if json:
         print_json(found.model_dump(mode="json"))
     else:
@@ -89,11 +99,10 @@ def plot(
 ) -> None:
     """Draw a record's data, model and result."""
     from qhal.calibration.draw import save_picture
-    from qhal.records.store import RecordStore
 
     if output is not None:
         check_picture(output)
-    found = RecordStore(folder).load(record)
+    found = _load(record, folder)
     target = output or Path(f"{found.id}.png")
     save_picture(found, target)
     if json:
@@ -108,10 +117,7 @@ def compare(first: Name, second: Name, folder: Folder = _FOLDER, json: AsJson = 
     Systematic contributions of one name are taken for the same error in both, so they do not count in the difference.
     In JSON, sigmas of a difference without uncertainty are null.
     """
-    from qhal.records.store import RecordStore
-
-    store = RecordStore(folder)
-    old, new = store.load(first), store.load(second)
+    old, new = _load(first, folder), _load(second, folder)
     if old.calibration != new.calibration:
         raise ConfigurationError(f"{old.id} and {new.id} are records of different calibrations")
     rows, differs = [], False

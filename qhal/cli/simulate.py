@@ -1,4 +1,4 @@
-"""``qhal simulate``: simulated instruments that anybody's client can connect to."""
+"""``qhal simulate``: simulated instruments that any client can connect to."""
 
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from qhal.cli.ending import MAX_SEED, finite
 from qhal.cli.output import print_json
 from qhal.errors import ConfigurationError
 
@@ -39,10 +40,12 @@ def simulate(
         ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the world (default: the scenario's).")
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the world (default: the scenario's).")
     ] = None,
     stepped: Annotated[bool, typer.Option(help="Let the world stand still until a client steps it.")] = False,
-    speed: Annotated[float, typer.Option(min=1e-3, help="World seconds per wall second.")] = 1.0,
+    speed: Annotated[
+        float, typer.Option(min=1e-3, max=1e6, callback=finite, help="World s per wall s.")
+    ] = 1.0,
     control: Annotated[bool, typer.Option(help="Print the control link's address as a last line.")] = False,
     list_names: Annotated[
         bool, typer.Option("--list", help="List what can be simulated, with options and defaults.")

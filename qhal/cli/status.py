@@ -11,7 +11,7 @@ from qhal.cli.output import AsJson, print_json, print_table
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.devices.status import Status
-from qhal.errors import QhalError
+from qhal.errors import QhalError, reason
 from qhal.node.node import Node
 from qhal.node.schema import load_node_file
 from qhal.words import in_words
@@ -31,7 +31,7 @@ def status(
         records = _records(node)
     finally:
         node.release()
-    plain = {name: _plain(snapshot) for name, snapshot in snapshots.items()}
+    plain = {name: _plain(name, snapshot) for name, snapshot in snapshots.items()}
     if json:
         print_json({"node": node.name, "devices": plain, "records": records})
     else:
@@ -52,14 +52,14 @@ def _snapshot(device: Device) -> Status | QhalError:
         return error
 
 
-def _plain(snapshot: Status | QhalError) -> dict[str, Any]:
+def _plain(name: str, snapshot: Status | QhalError) -> dict[str, Any]:
     if isinstance(snapshot, Status):
         return snapshot.model_dump(mode="json")
-    return {"quality": "unreadable", "problems": [f"{type(snapshot).__name__}: {snapshot}"]}
+    return {"quality": "unreadable", "problems": [reason(name, snapshot)]}
 
 
 def _row(name: str, snapshot: Status | QhalError) -> tuple[str, str, str]:
-    plain = _plain(snapshot)
+    plain = _plain(name, snapshot)
     values = dict(snapshot) if isinstance(snapshot, Status) else {}
     lines = [in_words(key, value) for key, value in values.items() if key not in Status.model_fields]
     return name, plain["quality"], "\n".join((*lines, *plain["problems"]))

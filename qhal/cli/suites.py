@@ -51,6 +51,8 @@ def run_suites(
             code = pytest.main([*_ARGUMENTS, "-m", " or ".join(sorted(allowed))], plugins=[suites])
     finally:
         node.release()
+    if code == pytest.ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt
     passed = code == pytest.ExitCode.OK
     if json:
         outcomes = {"passed": passed, "tests": suites.outcomes, "not_run": dict(suites.left_out)}

@@ -18,7 +18,7 @@ from qhal.tags.numbering import describe
 
 _DECADES = np.logspace(0, 12, 241)
 _LEAST_LIVE = 0.1
-"""Share of a bin that must be live for its rate to be drawn."""
+"""Fraction of a bin that must be live for its rate to be drawn."""
 _LEAST_COUNTS = 100
 """Tags in a bin, on average: its rate is then known to 10 %."""
 MOST_BINS = 400
@@ -83,7 +83,7 @@ def _draw_rates(
 
 
 def _bins(meter: RateMeter, channel: int) -> int:
-    """Return how many bins of the meter are taken together so that the uncertainty of a rate is no more than it."""
+    """Return how many bins of the meter are taken together so that the uncertainty of a rate is at most it."""
     per_bin = meter.counts.get(channel, 0) / MOST_BINS
     return min(MOST_BINS, max(1, math.ceil(_LEAST_COUNTS / per_bin))) if per_bin else MOST_BINS
 

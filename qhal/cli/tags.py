@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, check_picture, print_json, print_table
-from qhal.errors import ConfigurationError, DataError
+from qhal.errors import DataError
+from qhal.key_values import key_values
 from qhal.tags.analysis.rates import RateMeter
 from qhal.tags.codecs.codec import Disorder
 from qhal.tags.formats import FORMATS, TagFile, TagWriter, open_tags
@@ -20,10 +21,22 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+
+def _known_format(name: str | None) -> str | None:
+    if name is not None and name not in FORMATS:
+        raise typer.BadParameter(f"{name!r}; allowed are {', '.join(FORMATS)}")
+    return name
+
+
 Source = Annotated[Path, typer.Argument(metavar="FILE", help="A file of tags.")]
 Format = Annotated[
     str | None,
-    typer.Option("--format", "-f", help="The file's format, where neither content nor name says it."),
+    typer.Option(
+        "--format",
+        "-f",
+        callback=_known_format,
+        help="The file's format, where neither content nor name says it.",
+    ),
 ]
 Settings = Annotated[
     list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="Option of the file's format.")
@@ -41,15 +54,10 @@ def info(
     json: AsJson = False,
 ) -> None:
     """Print counts, rates, span and gaps. Exit code 1 when the file is damaged; what comes before it is counted."""
-    try:
-        with open_tags(file, format, _settings(option)) as tags:
-            found = _Summary(tags)
-            damage = found.read()
-            content = found.content() | {"damage": damage}
-    except DataError as error:
-        if json:  # its header is damaged: nothing else is known
-            print_json({"file": file, "damage": str(error)})
-        raise
+    with open_tags(file, format, key_values(option or [], "--option")) as tags:
+        found = _Summary(tags)
+        damage = found.read()
+        content = found.content() | {"damage": damage}
     if json:
         print_json(content)
     else:
@@ -65,7 +73,8 @@ def convert(
     format: Format = None,
     option: Settings = None,
     to: Annotated[
-        str | None, typer.Option("--to", "-t", help="Format to write (default: by the name).")
+        str | None,
+        typer.Option("--to", "-t", callback=_known_format, help="Format to write (default: by the name)."),
     ] = None,
     to_option: Annotated[
         list[str] | None,
@@ -85,8 +94,8 @@ def convert(
     _refuse_same(file, target)
     epochs = set()
     with (
-        open_tags(file, format, _settings(option), channel) as tags,
-        TagWriter(target, to, _settings(to_option), drop_gaps=drop_gaps) as writer,
+        open_tags(file, format, key_values(option or [], "--option"), channel) as tags,
+        TagWriter(target, to, key_values(to_option or [], "--to-option"), drop_gaps=drop_gaps) as writer,
         Progress(console=ERRORS, transient=True, disable=not ERRORS.is_terminal) as progress,
     ):
         task = progress.add_task(escape(file.name), total=file.stat().st_size)
@@ -126,7 +135,7 @@ def plot(
 
     check_picture(target)
     _refuse_same(file, target)
-    with open_tags(file, format, _settings(option), channel) as tags:
+    with open_tags(file, format, key_values(option or [], "--option"), channel) as tags:
         found = _Summary(tags)
         if (damage := found.read()) is not None:
             ERRORS.print(f"[yellow]damaged:[/] {escape(damage)}; drawn is what comes before", highlight=False)
@@ -135,7 +144,7 @@ def plot(
     brightest = [number for number, _ in Counter(found.meter.counts).most_common(MOST_CHANNELS)]
     if len(brightest) < len(found.meter.counts):
         ERRORS.print(f"drawn are the {MOST_CHANNELS} channels of {len(found.meter.counts)} with most tags")
-    with open_tags(file, format, _settings(option), channel) as tags:
+    with open_tags(file, format, key_values(option or [], "--option"), channel) as tags:
         draw(tags, found.longest_s, sorted(brightest), target)
     if json:
         print_json({"file": target, "damage": damage})
@@ -228,12 +237,3 @@ def _refuse_same(file: Path, target: Path) -> None:
     if file.exists() and target.exists() and file.samefile(target):
         raise ConfigurationError(f"{target}: is the file that is read, {file}")
 
-
-def _settings(option: list[str] | None) -> dict[str, str]:
-    found = {}
-    for each in option or []:
-        key, equals, value = each.partition("=")
-        if not equals:
-            raise ConfigurationError(f"option {each!r}: give KEY=VALUE")
-        found[key] = value
-    return found

@@ -42,9 +42,9 @@ class RecordStore:
         return path
 
     def list(self) -> list[Found]:
-        """Return all files, oldest record first; a file that is no good record is told with the reason.
+        """Return all files, oldest record first; a file that is not a good record is listed with the reason.
 
-        Raises ConfigurationError when there is no such folder.
+        Raises ConfigurationError when the folder does not exist.
         """
         found = []
         for path in self._files():
@@ -85,4 +85,4 @@ class RecordStore:
         try:
             return tuple(sorted(path for path in self.folder.iterdir() if path.suffix == SUFFIX))
         except OSError as error:
-            raise ConfigurationError(f"{self.folder}: records cannot be listed: {error.strerror}") from error
+            raise ConfigurationError(f"{self.folder}: {error.strerror}") from error

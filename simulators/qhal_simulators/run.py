@@ -8,12 +8,12 @@ import select
 import signal
 import sys
 import time
-import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from qhal.errors import ConfigurationError
+from qhal.key_values import toml_values
 from qhal_simulators.catalogue import catalogue, is_file, unknown_name
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.nodefile import node_file_text
@@ -70,14 +70,26 @@ def _made(
 ) -> tuple[str, list[Unit], dict[str, Handler], dict[str, Any]]:
     """Return the node's name, its units, handlers for the control link and tables for the node file."""
     if name in instruments():
-        return name, [make_unit(name, name, _parsed(options), clock)], {}, {}
+        values = toml_values(options, "--option")
+        with _naming_options(values):
+            return name, [make_unit(name, name, values, clock)], {}, {}
     if unknown := unknown_name(name):
         raise ConfigurationError(unknown)
     from qhal_simulators.physics.scenario import load_scenario
     from qhal_simulators.scenario import build
 
-    scenario = load_scenario(name)
-    return scenario.name, *build(scenario, _by_unit(options), clock, seed, report=_tell)
+    scenario, by_unit = load_scenario(name), _by_unit(options)
+    with _naming_options(by_unit):
+        return scenario.name, *build(scenario, by_unit, clock, seed, report=_tell)
+
+
+@contextlib.contextmanager
+def _naming_options(options: dict[str, Any]) -> Iterator[None]:
+    """Name ``--option`` in an error, if the user gave any."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise (ConfigurationError(f"--option: {error}") if options else error) from error
 
 
 class LagReport:
@@ -138,26 +150,12 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _parsed(options: Sequence[str]) -> dict[str, Any]:
-    """Return ``key=value`` texts as values; a value is read as TOML, or taken as text."""
-    values: dict[str, Any] = {}
-    for text in options:
-        key, separator, value = text.partition("=")
-        if not separator or not key:
-            raise ConfigurationError(f"option {text!r}: KEY=VALUE is needed")
-        try:
-            values[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            values[key] = value
-    return values
-
-
 def _by_unit(options: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return ``unit.key=value`` texts by unit."""
     units: dict[str, dict[str, Any]] = {}
-    for key, value in _parsed(options).items():
+    for key, value in toml_values(options, "--option").items():
         unit, separator, name = key.partition(".")
         if not separator:
-            raise ConfigurationError(f"option {key!r}: in a scenario it is UNIT.KEY=VALUE")
+            raise ConfigurationError(f"--option {key!r}: in a scenario it is UNIT.KEY=VALUE")
         units.setdefault(unit, {})[name] = value
     return units

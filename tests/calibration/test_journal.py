@@ -58,12 +58,12 @@ def test_a_full_disk(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "it has no line"),
+        (b"", "empty"),
         (line_of({"format": FORMAT}), "does not say when it was started"),
         (line_of({"format": FORMAT, "started": "x"}), "does not say when"),
-        (line_of({"format": "other"}), "no qhal calibration journal"),
+        (line_of({"format": "other"}), "not a qhal calibration journal"),
         (b'{"format": "qhal calibration journal"}\n', "line 1: altered or damaged"),
-        (b"[" * 100_000 + b"\n", "no qhal calibration journal"),
+        (b"[" * 100_000 + b"\n", "not a qhal calibration journal"),
         (line_of({"format": FORMAT}).replace(b"}", b"]"), "line 1: altered or damaged"),
     ],
 )
@@ -101,7 +101,7 @@ def test_any_change_of_any_byte_is_told_with_its_line(whole):
             continue
         # A line that was cut in two is told as what it begins with.
         line = content.count(b"\n", 0, place) + 1
-        message = rf"line {line}: altered or damaged|no qhal calibration journal: it begins"
+        message = rf"line {line}: altered or damaged|not a qhal calibration journal: it begins"
         with pytest.raises(DataError, match=message):
             Journal.resume(path)
         assert path.read_bytes() == changed
@@ -119,7 +119,7 @@ def test_lines_that_are_moved_left_out_or_doubled(whole):
     ):
         path.write_bytes(b"".join(lines[n] for n in wrong))
         with pytest.raises(
-            DataError, match=f"line {line}: altered" if line else "no qhal calibration journal"
+            DataError, match=f"line {line}: altered" if line else "not a qhal calibration journal"
         ):
             Journal.resume(path)
 
@@ -159,7 +159,7 @@ def test_a_journal_without_end(tmp_path, monkeypatch):
     path.write_bytes(line_of({"format": FORMAT}) + b"x" * 1000)
     with pytest.raises(DataError, match="more than 1000 bytes"):
         Journal.resume(path)
-    with pytest.raises(DataError, match="no plain file"):
+    with pytest.raises(DataError, match="not a regular file"):
         Journal.resume(Path("/dev/zero"))
 
 

@@ -23,7 +23,7 @@ from tests.cli.test_cli import simulator
 
 __all__ = ["simulator"]
 DARK = ("--set", "period_s=0.5", "--set", "step_ua=0.25", "--operator", "somebody")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -122,12 +122,12 @@ def test_an_absent_record_is_named(command, tmp_path):
         (("dark-counts",), "which node"),
         (("dark-counts", "{node}", "--set", "perod_s=1"), "perod_s: no such parameter; it takes"),
         (("dark-counts", "{node}", "--set", "period_s"), "KEY=VALUE is needed"),
-        (("dark-counts", "{node}", "-d", "detectors=voa"), "'voa' is no Detector"),
+        (("dark-counts", "{node}", "-d", "detectors=voa"), "'voa' does not offer Detector"),
         (("dark-counts", "{node}", "-d", "lamp=voa"), "no role lamp; there are detectors"),
         (("dark-counts", "{node}", "--record", "absent"), "no record 'absent'"),
         (("mean-photon-number", "{node}", "--resume", "{folder}/absent.jsonl"), "absent.jsonl: No such file"),
         (("--resume", "{folder}/absent.jsonl"), "absent.jsonl: No such file"),
-        (("--resume", "{folder}/node.toml"), "no qhal calibration journal"),
+        (("--resume", "{folder}/node.toml"), "not a qhal calibration journal"),
         (
             ("--resume", "{folder}/other.partial.jsonl"),
             "another calibration: modulator there, dark-counts now",

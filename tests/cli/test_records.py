@@ -52,10 +52,10 @@ def test_a_folder_that_is_not_there_is_no_empty_one(qhal, tmp_path):
     for folder, reason in (("absent", "No such file or directory"), ("file", "Not a directory")):
         code, shown, errors = qhal("records", "list", "--folder", folder)
         assert (code, shown) == (2, "")
-        assert errors == f"error: {folder}: records cannot be listed: {reason}\n"
+        assert errors == f"error: --folder: {folder}: {reason}\n"
         code, _, errors = qhal("records", "show", "x", "--folder", folder)
         assert code == 2
-        assert errors == f"error: no record 'x': {folder}: records cannot be listed: {reason}\n"
+        assert errors == f"error: --folder: no record 'x': {folder}: {reason}\n"
 
 
 def test_names_of_no_record(qhal, store, tmp_path):

@@ -122,7 +122,7 @@ def test_a_damaged_header_is_json_too(tmp_path):
     path.write_bytes(b"PAR1" + bytes(50))
     done = qhal("info", path, "--json")
     assert done.returncode == 1
-    assert "no Parquet file" in json.loads(done.stdout)["damage"]
+    assert "no Parquet file" in json.loads(done.stdout)["error"]["message"]
     assert "no Parquet file" in done.stderr
 
 
@@ -148,7 +148,7 @@ def test_disorder_is_told(tmp_path):
     [
         (("info", "absent"), 2, "no such file"),
         (("info", "{file}", "-f", "phu"), 2, "no format 'phu'; there are arrow"),
-        (("info", "{file}", "-o", "channel"), 2, "option 'channel': give KEY=VALUE"),
+        (("info", "{file}", "-o", "channel"), 2, "--option 'channel': KEY=VALUE is needed"),
         (("convert", "{file}", "{folder}/a.ptu"), 1, "ptu holds no gaps"),
         (("convert", "{file}", "{folder}/a.ptu", "--drop-gaps"), 1, "after epoch 0 comes 1"),
         (("convert", "{file}", "{folder}/a.tags"), 2, "neither content nor name says the format"),
@@ -161,8 +161,8 @@ def test_disorder_is_told(tmp_path):
         (("plot", "{file}", "{folder}/a.xyz"), 2, "PICTURE must end in .png, .pdf or .svg"),
         (("plot", "{file}", "/proc/a.png"), 2, "/proc/a.png: cannot be written: No such file"),
         (("convert", "{file}", "/proc/a.parquet"), 2, "/proc/a.parquet: cannot be written: No such file"),
-        (("convert", "{file}", "/dev/null", "-t", "arrow"), 2, "/dev/null: is there, and is no plain file"),
-        (("convert", "{file}", "{folder}", "-t", "arrow"), 2, "is there, and is no plain file"),
+        (("convert", "{file}", "/dev/null", "-t", "arrow"), 2, "/dev/null: exists and is not a regular file"),
+        (("convert", "{file}", "{folder}", "-t", "arrow"), 2, "exists and is not a regular file"),
     ],
 )
 def test_wrong_requests(words, code, message, recording, tmp_path):

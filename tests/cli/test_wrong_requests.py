@@ -8,8 +8,10 @@ import sys
 import pytest
 
 from qhal import published
+from qhal.cli import drivers
 from qhal.cli.app import run
 from qhal.cli.output import CONSOLE
+from qhal.signals import Terminated
 
 GOOD = '[node]\nname = "n"\n[devices.a]\ndriver = "ozoptics.dd100"\naddress = "serial:///dev/qhal-absent"\n'
 NODES = {
@@ -182,6 +184,66 @@ def test_json_is_one_strict_document(qhal):
         code, shown, errors = qhal(*arguments, "--json")
         assert code in (0, 1), errors
         assert strict(shown) is not None, arguments
+
+
+FAILURES = {
+    ("check", "absent.toml"): 2,
+    ("check", "good.toml"): 1,
+    ("status", "good.toml"): 1,
+    ("status", "typo.toml"): 2,
+    ("test", "good.toml"): 1,
+    ("test", "good.toml", "attic"): 2,
+    ("test", "good.toml", "--allow", "all"): 2,
+    ("calibrate", "dark-counts", "detectors.toml"): 1,
+    ("calibrate", "dark-counts", "detectors.toml", "--set", "period_s=nan"): 2,
+    ("calibrate", "dark-counts", "detectors.toml", "--resume", "absent.jsonl"): 2,
+    ("calibrate", "dark-counts", "detectors.toml", "--resume", "a.bin"): 1,
+    ("calibrate", "nosuch"): 2,
+    ("calibrate",): 2,
+    ("records", "show", "absent"): 2,
+    ("records", "show", "a.h5"): 1,
+    ("records", "plot", "a.h5"): 1,
+    ("records", "compare", "a.h5", "a.h5"): 1,
+    ("records", "list", "--folder", "absent"): 2,
+    ("records", "nosuch"): 2,
+    ("drivers", "nosuch"): 2,
+    ("drivers", "--nonsense"): 2,
+    ("udev", "surplus"): 2,
+    ("demo", "--seconds", "nan"): 2,
+    ("tags", "info", "absent.bin"): 2,
+    ("tags", "convert", "absent.bin", "b.arrows"): 2,
+    ("tags", "plot", "a.bin", "x.xyz", "-f", "idq-bin"): 2,
+    ("simulate", "nosuch"): 2,
+}
+"""Typical failures and their exit codes."""
+
+
+@pytest.mark.parametrize("arguments", FAILURES, ids=" ".join)
+def test_a_failure_is_one_json_document(qhal, tmp_path, arguments):
+    (tmp_path / "a.h5").write_bytes(bytes(64))
+    (tmp_path / "detectors.toml").write_text(
+        '[node]\nname = "n"\nguard = false\n[devices.a]\ndriver = "singlequantum.websq"\n'
+        'address = "tcp://127.0.0.1:9"\nlinks = {counts = "tcp://127.0.0.1:9"}\n'
+    )
+    code, shown, errors = qhal(*arguments, "--json")
+    assert code == FAILURES[arguments], errors
+    assert "Traceback" not in errors
+    document = json.loads(shown)
+    if arguments[0] not in ("check", "status") or code == 2:
+        assert document["error"]["message"].splitlines()[0] in errors
+        assert ("failures" in document["error"]) == (document["error"]["type"] == "OpenFailed")
+
+
+@pytest.mark.parametrize(("raised", "code"), [(KeyboardInterrupt, 130), (lambda: Terminated(15), 143)])
+def test_an_interruption_is_one_json_document(qhal, monkeypatch, raised, code):
+    def interrupted(name):
+        raise raised()
+
+    monkeypatch.setattr(drivers, "load_driver", interrupted)
+    status, shown, errors = qhal("drivers", "--json")
+    assert status == code
+    assert "Traceback" not in errors
+    assert "interrupted by" in json.loads(shown)["error"]["message"]
 
 
 PACKAGE = """

@@ -7,16 +7,18 @@ from typing import Annotated
 
 import typer
 
+from qhal.cli.ending import MAX_SEED, finite
 from qhal.cli.output import AsJson
 from qhal.errors import ConfigurationError
 
 
 def demo(
     seconds: Annotated[
-        float, typer.Option(min=1.0, max=3600.0, help="Time of the link in each of three states.")
+        float,
+        typer.Option(min=1.0, max=3600.0, callback=finite, help="Time of the link in each of three states."),
     ] = 10.0,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of the world (default: the scenario's).")
+        int | None, typer.Option(min=0, max=MAX_SEED, help="Seed of the world (default: the scenario's).")
     ] = None,
     json: AsJson = False,
     report: Annotated[
