@@ -1,6 +1,6 @@
 """A file that appears under its name when it is whole, or not at all.
 
-Until then it has a hidden name that nobody can foresee, in the same folder. A link at either name is never followed.
+Until then it has a hidden name that cannot be guessed, in the same folder. A link at either name is never followed.
 What ends the writing (a full disk, an exception, a signal) leaves neither a part of it nor a change of what was there.
 """
 
@@ -34,7 +34,7 @@ class NewFile(io.RawIOBase):
             if not self.path.parent.is_dir():
                 raise ConfigurationError(f"{self.path}: no folder {self.path.parent}")
             if os.path.lexists(self.path) and not stat.S_ISREG(os.lstat(self.path).st_mode):
-                raise ConfigurationError(f"{self.path}: is there, and is no plain file")
+                raise ConfigurationError(f"{self.path}: exists and is not a regular file")
             # Not tempfile, whose files are the user's alone: the umask decides.
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             descriptor = os.open(self._part, flags, 0o666)
@@ -51,11 +51,11 @@ class NewFile(io.RawIOBase):
             raise
 
     def writable(self) -> bool:
-        """Tell that it can be written."""
+        """Return True: it can be written."""
         return True
 
     def seekable(self) -> bool:
-        """Tell that what was written can be written over."""
+        """Return True: what was written can be written over."""
         return True
 
     def write(self, data: object, /) -> int:
@@ -123,7 +123,7 @@ class NewFile(io.RawIOBase):
         try:
             descriptor = os.open(other, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
-            return  # it was finished just now, or is no file of ours
+            return  # it was finished just now, or is not a file of ours
         try:
             if not _lock(descriptor):
                 raise Busy(f"{self.path}: is being written by another program")
@@ -146,11 +146,11 @@ def write_whole(path: str | Path, content: bytes) -> None:
 def read_whole(path: str | Path, most_bytes: int) -> bytes:
     """Return the content of a plain file. Raises DataError when it is none, longer than that, or cannot be read."""
     try:
-        # Not to block: a pipe that somebody named would be waited for.
+        # Not to block: a pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DataError(f"{path}: cannot be read: is no plain file")
+                raise DataError(f"{path}: cannot be read: not a regular file")
             content = file.read(most_bytes + 1)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file") from error

@@ -1,4 +1,4 @@
-"""Which drivers there are: strings published in the entry-point group ``qhal.drivers``.
+"""The drivers: strings published in the entry-point group ``qhal.drivers``.
 
 A driver's module is imported only when a device needs it.
 """
