@@ -14,6 +14,8 @@ from qhal import published
 from qhal.devices.power_meter import PowerMeter
 from qhal.node.open import open_device
 from qhal.node.schema import parse_node
+from qhal_simulators.physics.scenario import load_scenario
+from qhal_simulators.servers.background import Background
 
 ROOT = Path(__file__).parents[1]
 ANSWERS = {b"*IDN?": b"Acme,PM42,17,1.2", b"READ1:POW?": b"-12.5", b"READ2:POW?": b"-INF"}
@@ -63,6 +65,15 @@ def test_the_node_file_of_the_page_is_one():
 
     (text,) = blocks("node-files.md", "toml")
     assert set(parse_node(tomllib.loads(text), "node-files.md").devices) == {"voa", "detectors"}
+
+
+def test_tags_are_recorded_and_read_as_the_page_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with Background.of_scenario(load_scenario("detector-bench")) as background:
+        (tmp_path / "bench.toml").write_text(background.node_file())
+        for block in blocks("tags.md", "python"):
+            exec(compile(block, "tags.md", "exec"), {})
+    assert "{1: " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

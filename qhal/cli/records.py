@@ -42,7 +42,8 @@ def list_records(folder: Folder = _FOLDER, json: AsJson = False) -> None:
         if record is None:
             rows.append((each.path.name, "", "", "", f"unreadable: {each.problem}"))
             continue
-        units = ", ".join(f"{i.device} {i.serial_number}".strip() for i in record.instruments)
+        # one instrument may have several roles
+        units = ", ".join(dict.fromkeys(f"{i.device} {i.serial_number}".strip() for i in record.instruments))
         finished = f"{record.finished:%Y-%m-%d %H:%M}"
         rows.append(
             (
