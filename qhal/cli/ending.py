@@ -15,7 +15,7 @@ MAX_SEED = 2**63 - 1
 FAILED, WRONG_REQUEST, INTERRUPTED = 1, 2, 130
 """Exit codes. A signal other than SIGINT ends a command with 128 + its number."""
 
-_LONG_WORD = re.compile(r"\S{300,}")
+_LONG_WORD = re.compile(r"\S{500,}")
 
 
 class Failed(Exception):
