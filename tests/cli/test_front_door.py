@@ -17,11 +17,11 @@ from tests.cli.command import qhal as run
 
 pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
 ROOT = Path(__file__).parents[2]
-OPTIONAL = ("h5py", "matplotlib", "numba", "pyarrow", "pytest", "scipy", "uncertainties")
+OPTIONAL = ("h5py", "matplotlib", "numba", "pyarrow", "pytest", "scipy", "uncertainties", "xxhash")
 PROVIDES = {
     "calibration": ("h5py", "numba", "scipy", "uncertainties"),
     "simulators": ("numba",),
-    "tags": ("numba", "pyarrow"),
+    "tags": ("numba", "pyarrow", "xxhash"),
     "report": ("matplotlib",),
     "testing": ("pytest",),
 }
