@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, check_picture, print_json, print_table
-from qhal.errors import DataError
+from qhal.errors import ConfigurationError, DataError
 from qhal.key_values import key_values
 from qhal.tags.analysis.rates import RateMeter
 from qhal.tags.codecs.codec import Disorder
@@ -236,4 +236,3 @@ def _refuse_same(file: Path, target: Path) -> None:
     """Raise ConfigurationError when the target is the file that is read, whatever its name."""
     if file.exists() and target.exists() and file.samefile(target):
         raise ConfigurationError(f"{target}: is the file that is read, {file}")
-
