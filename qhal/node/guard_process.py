@@ -126,10 +126,10 @@ def wait_for_owner(owner: int, ended: int | None) -> bool:
         if 0 in ready or select.select([0], [], [], 0)[0]:
             piece = os.read(0, 4096)
             said += piece
-            if DISARM in said:
-                return True
             if not piece or ACT in said:
                 return False
+            if DISARM in said:
+                return True
         elif ready or os.getppid() != owner:
             return False
 

@@ -91,6 +91,8 @@ class Node(Guarded):
         Busy while the guard of a process that died still works on a device. A node that is open already stays as it
         is when opening it again fails.
         """
+        if not self._is_open:
+            self._process = os.getpid()
         self._owns_signals = self._owns_signals or own()
         try:
             self._open(guarded)
@@ -151,8 +153,11 @@ class Node(Guarded):
                 self._guard = Guard(self.file, hazards)
             except OSError as cause:
                 raise OpenFailed(self.name, {"guard": Disconnected(f"guard: {cause}")}) from cause
-        with ThreadPoolExecutor(_OPENERS, thread_name_prefix="qhal-open") as pool:
-            attempts = {name: pool.submit(device.open) for name, device in self.devices.items()}
+        try:
+            with ThreadPoolExecutor(_OPENERS, thread_name_prefix="qhal-open") as pool:
+                attempts = {name: pool.submit(device.open) for name, device in self.devices.items()}
+        except RuntimeError as cause:  # no thread can start
+            raise OpenFailed(self.name, {"node": Disconnected(f"node: {cause}")}) from cause
         failures: dict[str, QhalError] = {}
         for name, attempt in attempts.items():
             error = attempt.exception()

@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import os
 import re
+import signal
 import threading
 import tomllib
 from contextlib import nullcontext
@@ -14,8 +16,8 @@ from qhal.devices.device import Device
 from qhal.devices.kind import Hazard, SafeState
 from qhal.devices.safety import by_device, kinds_of
 from qhal.errors import ConfigurationError, Disconnected, OpenFailed, ReplyTimeout
-from qhal.node.node import open_node
-from qhal.node.schema import parse_node
+from qhal.node.node import Node, open_node
+from qhal.node.schema import load_node_file, parse_node
 from qhal_simulators.physics.scenario import load_scenario, scenario_names
 from qhal_simulators.servers.background import Background
 
@@ -207,6 +209,32 @@ def test_without_a_thread_all_are_made_safe_in_order(error, bench, background, m
     assert lit(background) == (False, False, False)
 
 
+def test_without_a_thread_a_node_does_not_open(bench, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", broken(RuntimeError("can't start new thread")))
+        with pytest.raises(OpenFailed, match="can't start new thread"):
+            open_node(bench())
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_node_is_of_the_process_that_opens_it(bench, background):
+    node = Node(load_node_file(bench()))
+    child = os.fork()
+    if child == 0:
+        signal.alarm(50)
+        try:
+            with node:
+                light_up(node)
+                os.write(2, b"lit")
+                raise OfTheUser
+        except OfTheUser:
+            os._exit(7)
+        finally:
+            os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert lit(background) == (False, False, False)
+
+
 def test_what_does_not_end_is_not_waited_for_without_limit(bench, background, monkeypatch):
     goes_on = threading.Event()
     with open_node(bench()) as node:
@@ -255,7 +283,7 @@ def test_a_device_that_does_not_open_again_is_the_guards(bench, background, monk
 
     with pytest.raises(OfTheUser):
         ends()
-    assert "laser: NOT SAFE: Disconnected: gone" in caplog.text
+    assert "laser: NOT SAFE: " in caplog.text
     assert "made safe by its guard" in caplog.text
     assert lit(background) == (False, False, False)
 
