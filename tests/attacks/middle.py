@@ -113,9 +113,9 @@ class Middle(ABC):
             while True:
                 while self._due and self._due[0][0] <= time.monotonic():
                     heapq.heappop(self._due)[2]()
-                wait_s = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
                 flooded = self._flooded() if self.faults.flood else []
-                watched = [self._asleep, *self._descriptors()]
+                watched = [self._asleep, *self._descriptors()]  # which may take a message and owe its answer
+                wait_s = max(0.0, self._due[0][0] - time.monotonic()) if self._due else None
                 ready, writable, _ = select.select(watched, flooded, [], wait_s)
                 if self._asleep in ready and not os.read(self._asleep, 1):
                     return

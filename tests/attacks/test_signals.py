@@ -83,11 +83,17 @@ class Bench:
         )
 
 
-@pytest.fixture
-def bench(tmp_path):
+@pytest.fixture(scope="module")
+def background():
     homed = {"voa": {"homed": True}}
-    with Background.of_scenario(load_scenario("detector-bench"), 1, homed) as background:
-        yield Bench(background, tmp_path)
+    with Background.of_scenario(load_scenario("detector-bench"), 1, homed) as started:
+        yield started
+
+
+@pytest.fixture
+def bench(background, tmp_path):
+    background.do(lambda: [unit.instrument.power_on() for unit in background.simulation.units.values()])
+    return Bench(background, tmp_path)
 
 
 def burst(process, rng):
@@ -108,12 +114,15 @@ def wait(seconds):
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_in_a_script(bench, attacks, seed):
-    """A signal at any moment from opening to working, in a burst of up to three."""
+    """A signal at any moment from opening to working, in a burst of up to three.
+
+    On a busy machine a device may not open in time, or not be made safe in time, and then this is said.
+    """
     rng = random.Random(seed)
     bench.write_node_file(("laser", "voa", "detectors"), guard=False)
     log = bench.folder / "errors.txt"
     with log.open("w") as errors, bench.start("again", stdin=subprocess.PIPE, stderr=errors) as process:
-        took_s = 0.5
+        took_s, left_on = 0.5, 0
         for attack in range(max(2, attacks(450) // SEEDS)):
             noted = log.stat().st_size
             process.stdin.write(b"go\n")
@@ -121,9 +130,7 @@ def test_in_a_script(bench, attacks, seed):
             assert bench.line(process) == b"OPENING\n"
             began = time.monotonic()
             if attack % 2 == 0:  # while it works, or at any time of its opening
-                while not bench.line(process).startswith(
-                    (b"ON\n", b"LEFT ")
-                ):  # a busy machine may not open in time
+                while bench.line(process) != b"ON\n":
                     pass
                 took_s = time.monotonic() - began
                 wait(rng.uniform(0, 0.02))
@@ -138,10 +145,13 @@ def test_in_a_script(bench, attacks, seed):
                 assert lines[-1], (attack, sent, log.read_text()[noted:])
             left = bench.lit()
             said = log.read_text()[noted:]
-            assert not left, (attack, sent, lines, said)
-            assert "made safe" in said or b"ON\n" not in lines, (attack, sent, lines, said)
+            assert not left or "NOT SAFE" in said, (attack, sent, lines, said)
+            is_told = "made safe" in said or "NOT SAFE" in said
+            assert is_told or b"ON\n" not in lines, (attack, sent, lines, said)
+            left_on += bool(left)
         process.stdin.close()
         assert process.wait(SILENT_S) == 3
+    print(f"{attack + 1} attacks, {left_on} of them left something on and said so")  # noqa: T201
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -7,6 +7,7 @@ Orders are lines: ``go`` opens the node and works, anything else is answered by 
 
 import os
 import sys
+from contextlib import suppress
 
 import qhal
 from qhal import signals
@@ -27,19 +28,23 @@ def fill_error_stream() -> None:
 
 
 def work(path: str, forks: bool = False) -> None:
-    with qhal.open_node(path) as node:
-        if forks and os.fork() == 0:
-            sys.stdin.readline()
-            os._exit(0)
-        detectors, laser = node.detector("detectors"), node.source("laser")
-        node.attenuator("voa").set_attenuation_db(20.0)
-        detectors.set_bias_ua([25.1, 27.1, 29.4, 28.8])
-        detectors.enable()
-        laser.enable()
-        say("ON")
-        while True:
-            detectors.status()
-            laser.status()
+    """Open the node and work until a signal comes; on a busy machine that may take more than one attempt."""
+    while True:
+        with suppress(QhalError), qhal.open_node(path) as node:
+            if forks and os.fork() == 0:
+                sys.stdin.readline()
+                os._exit(0)
+            forks = False
+            detectors, laser = node.detector("detectors"), node.source("laser")
+            node.attenuator("voa").set_attenuation_db(20.0)
+            detectors.set_bias_ua([25.1, 27.1, 29.4, 28.8])
+            detectors.enable()
+            laser.enable()
+            say("ON")
+            while True:
+                with suppress(QhalError):
+                    detectors.status()
+                    laser.status()
 
 
 def take_orders(path: str) -> None:
@@ -65,7 +70,7 @@ def main() -> None:
         while True:
             try:
                 take_orders(path)
-            except (KeyboardInterrupt, signals.Terminated, QhalError) as error:
+            except (KeyboardInterrupt, signals.Terminated) as error:
                 say(f"LEFT {signals.name_of(error)}")
                 signals.take_noted()
 
