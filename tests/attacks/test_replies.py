@@ -183,7 +183,7 @@ def _unknown(status: Status) -> bool:
 def _numbers(name: str, found: Any) -> Iterator[tuple[str, float]]:
     """Yield each number in an answer with the name that it goes by. Raises ValueError for tags out of order."""
     if isinstance(found, TagBatch):
-        found.check_order()
+        found.check()
     elif isinstance(found, BaseModel):
         yield from _numbers(name, dict(found))
     elif isinstance(found, dict):

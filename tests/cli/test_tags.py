@@ -147,7 +147,7 @@ def test_disorder_is_told(tmp_path):
     ("words", "code", "message"),
     [
         (("info", "absent"), 2, "no such file"),
-        (("info", "{file}", "-f", "phu"), 2, "no format 'phu'; there are arrow"),
+        (("info", "{file}", "-f", "phu"), 2, "'phu'; allowed are arrow"),
         (("info", "{file}", "-o", "channel"), 2, "--option 'channel': KEY=VALUE is needed"),
         (("convert", "{file}", "{folder}/a.ptu"), 1, "ptu holds no gaps"),
         (("convert", "{file}", "{folder}/a.ptu", "--drop-gaps"), 1, "after epoch 0 comes 1"),
