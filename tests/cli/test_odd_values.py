@@ -135,6 +135,7 @@ def test_an_odd_value_is_refused_in_one_line(nothing_starts, as_json, place, val
     if code == 2:
         lines = [line for line in errors.splitlines() if line and not line.startswith(("Usage:", "Try "))]
         assert len(lines) == 1, lines
-        named = (option, "no record 'x'", "format ")  # a folder without it, or a format's option
+        # A folder without it, an option of the format, a channel that the file lacks.
+        named = (option, "no record 'x'", "format ", "has no channel")
         assert any(words in lines[0] for words in named), lines
         assert set(json.loads(shown)) == {"error"} if flag else not shown
