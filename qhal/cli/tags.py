@@ -1,5 +1,6 @@
 """``qhal tags``: what is in a file of tags, the same in another format, a look at it."""
 
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -106,7 +107,7 @@ def convert(
             progress.update(task, completed=tags.position)
         if epoch is not None and epoch not in epochs:
             held = ", ".join(map(str, sorted(epochs))) or "none"
-            raise ConfigurationError(f"{file}: no epoch {epoch}; its epochs are {held}")
+            raise ConfigurationError(f"--epoch: {file}: no epoch {epoch}; its epochs are {held}")
         late = tags.disorder
     if writer.paused_ps:
         pauses = f"{writer.paused_ps * 1e-12:.3g} s in which the tagger paused: rates count them as time"
@@ -234,5 +235,5 @@ def _tell_disorder(found: Disorder) -> None:
 
 def _refuse_same(file: Path, target: Path) -> None:
     """Raise ConfigurationError when the target is the file that is read, whatever its name."""
-    if file.exists() and target.exists() and file.samefile(target):
+    if os.path.exists(file) and os.path.exists(target) and file.samefile(target):
         raise ConfigurationError(f"{target}: is the file that is read, {file}")
