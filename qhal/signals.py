@@ -44,6 +44,7 @@ class _State:
     before: "dict[int, Any]" = {}  # noqa: RUF012  # one per process, as the handlers are
     noted: "list[int]" = []  # noqa: RUF012
     shields: "set[CodeType]" = set()  # noqa: RUF012
+    dropping = False
     unraisable_before: "Callable[[Any], object]" = sys.unraisablehook
 
 
@@ -170,7 +171,9 @@ def _take_back(dropped: Any) -> None:
         _State.unraisable_before(dropped)
         return
     _State.noted.append(error.number if isinstance(error, Terminated) else signal.SIGINT)
+    _State.dropping = True
     threading.Thread(target=_send_noted, name="qhal-signal", daemon=True).start()
+    _State.dropping = False  # last, so that the thread sends nothing while this function would only note it
 
 
 _State.shields.add(_take_back.__code__)
@@ -178,6 +181,8 @@ _State.shields.add(_take_back.__code__)
 
 def _send_noted() -> None:
     time.sleep(_AGAIN_S)
+    while _State.dropping:
+        time.sleep(_AGAIN_S)
     for number in dict.fromkeys(take_noted()):
         signal.raise_signal(number)
 
