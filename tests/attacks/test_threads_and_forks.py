@@ -23,7 +23,7 @@ ID900 = "idquantique.id900"
 HANGS_AFTER_S = 60
 
 
-def gather(*actions):
+def gather(*actions, hangs_after_s=HANGS_AFTER_S):
     """Carry out actions in threads at once; return what they raised that is no QhalError."""
     untyped = []
 
@@ -39,7 +39,7 @@ def gather(*actions):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(HANGS_AFTER_S)
+        thread.join(hangs_after_s)
     assert not any(thread.is_alive() for thread in threads)
     return untyped
 
@@ -69,7 +69,7 @@ def test_closing_beside_use_gives_typed_errors(bench, driver, attacks, caplog):
         finally:
             stop.set()
 
-    assert gather(use, use, use, close_and_open) == []
+    assert gather(use, use, use, close_and_open, hangs_after_s=HANGS_AFTER_S + attacks(500)) == []
     assert outcome["good"] > 0
     assert set(outcome) <= {"good", "Disconnected"}
     assert device.status().model_dump(exclude={"time"}) == before
@@ -113,7 +113,7 @@ def test_a_stream_goes_on_while_the_main_link_comes_back(bench, attacks, caplog)
         except QhalError as error:
             outcome[f"status {type(error).__name__}"] += 1
 
-    untyped = gather(read, ask)
+    untyped = gather(read, ask, hangs_after_s=HANGS_AFTER_S + attacks(2000))
     background.do(endpoint.heal)
     assert untyped == []
     assert tagger.health.reconnects > 0
