@@ -39,6 +39,7 @@ _BY_UNIT = {
     "counts": Limits(0, 1e10, 1, " counts"),
     "days": Limits(0, 36_500, 1e-6, " days"),
 }
+_ROUNDING = 1e-24
 _SEEDS = Limits(0, 2**63 - 1, 1, "")
 _PORTS = Limits(1, 1000, 1, "")
 _PORT_NAMES = ("channel", "ingress", "egress", "egresses", "inputs")
@@ -57,8 +58,12 @@ def limits_of(name: str, whole: bool) -> Limits:
     if last in _PORT_NAMES:
         return _PORTS
     if "_per_" not in name and last in _BY_UNIT:
-        return _BY_UNIT[last]
-    return _NUMBERS_OF_THINGS if whole else _OTHER
+        limits = _BY_UNIT[last]
+    else:
+        limits = _NUMBERS_OF_THINGS if whole else _OTHER
+    # What was measured, as the voltage of another modulator, may be as close to 0 as rounding makes it; a step may not.
+    measured = "uncertainty" in name or (limits.low < 0 and "step" not in name)
+    return limits._replace(smallest=_ROUNDING) if measured else limits
 
 
 def check_value(name: str, value: Any) -> None:

@@ -183,7 +183,7 @@ def _draw_matrix(axes: Any, record: Record) -> None:
 
 CALIBRATION = Calibration(
     name="receiver-matrix",
-    title="Receiver: share of each state's light that each detector sees",
+    title="Receiver: fraction of each state's light that each detector sees",
     method="four states at random settings of the paddles; fibre, paddles and receiver fitted together to all clicks",
     plan=ReceiverMatrixPlan,
     measure=measure,

@@ -114,14 +114,16 @@ def test_the_driver_is_answered_as_before(simulate, driver):
     address, links = background.address(driver), background.links(driver)
     with ExitStack() as stack:
         device = stack.enter_context(open_device(driver, address, links=links))
-        before = device.status().model_dump(exclude={"time"})
+        # The error queue of the AWG is one for all clients: it shows what others sent.
+        others = {"time", "problems", "quality"} if driver == "tektronix.awg5014" else {"time"}
+        before = device.status().model_dump(exclude=others)
         question = QUESTIONS.get(driver) or device._proofs()[0].request
         if Address(address).scheme == "serial":
             device.close()
             for client in (unread_on_a_line, half_on_a_line):
                 client(address, question)
                 open_patiently(device)
-                assert device.status().model_dump(exclude={"time"}) == before, client.__name__
+                assert device.status().model_dump(exclude=others) == before, client.__name__
                 device.close()
             return
         device.port.timeout_s = LONGEST_S  # a busy machine is no odd client
@@ -129,7 +131,7 @@ def test_the_driver_is_answered_as_before(simulate, driver):
         for client in CLIENTS:
             for each in (address, *standing):
                 client(stack, each, question)
-            assert device.status().model_dump(exclude={"time"}) == before, client.__name__
+            assert device.status().model_dump(exclude=others) == before, client.__name__
             with open_device(driver, address, links=links) as other:
-                assert other.status().model_dump(exclude={"time"}) == before, client.__name__
+                assert other.status().model_dump(exclude=others) == before, client.__name__
         assert device.health.losses == device.health.protocol_errors == device.health.timeouts == 0

@@ -52,6 +52,12 @@ def absurd_values(field: str, plan: type[BaseModel]) -> list[Any]:
     return [value for value in values if not (field in FINE and value == 10**12)]
 
 
+def test_measured_values_may_be_as_small_as_rounding_makes_them():
+    plan = load_calibration("modulator").plan
+    assert plan(held_v={2: 1.2e-17}).held_v == {2: 1.2e-17}
+    assert load_calibration("dead-time").plan(recovery_uncertainty_ns=1e-9).recovery_uncertainty_ns == 1e-9
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_absurd_value_is_refused_by_name(name):
     calibration = load_calibration(name)
