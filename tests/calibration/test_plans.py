@@ -55,7 +55,7 @@ def absurd_values(field: str, plan: type[BaseModel]) -> list[Any]:
 def test_measured_values_may_be_as_small_as_rounding_makes_them():
     plan = load_calibration("modulator").plan
     assert plan(held_v={2: 1.2e-17}).held_v == {2: 1.2e-17}
-    assert load_calibration("dead-time").plan(recovery_uncertainty_ns=1e-9).recovery_uncertainty_ns == 1e-9
+    assert load_calibration("dead-time").plan(jitter_uncertainty_ps=1e-9).jitter_uncertainty_ps == 1e-9
 
 
 @pytest.mark.parametrize("name", NAMES)

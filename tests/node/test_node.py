@@ -83,7 +83,10 @@ def test_a_device_of_another_model_is_refused_and_left_as_it_was(simulate, drive
 def test_expected_identity_is_checked(rack):
     write, _ = rack
     path = write(
-        ('driver = "hubersuhner.polatis"', 'driver = "hubersuhner.polatis"\nexpected = { serial_number = "9" }')
+        (
+            'driver = "hubersuhner.polatis"',
+            'driver = "hubersuhner.polatis"\nexpected = { serial_number = "9" }',
+        )
     )
     with pytest.raises(OpenFailed, match="serial_number is '002414', '9' is expected"):
         qhal.open_node(path)
