@@ -24,7 +24,7 @@ from qhal.records.uncertain import shown
 
 SECONDS = 4
 FIRST_SEED = 500
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("demo")]
 
 
 def run_demo(seed: int, folder: Path, *more: str) -> dict:

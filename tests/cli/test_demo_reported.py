@@ -31,7 +31,7 @@ HIDDEN = {
 }
 """By name: what is changed in the world and not in its data sheet, and the checks that must see it."""
 SHORT_CUT = ("nothing", "all of it")
-pytestmark = pytest.mark.timeout(1200)
+pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("demo reported")]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ def test_a_new_owner_waits_for_a_guard_that_has_not_begun(owner, bench, backgrou
     process, guard = owner("")
     os.kill(guard, signal.SIGSTOP)
     process.kill()
+    # Until then it holds its lines. Its parent has not yet seen that it has ended.
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     waits = threading.Event()
 
     class Waits(logging.Handler):
@@ -37,7 +39,7 @@ def test_a_new_owner_waits_for_a_guard_that_has_not_begun(owner, bench, backgrou
             states.append(lit(background)[0])
 
     try:
-        thread = threading.Thread(target=own)  # its parent has not yet seen that the owner has ended
+        thread = threading.Thread(target=own)
         thread.start()
         assert waits.wait(30)
     finally:
