@@ -6,6 +6,8 @@ from array import array
 import numpy as np
 
 _BLOCK_CELLS = 1024
+_DRAWN_CELLS = 64
+"""Noise is drawn for so many cells at once: a generator takes ten times as long to begin as to draw."""
 _KEPT_BLOCKS = 3
 """A simulator runs for weeks: readings are kept at the beginnings of blocks, and of all cells in the last few used."""
 
@@ -26,6 +28,7 @@ class Oscillator:
         self._blocks_s = array("d", [0.0])
         self._block: dict[int, array[float]] = {}
         self._rate = (-1, 1.0)
+        self._drawn: tuple[int, list[float]] = (-1, [])
 
     def rate(self, cell: int) -> float:
         """Return the clock's seconds per world second in a cell."""
@@ -34,9 +37,15 @@ class Oscillator:
         return self._rate[1]
 
     def _drawn_rate(self, cell: int) -> float:
-        noise = float(np.random.default_rng((*self._seed, cell)).normal()) if self._noise else 0.0
         ageing = self._drift * (cell + 0.5) * self._cell_s
-        return 1.0 + self._offset + ageing + self._noise * noise
+        return 1.0 + self._offset + ageing + (self._noise * self._normal(cell) if self._noise else 0.0)
+
+    def _normal(self, cell: int) -> float:
+        block, within = divmod(cell, _DRAWN_CELLS)
+        if self._drawn[0] != block:
+            generator = np.random.default_rng((*self._seed, block))
+            self._drawn = block, generator.normal(size=_DRAWN_CELLS).tolist()
+        return self._drawn[1][within]
 
     def reading_s(self, world_s: float) -> float:
         """Return what the clock reads, seconds since world time 0."""
