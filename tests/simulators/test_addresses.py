@@ -17,6 +17,8 @@ from qhal_simulators.servers.simulation import Simulation
 
 ALL = sorted(instruments())
 
+pytestmark = pytest.mark.xdist_group("addresses")  # a row of ports that are free for one test at a time
+
 
 def background(where, models=ALL):
     clock = SimulationClock()
