@@ -13,7 +13,7 @@ test attacks interruptions pulls: export OPENBLAS_NUM_THREADS := 1
 test attacks interruptions pulls: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/ready
-	@echo "Running all tests: about 6 minutes on two idle cores."
+	@echo "Running all tests: about 11 minutes on two idle cores."
 	$(BIN)/pytest -n 2
 
 lint: .venv/ready
