@@ -24,7 +24,7 @@ from qhal.records.uncertain import shown
 
 SECONDS = 4
 FIRST_SEED = 500
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.timeout(600)
 
 
 def run_demo(seed: int, folder: Path, *more: str) -> dict:
@@ -37,22 +37,24 @@ def run_demo(seed: int, folder: Path, *more: str) -> dict:
     return found
 
 
-@pytest.fixture(scope="module")
-def runs(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
+def test_over_seeds(request, tmp_path):
+    # One test, because two workers would each run what a fixture made for several.
     seeds = [FIRST_SEED + n for n in range(request.config.getoption("--seeds"))]
-    jobs = [(seeds[0], folder / "again"), *((seed, folder / str(seed)) for seed in seeds)]
+    jobs = [(seeds[0], tmp_path / "again"), *((seed, tmp_path / str(seed)) for seed in seeds)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(lambda job: run_demo(*job), jobs))
+        runs = list(pool.map(lambda job: run_demo(*job), jobs))
+    assert_same_seed_same_tags(runs)
+    assert_within_bounds(runs)
+    assert_pulls_have_mean_0_and_width_1(runs)
 
 
-def test_same_seed_same_tags(runs):
+def assert_same_seed_same_tags(runs):
     again, first, *others = runs
     assert again["checks"] == first["checks"]
     assert all(other["checks"] != first["checks"] for other in others)
 
 
-def test_checks_are_within_bounds(runs):
+def assert_within_bounds(runs):
     # With 27 checks of 4 sigma a run in six hundred fails by chance alone.
     failures = [(run["seed"], c) for run in runs for c in run["checks"] if c["passed"] is False]
     assert len(failures) <= len(runs) // 100, failures
@@ -64,7 +66,7 @@ def test_checks_are_within_bounds(runs):
         assert run["note"] == "test pattern, no key is made"
 
 
-def test_pulls_have_mean_0_and_width_1(runs):
+def assert_pulls_have_mean_0_and_width_1(runs):
     pulls = defaultdict(list)
     for run in runs[1:]:
         for check in run["checks"]:
