@@ -7,7 +7,7 @@ import numpy as np
 
 _BLOCK_CELLS = 1024
 _DRAWN_CELLS = 64
-"""Noise is drawn for so many cells at once: a generator takes ten times as long to begin as to draw."""
+"""Cells for which noise is drawn at once: to begin a generator takes ten times as long as to draw."""
 _KEPT_BLOCKS = 3
 """A simulator runs for weeks: readings are kept at the beginnings of blocks, and of all cells in the last few used."""
 
