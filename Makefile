@@ -2,19 +2,23 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint bench attacks faults interruptions pulls interop udev notebooks clean
+.PHONY: demo test samples lint bench attacks faults interruptions pulls interop udev notebooks clean
 
 demo: .venv/ready
 	$(BIN)/qhal demo
 
 # Matrices are small: threads for them only wait for each other, and for the other tests.
-test attacks interruptions pulls: export OPENBLAS_NUM_THREADS := 1
+test samples attacks interruptions pulls: export OPENBLAS_NUM_THREADS := 1
 # Tests start hundreds of processes, each of which would compile the sources where compiled ones are not kept.
-test attacks interruptions pulls: export PYTHONDONTWRITEBYTECODE :=
+test samples attacks interruptions pulls: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/ready
-	@echo "Running all tests: about 11 minutes on two idle cores."
-	$(BIN)/pytest -n 2
+	@echo "Running the tests: up to 6 minutes on two idle cores."
+	$(BIN)/pytest -n 2 -m "not long"
+
+samples: .venv/ready
+	@echo "Running a sample of each long run (examples, demonstration, attacks, interruptions, pulls): about 4 minutes."
+	$(BIN)/pytest -n 2 -m long
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -48,14 +48,16 @@ def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[A
 
 @pytest.fixture
 def attacks(request: pytest.FixtureRequest) -> Callable[[int], int]:
-    """Scale a number of attacks: ``attacks(100_000)`` is all of them in ``make attacks``, a fraction in CI."""
+    """Scale a number of attacks: ``attacks(100_000)`` is all of them in ``make attacks``, a fraction in ``make samples``."""
     fraction = float(request.config.getoption("--attacks"))
     return lambda full: max(1, round(full * fraction))
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give those time that are asked to do more than in CI."""
+    """Mark all attacks as long, and give those time that are asked to do more than a sample."""
     for item in items:
+        if item.path.parent.name == "attacks":
+            item.add_marker(pytest.mark.long)
         long_run = (
             config.getoption("--interruptions") != 1 and item.path.name == "test_interruptions.py"
         ) or (config.getoption("--attacks") >= 1 and item.path.parent.name == "attacks")

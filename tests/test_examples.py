@@ -22,6 +22,7 @@ def test_all_notebooks_are_run():
     assert {path.stem for path in EXAMPLES.glob("*.py")} - {"bench"} == set(NOTEBOOKS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_notebook(name, tmp_path):
     done = subprocess.run(

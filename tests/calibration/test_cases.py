@@ -1,7 +1,7 @@
 """Every calibration, over the wire: honest in worlds it describes, and a poor fit in those that it does not.
 
-``make pulls`` runs 200 seeds of each and every world outside the model; ``make test`` one seed of each, and one world
-outside the model of every second calibration (the others are interrupted there).
+``make pulls`` runs 200 seeds of each and every world outside the model; ``make test`` one seed of each, ``make samples``
+one world outside the model of every second calibration (the others are interrupted there).
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ CASES: dict[str, Case] = {
 NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES]
 """One worker runs all tests of a case: how long it is undisturbed is found out once."""
 INTERRUPTED = frozenset(list(CASES)[::2])
-"""Those that ``make test`` interrupts."""
+"""Those that ``make samples`` interrupts."""
 MISFITS = [(name, misfit) for name, case in CASES.items() for misfit in case.misfits]
 pytestmark = pytest.mark.timeout(120)
 
@@ -65,6 +65,7 @@ def test_finds_the_truth(name, tmp_path, request):
     assert poor <= 1 + fits / 200, f"{poor} of {fits} fits are poor"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "misfit"), MISFITS)
 def test_reports_a_poor_fit(name, misfit, tmp_path, request):
     case = CASES[name]

@@ -1,6 +1,6 @@
 """Every calibration, interrupted: devices safe, settings restored, what was measured kept, resumed to the truth.
 
-``make test`` interrupts every second calibration in the middle, by one of the four causes in turn;
+``make samples`` interrupts every second calibration in the middle, by one of the four causes in turn;
 ``--interruptions 5`` all of them at five steps from the first to the last by every cause, ``0`` at each step (``make
 interruptions``).
 """
@@ -36,7 +36,7 @@ from tests.calibration.hidden import (
 from tests.calibration.test_cases import CASES, INTERRUPTED, NAMES
 
 SEED = 0
-pytestmark = pytest.mark.timeout(240)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
 STRIKES = [
     (name, part, event)
     for name, case in CASES.items()
@@ -102,7 +102,7 @@ def undisturbed(name):
 
 
 def cause_of(name):
-    """Return the cause by which ``make test`` interrupts a calibration: each has its turn."""
+    """Return the cause by which ``make samples`` interrupts a calibration: each has its turn."""
     causes = ["ctrl_c", "device_lost", *(event for other, _, event in STRIKES if other == name)]
     return causes[list(CASES).index(name) // 2 % len(causes)]
 

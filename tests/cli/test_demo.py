@@ -1,6 +1,6 @@
 """The demonstration over several seeds: within bounds, honest on average, and the same every time.
 
-``make pulls`` runs 50 seeds; ``make test`` one, twice.
+``make pulls`` runs 50 seeds, ``make samples`` one, twice; ``make test`` writes one report.
 """
 
 import html
@@ -37,6 +37,7 @@ def run_demo(seed: int, folder: Path, *more: str) -> dict:
     return found
 
 
+@pytest.mark.long
 def test_over_seeds(request, tmp_path):
     # One test, because two workers would each run what a fixture made for several.
     seeds = [FIRST_SEED + n for n in range(request.config.getoption("--seeds"))]

@@ -1,6 +1,6 @@
 """What a node can check without asking the world: flags what is hidden in it, and nothing else.
 
-``make pulls`` tries ten worlds of each; CI one with nothing and one with all of it.
+``make pulls`` tries ten worlds of each; ``make samples`` one with nothing and one with all of it.
 """
 
 from pathlib import Path
@@ -31,7 +31,7 @@ HIDDEN = {
 }
 """By name: what is changed in the world and not in its data sheet, and the checks that must see it."""
 SHORT_CUT = ("nothing", "all of it")
-pytestmark = [pytest.mark.timeout(1200), pytest.mark.xdist_group("demo reported")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200), pytest.mark.xdist_group("demo reported")]
 
 
 @pytest.fixture(scope="module")
