@@ -14,11 +14,11 @@ test samples attacks interruptions pulls: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/ready
 	@echo "Running the tests: up to 6 minutes on two idle cores."
-	$(BIN)/pytest -n 2 -m "not long"
+	$(BIN)/pytest -n 3 -m "not long"
 
 samples: .venv/ready
 	@echo "Running a sample of each long run (examples, demonstration, attacks, interruptions, pulls): about 4 minutes."
-	$(BIN)/pytest -n 2 -m long
+	$(BIN)/pytest -n 3 -m long
 
 lint: .venv/ready
 	$(BIN)/ruff check .

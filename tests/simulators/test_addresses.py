@@ -20,6 +20,12 @@ ALL = sorted(instruments())
 pytestmark = pytest.mark.xdist_group("addresses")  # a row of ports that are free for one test at a time
 
 
+def test_one_worker_runs_these_tests(request):
+    """Some releases of pytest ignore the groups of pytest-xdist without a word."""
+    if hasattr(request.config, "workerinput"):
+        assert request.node.nodeid.endswith("@addresses")
+
+
 def background(where, models=ALL):
     clock = SimulationClock()
     return Background(Simulation([make_unit(model, model, {}, clock) for model in models], clock, where))
