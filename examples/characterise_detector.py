@@ -13,9 +13,9 @@ from bench import SimulatedBench
 from matplotlib.figure import Figure
 
 import qhal
-from qhal.calibration.assign import calibrate_node
 from qhal.calibration.draw import save_picture, with_uncertainty
-from qhal.calibration.registry import load_calibration
+from qhal.calibration.framework.registry import load_calibration
+from qhal.calibration.framework.roles import calibrate_node
 
 FOLDER = Path(os.environ.get("QHAL_EXAMPLE_FOLDER") or tempfile.mkdtemp(prefix="qhal-example-"))
 

@@ -4,7 +4,7 @@ from typing import TypeAlias
 
 from uncertainties import UFloat
 
-from qhal.calibration.data import Data
+from qhal.calibration.framework.data import Data
 from qhal.records.curve import AttenuatorCurve
 from qhal.records.uncertain import statistical, systematic
 

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import line, points, tidy
 from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_between
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import bring_up, present
-from qhal.calibration.plan import Extent, Plan, Positive, steps_between
 from qhal.calibration.power import find_level_dbm, noise_db, read_powers_dbm, shield
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -10,12 +10,12 @@ from scipy.constants import h
 from uncertainties import UFloat, umath
 
 from qhal.calibration.attenuation import known_as
-from qhal.calibration.data import Data
 from qhal.calibration.fit import Array, fit_values
+from qhal.calibration.framework.data import Data
+from qhal.calibration.framework.plan import Plan
+from qhal.calibration.framework.points import Run
 from qhal.calibration.light import bring_up, close, move, split_evenly
-from qhal.calibration.plan import Plan
 from qhal.calibration.power import find_level_dbm, noise_db, read_powers_dbm, shield
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -12,15 +12,15 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from qhal.calibration import known_detectors
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import close, present
 from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive
-from qhal.calibration.run import Run
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

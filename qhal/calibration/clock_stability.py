@@ -12,13 +12,13 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qhal.calibration import known
-from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, line, one_axes, points
-from qhal.calibration.plan import CHANNELS, Extent
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, line, points, tidy, with_uncertainty
 from qhal.calibration.fit import Array
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import present
-from qhal.calibration.plan import CHANNELS, Extent, Positive
-from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
 from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.plan import CHANNELS, Extent, Plan, Positive, steps_between
-from qhal.calibration.run import Run
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent, Plan, Positive, steps_between
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.devices.detector import Detector
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table

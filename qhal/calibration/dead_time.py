@@ -12,10 +12,12 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.hazard_fit import FORMULA, HazardFit
 from qhal.calibration.intervals import (
     TABLE,
@@ -25,8 +27,6 @@ from qhal.calibration.intervals import (
     smearing_ns,
 )
 from qhal.calibration.light import present
-from qhal.calibration.plan import BIN_PS, CHANNELS, Extent, Positive
-from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -14,15 +14,15 @@ from uncertainties import UFloat, umath
 from qhal.calibration import known_detectors
 from qhal.calibration.agreement import agree
 from qhal.calibration.bright_power import BrightLight, BrightPlan, measure_bright
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
 from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.power import connect, disconnect
-from qhal.calibration.run import Run
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -45,7 +45,7 @@ def write_picture(figure: Any, path: Path, dpi: int) -> None:
 
 def draw_record(figure: Any, record: "Record") -> None:
     """Draw a record's picture on an empty figure, with every measured point in sight."""
-    from qhal.calibration.registry import load_calibration
+    from qhal.calibration.framework.registry import load_calibration
 
     load_calibration(record.calibration).draw(figure, record)
     for axes in figure.axes:

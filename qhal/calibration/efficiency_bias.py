@@ -15,14 +15,14 @@ from scipy import special
 from uncertainties import umath
 
 from qhal.calibration import known_detectors
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
-from qhal.calibration.run import Run
 from qhal.calibration.steady_light import even_out
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -13,14 +13,14 @@ from pydantic import Field, model_validator
 from uncertainties import UFloat
 
 from qhal.calibration import known_detectors
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import bias
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
-from qhal.calibration.run import Run
 from qhal.calibration.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

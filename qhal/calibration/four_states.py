@@ -7,12 +7,12 @@ import numpy as np
 from pydantic import Field
 
 from qhal.calibration import known, played_light
-from qhal.calibration.calibrate import Site
 from qhal.calibration.fit import Array
+from qhal.calibration.framework.plan import Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Site
 from qhal.calibration.known_pattern import INPUTS, PatternPlan
-from qhal.calibration.plan import Positive
 from qhal.calibration.played_light import count_dark, darken
-from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.calibrate import Calibration
 from qhal.calibration.clock_phase import fit_clock
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, data_and_residuals, in_unit, line, points
 from qhal.calibration.fit import Array, fit_values
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
 from qhal.calibration.gate_fold import fold_gates, gate_phases, histogram
 from qhal.calibration.light import close, present
-from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.profile import widened
-from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, shine
 from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator

@@ -14,14 +14,14 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qhal.calibration import known
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.known_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
-from qhal.calibration.plan import CHANNELS, Extent, Positive
 from qhal.calibration.played_light import count_dark, darken, light_up
-from qhal.calibration.run import Run
 from qhal.calibration.symbol_counts import count_symbols
 from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from qhal.calibration.calibrate import Site
+from qhal.calibration.framework.runner import Site
 from qhal.calibration.known import Values, only
 from qhal.errors import InvalidRecord
 from qhal.records.record import Record

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from qhal.calibration.plan import Positive
+from qhal.calibration.framework.plan import Positive
 from qhal.calibration.played_light import TransmitterPlan
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.link.modulation import waveforms

@@ -15,15 +15,15 @@ from uncertainties import UFloat
 
 from qhal.calibration import known_detectors
 from qhal.calibration.attenuation import known_as
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import bring_up, close, move, present
 from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
-from qhal.calibration.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.power import connect
-from qhal.calibration.run import Run
 from qhal.calibration.steady_light import SteadyLightPlan, even_out
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -14,14 +14,14 @@ from uncertainties import umath
 from qhal.calibration import known
 from qhal.calibration.bright_power import POWER, BrightLight, BrightPlan, measure_bright
 from qhal.calibration.budget_picture import budget_bars
-from qhal.calibration.calibrate import Calibration, Site
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import line, points, tidy, with_uncertainty
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.light import close, home_unknown, present
 from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.plan import Extent, Positive
 from qhal.calibration.power import noise_db
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

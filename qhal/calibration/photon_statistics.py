@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from qhal.calibration import known
-from qhal.calibration.calibrate import Calibration, Site
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.plan import CHANNELS, Extent, Positive
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
-from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -6,9 +6,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.framework.plan import Plan, Positive
+from qhal.calibration.framework.points import Run
 from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.plan import Plan, Positive
-from qhal.calibration.run import Run
 from qhal.calibration.tags import prepare_inputs, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -15,14 +15,14 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration import known_detectors
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.plan import CHANNELS, CountingPlan, Extent, Positive
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController

@@ -16,13 +16,13 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration import known, known_detectors, staircase
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.plan import Positive
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.played_light import count_dark, darken, light_up
-from qhal.calibration.run import Run
 from qhal.calibration.staircase import StaircasePlan
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

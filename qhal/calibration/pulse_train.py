@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field
 
 from qhal.calibration import played_light
-from qhal.calibration.plan import Positive
+from qhal.calibration.framework.plan import Positive
+from qhal.calibration.framework.points import Run
 from qhal.calibration.played_light import TransmitterPlan, count_dark, darken
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -14,14 +14,14 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration import known
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
 from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
-from qhal.calibration.plan import CHANNELS, Extent
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import CHANNELS, Extent
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.receiver_fit import fit_receiver
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration.plan import CHANNELS, CountingPlan, Extent
+from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent
+from qhal.calibration.framework.points import Run
 from qhal.calibration.played_light import OneOutputPlan
-from qhal.calibration.run import Run
 from qhal.calibration.tags import record_tags
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.time_tagger import TimeTagger

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from qhal.calibration.detectors import approach_rate, bias
+from qhal.calibration.framework.plan import Plan
 from qhal.calibration.light import bring_up
-from qhal.calibration.plan import Plan
 from qhal.calibration.power import connect
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator

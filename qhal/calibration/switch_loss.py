@@ -12,14 +12,14 @@ from pydantic import Field
 from scipy import special
 from uncertainties import UFloat
 
-from qhal.calibration.calibrate import Calibration
-from qhal.calibration.data import Data, Evaluation
 from qhal.calibration.draw import in_unit, points, tidy
 from qhal.calibration.fit import Array
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import Extent, Plan
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.plan import Extent, Plan
 from qhal.calibration.power import find_level_dbm
-from qhal.calibration.run import Run
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

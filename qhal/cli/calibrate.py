@@ -64,7 +64,7 @@ def calibrate(
 
     Exit code 1 when it fails or its model does not describe the data, 130 after Ctrl-C (128 and the signal).
     """
-    from qhal.calibration.registry import load_calibration
+    from qhal.calibration.framework.registry import load_calibration
     from qhal.cli.calibrations import print_calibration, print_calibrations
     from qhal.cli.records import print_record
 
@@ -109,8 +109,8 @@ class _Request:
 
 def _carry_out(request: _Request) -> Any:
     """Return the record. Raises Failed, with what became of the devices, when interrupted or unable to restore them."""
-    from qhal.calibration.assign import calibrate_prepared
-    from qhal.calibration.restore import NotRestored, is_unsafe
+    from qhal.calibration.framework.device_state import NotRestored, is_unsafe
+    from qhal.calibration.framework.roles import calibrate_prepared
     from qhal.signals import Terminated, exit_code, name_of, owned
 
     node, prepared = _prepare(request)
@@ -160,8 +160,8 @@ def _notes(error: BaseException) -> list[str]:
 
 def _prepare(request: _Request) -> Any:
     """Return the node, which is not open yet, and what is prepared: all that can be wrong without the devices."""
-    from qhal.calibration.assign import assign_roles, prepare
-    from qhal.calibration.calibrate import check_journal
+    from qhal.calibration.framework.roles import assign_roles, prepare
+    from qhal.calibration.framework.runner import check_journal
     from qhal.node.node import Node
     from qhal.node.records import read_records
     from qhal.node.schema import load_node_file
@@ -215,7 +215,7 @@ def _check_folder(folder: Path) -> None:
 @contextmanager
 def _progress() -> Iterator[Any]:
     """Yield what reports progress: on a terminal a bar a stage with points and remaining time, elsewhere a line."""
-    from qhal.calibration.run import Progress
+    from qhal.calibration.framework.points import Progress
 
     if not CONSOLE.is_terminal:
         told: set[str] = set()

@@ -1,7 +1,7 @@
 """Every calibration, over the wire: honest in worlds it describes, and a poor fit in those that it does not.
 
-``make pulls`` runs 200 seeds of each and every world outside the model; ``make test`` one seed of each, ``make samples``
-one world outside the model of every second calibration (the others are interrupted there).
+``make pulls`` runs 200 seeds of each and every world outside the model; ``make test`` one seed of each,
+``make samples`` one world outside the model of every second calibration (the others are interrupted there).
 """
 
 from collections import defaultdict
@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from qhal.calibration import CALIBRATIONS
-from qhal.calibration.data import Data
 from qhal.calibration.draw import save_picture
+from qhal.calibration.framework.data import Data
 from qhal.records.store import RecordStore
 from tests.calibration import cases
 from tests.calibration.hidden import Case, hidden_world, pulls_of, run_case, run_undisturbed, shown

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from qhal.calibration.code_density import CodeDensityPlan, evaluate
-from qhal.calibration.data import Data
+from qhal.calibration.framework.data import Data
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table
 

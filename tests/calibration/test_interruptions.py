@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 
-from qhal.calibration.journal import SUFFIX, Journal
-from qhal.calibration.restore import NotRestored
+from qhal.calibration.framework.device_state import NotRestored
+from qhal.calibration.framework.journal import SUFFIX, Journal
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

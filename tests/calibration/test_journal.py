@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from qhal.calibration.calibrate import calibrate
-from qhal.calibration.journal import FORMAT, Journal, line_of
+from qhal.calibration.framework.journal import FORMAT, Journal, line_of
+from qhal.calibration.framework.runner import calibrate
 from qhal.errors import Busy, ConfigurationError, DataError, InvalidRecord
 from tests.calibration.hidden import devices_of, hidden_world
 from tests.calibration.test_cases import CASES
@@ -139,7 +139,7 @@ def test_a_journal_may_end_anywhere_within_its_last_line(whole):
 def test_two_processes_do_not_go_on_with_one_journal(whole):
     path, _ = whole
     first, _ = Journal.resume(path)
-    code = "from pathlib import Path; from qhal.calibration.journal import Journal; "
+    code = "from pathlib import Path; from qhal.calibration.framework.journal import Journal; "
     code += f"Journal.resume(Path({str(path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert "Busy" in done.stderr
@@ -154,7 +154,7 @@ def test_two_processes_do_not_go_on_with_one_journal(whole):
 
 
 def test_a_journal_without_end(tmp_path, monkeypatch):
-    monkeypatch.setattr("qhal.calibration.journal.MOST_BYTES", 1000)
+    monkeypatch.setattr("qhal.calibration.framework.journal.MOST_BYTES", 1000)
     path = tmp_path / "a.partial.jsonl"
     path.write_bytes(line_of({"format": FORMAT}) + b"x" * 1000)
     with pytest.raises(DataError, match="more than 1000 bytes"):

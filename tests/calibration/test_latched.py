@@ -2,7 +2,7 @@
 
 import pytest
 
-from qhal.calibration.calibrate import _refuse_latched
+from qhal.calibration.framework.runner import _refuse_latched
 from qhal.errors import DeviceError, Disconnected
 from qhal.transport.port import PortState
 

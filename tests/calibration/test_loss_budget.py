@@ -2,7 +2,7 @@
 
 import pytest
 
-from qhal.calibration.calibrate import calibrate
+from qhal.calibration.framework.runner import calibrate
 from qhal.calibration.loss_budget import CALIBRATION, LossBudgetPlan
 from qhal.calibration.path_loss import PathLoss
 from tests.calibration.cases.loss_budget import CASE, PLAN

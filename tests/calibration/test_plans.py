@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from qhal.calibration.calibrate import calibrate
-from qhal.calibration.plan import MAX_ROWS, Plan
-from qhal.calibration.registry import calibrations, load_calibration
+from qhal.calibration.framework.plan import MAX_ROWS, Plan
+from qhal.calibration.framework.registry import calibrations, load_calibration
+from qhal.calibration.framework.runner import calibrate
 from qhal.errors import ConfigurationError
 from tests.calibration.hidden import devices_of, hidden_world
 from tests.calibration.test_cases import CASES

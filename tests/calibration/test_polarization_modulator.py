@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.data import Data
+from qhal.calibration.framework.data import Data
+from qhal.calibration.framework.points import tables_of
 from qhal.calibration.polarization_modulator import PolarizationModulatorPlan, evaluate
-from qhal.calibration.run import tables_of
 from qhal.calibration.staircase import BINS
 from qhal.errors import DeviceError
 from qhal.link.errors import NotEnoughCounts

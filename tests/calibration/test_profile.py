@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import special
 
-from qhal.calibration.data import Data
 from qhal.calibration.detection_window import DetectionWindowPlan, evaluate
+from qhal.calibration.framework.data import Data
 from qhal.calibration.profile import Profile
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table

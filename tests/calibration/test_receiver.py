@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qhal.calibration.calibrate import Site, calibrate
-from qhal.calibration.data import Data
+from qhal.calibration.framework.data import Data
+from qhal.calibration.framework.runner import Site, calibrate
 from qhal.calibration.polarization_alignment import KnownReceiver
 from qhal.calibration.polarization_dependence import PolarizationDependencePlan, evaluate
 from qhal.calibration.receiver_fit import receiver_model

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from qhal.calibration import calibrate, restore
+from qhal.calibration.framework import device_state, runner
 from qhal.errors import ConfigurationError, DeviceError
 from qhal.records.store import RecordStore
 from tests.calibration.hidden import devices_of, hidden_world, run_case
@@ -24,8 +24,8 @@ def signalled(monkeypatch):
             found, states = real(remembered, ended_well=ended_well)
             return [*found, *failures], states
 
-        real = restore.restore
-        monkeypatch.setattr(restore, "restore", struck)
+        real = device_state.restore
+        monkeypatch.setattr(device_state, "restore", struck)
 
     return start
 
@@ -65,7 +65,7 @@ def test_one_device_does_not_play_two_roles(tmp_path):
         devices = devices_of(case, hidden)
         devices["second_attenuator"] = devices["attenuator"]
         with pytest.raises(ConfigurationError, match=r"voa cannot be .*attenuator .* at once"):
-            calibrate.calibrate(case.calibration, devices, case.plan, folder=tmp_path)
+            runner.calibrate(case.calibration, devices, case.plan, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.data import Data
-from qhal.calibration.run import tables_of
+from qhal.calibration.framework.data import Data
+from qhal.calibration.framework.points import tables_of
 from qhal.calibration.switch_loss import NO_DRIFT, SwitchLossPlan, evaluate
 from qhal.records.record import Quantity
 

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from qhal.calibration.restore import Restoring, is_unsafe
+from qhal.calibration.framework.device_state import Restoring, is_unsafe
 from qhal.devices.device import Device
 from qhal.devices.kind import Hazard, SafeState
 from qhal.devices.safety import by_device, kinds_of

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qhal.calibration.assign import assign_roles, site_of
+from qhal.calibration.framework.registry import load_calibration
+from qhal.calibration.framework.roles import assign_roles, site_of
 from qhal.calibration.path_loss import losses, losses_to, parts_from
-from qhal.calibration.registry import load_calibration
 from qhal.devices.status import Quality
 from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
 from qhal.node.node import Node, open_node
@@ -158,7 +158,7 @@ elements = [
 def test_roles_follow_the_light_and_losses_the_path(mocker):
     node = Node(parse_node(tomllib.loads(SCENARIO), "n"))
     curve_calibration = load_calibration("attenuator-curve")
-    mocker.patch("qhal.calibration.assign._can", lambda device, kind: kind.__name__ == "Attenuator")
+    mocker.patch("qhal.calibration.framework.roles._can", lambda device, kind: kind.__name__ == "Attenuator")
     with pytest.raises(ConfigurationError, match="attenuator-curve: source needs a Source"):
         assign_roles(curve_calibration, node, {})
     with pytest.raises(ConfigurationError, match="no role lamp"):

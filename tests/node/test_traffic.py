@@ -2,7 +2,7 @@
 
 import pytest
 
-from qhal.calibration.restore import Restoring
+from qhal.calibration.framework.device_state import Restoring
 from qhal.devices.kind import SafeState
 from qhal.errors import ConfigurationError
 from qhal.node.node import open_node

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qhal.calibration import attenuator_curve, detection_efficiency, loss_budget, modulator
-from qhal.calibration.assign import calibrate_node
+from qhal.calibration.framework.roles import calibrate_node
 from qhal.cli.demo.process import SimulatorProcess
 from qhal.errors import DeviceError
 from qhal.link.modulation import CARVER_CHANNEL, DECOY_CHANNEL, IntensityModulator

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from qhal.calibration.attenuation import CURVE
-from qhal.calibration.calibrate import Calibration, Site, calibrate
-from qhal.calibration.plan import Plan
-from qhal.calibration.run import Tell, silent
+from qhal.calibration.framework.plan import Plan
+from qhal.calibration.framework.points import Tell, silent
+from qhal.calibration.framework.runner import Calibration, Site, calibrate
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.devices.power_meter import PowerMeter
@@ -101,7 +101,7 @@ def calibrate_node(
     ``values``: of the plan, where neither its defaults nor what the node file's path and the records tell are meant.
     ``names``: devices by role, where there is a choice. Records that the node file names are used, but for those of
     calibrations of which ``records`` has some. Raises what :func:`prepare` and
-    :func:`~qhal.calibration.calibrate.calibrate` do, InvalidRecord for a record that does not hold.
+    :func:`~qhal.calibration.framework.runner.calibrate` do, InvalidRecord for a record that does not hold.
     """
     prepared = prepare(node, calibration, values, names, path=path, records=records)
     return calibrate_prepared(node, prepared, folder=folder, operator=operator, tell=tell, resume=resume)

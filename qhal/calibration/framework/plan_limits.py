@@ -1,7 +1,7 @@
 """Limits of every number in a plan, by the unit in its name: a number beyond them is a slip of the keyboard.
 
 They keep a plan finite before a device is opened. What a device can do is checked when it is open
-(:mod:`qhal.calibration.suitability`).
+(:mod:`qhal.calibration.framework.suitability`).
 """
 
 import math

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from qhal.calibration.journal import Journal, Row
+from qhal.calibration.framework.journal import Journal, Row
 from qhal.errors import DataError
 from qhal.records.record import Table
 

@@ -13,12 +13,12 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from pydantic import ValidationError
 
 import qhal
-from qhal.calibration.data import Data, Evaluation
-from qhal.calibration.journal import SUFFIX, Journal
-from qhal.calibration.plan import Plan
-from qhal.calibration.restore import AS_BEFORE, NotRestored, Restoring
-from qhal.calibration.run import Run, Tell, silent
-from qhal.calibration.suitability import check_suitability
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.device_state import AS_BEFORE, NotRestored, Restoring
+from qhal.calibration.framework.journal import SUFFIX, Journal
+from qhal.calibration.framework.plan import Plan
+from qhal.calibration.framework.points import Run, Tell, silent
+from qhal.calibration.framework.suitability import check_suitability
 from qhal.devices.detector import Detector
 from qhal.devices.kind import Kind
 from qhal.errors import ConfigurationError, DataError, DeviceError, InvalidRecord, QhalError

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from qhal.calibration.plan import Plan
+from qhal.calibration.framework.plan import Plan
 from qhal.devices.kind import Kind
 from qhal.errors import ConfigurationError
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from qhal.calibration.limits import check_value
+from qhal.calibration.framework.plan_limits import check_value
 
 Positive = Annotated[float, Field(gt=0)]
 
@@ -50,8 +50,8 @@ class Extent:
 class Plan(BaseModel):
     """Parameters of a measurement; every calibration has its own, with defaults for what need not be known.
 
-    Every number has limits (:mod:`qhal.calibration.limits`), and so has the whole: 100,000 points, 30 days,
-    5e7 numbers to keep, 1e8 tags in memory, 1e8 samples of a waveform.
+    Every number has limits (:mod:`qhal.calibration.framework.plan_limits`), and so has the whole: 100,000 points,
+    30 days, 5e7 numbers to keep, 1e8 tags in memory, 1e8 samples of a waveform.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

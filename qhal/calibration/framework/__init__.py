@@ -1,0 +1,1 @@
+"""The framework of calibrations: plan, measurement points, journal, device state, evaluation, record."""
