@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
-from qhal.calibration import known_detectors
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -20,6 +19,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
 from qhal.calibration.intervals import (
     TABLE,
     Intervals,
@@ -175,6 +175,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_detectors.recovery,),
-    uses=(known_detectors.DEAD_TIME,),
+    from_node=(detector_records.recovery,),
+    uses=(detector_records.DEAD_TIME,),
 )

@@ -9,11 +9,11 @@ from pydantic import Field
 from scipy.constants import h
 from uncertainties import UFloat, umath
 
-from qhal.calibration.attenuation import known_as
 from qhal.calibration.fit import Array, fit_values
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Run
+from qhal.calibration.inputs.attenuator_model import known_as
 from qhal.calibration.light import bring_up, close, move, split_evenly
 from qhal.calibration.power import find_level_dbm, noise_db, read_powers_dbm, shield
 from qhal.devices.attenuator import Attenuator

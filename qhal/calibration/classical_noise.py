@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from qhal.calibration import known_detectors
 from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -19,8 +18,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
+from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.light import close, present
-from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.tags import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -282,7 +282,7 @@ CALIBRATION = Calibration(
     draw=draw,
     from_node=(
         lambda site, values, _: losses_to(site, values, "classical", "launch"),
-        known_detectors.dead_time,
+        detector_records.dead_time,
     ),
-    uses=(known_detectors.DEAD_TIME,),
+    uses=(detector_records.DEAD_TIME,),
 )

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration import known
 from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import points, tidy
@@ -18,6 +17,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
@@ -198,6 +198,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known.transmitter,),
-    uses=(known.MODULATOR, known.POLARIZATION),
+    from_node=(transmitter_records.transmitter,),
+    uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat, umath
 
-from qhal.calibration import known_detectors
 from qhal.calibration.agreement import agree
 from qhal.calibration.bright_power import BrightLight, BrightPlan, measure_bright
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
@@ -20,8 +19,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
+from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
-from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.power import connect, disconnect
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
 from qhal.devices.attenuator import Attenuator
@@ -245,10 +245,10 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    uses=("attenuator-curve", known_detectors.DEAD_TIME, known_detectors.AFTERPULSE),
+    uses=("attenuator-curve", detector_records.DEAD_TIME, detector_records.AFTERPULSE),
     from_node=(
         lambda site, *_: losses(parts_from(site, "meter")),
-        known_detectors.dead_time,
-        known_detectors.afterpulses,
+        detector_records.dead_time,
+        detector_records.afterpulses,
     ),
 )

@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration import known
 from qhal.calibration.clock_phase import Array
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, in_unit, line, tidy
@@ -21,6 +20,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.played_light import darken
 from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.calibration.pulse_train import PulseTrainPlan, light_up
@@ -347,6 +347,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known.transmitter,),
-    uses=(known.MODULATOR, known.POLARIZATION),
+    from_node=(transmitter_records.transmitter,),
+    uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

@@ -14,7 +14,6 @@ from pydantic import Field, model_validator
 from scipy import special
 from uncertainties import umath
 
-from qhal.calibration import known_detectors
 from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -22,6 +21,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
 from qhal.calibration.light import attenuate, bring_up, close, present
 from qhal.calibration.steady_light import even_out
 from qhal.devices.attenuator import Attenuator
@@ -274,6 +274,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_detectors.dead_time,),
-    uses=(known_detectors.DEAD_TIME,),
+    from_node=(detector_records.dead_time,),
+    uses=(detector_records.DEAD_TIME,),
 )

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration import known_detectors
 from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -18,6 +17,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
 from qhal.calibration.light import bring_up, close, present
 from qhal.calibration.power import read_powers_dbm
 from qhal.calibration.steady_light import even_out
@@ -283,6 +283,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_detectors.dead_time,),
-    uses=(known_detectors.DEAD_TIME,),
+    from_node=(detector_records.dead_time,),
+    uses=(detector_records.DEAD_TIME,),
 )

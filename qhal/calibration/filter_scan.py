@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import UFloat
 
-from qhal.calibration import known_detectors
 from qhal.calibration.detectors import bias
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
@@ -20,6 +19,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
 from qhal.calibration.light import bring_up, close, present
 from qhal.calibration.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
@@ -272,6 +272,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_detectors.dead_time,),
-    uses=(known_detectors.DEAD_TIME,),
+    from_node=(detector_records.dead_time,),
+    uses=(detector_records.DEAD_TIME,),
 )

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from qhal.calibration import known, played_light
+from qhal.calibration import played_light
 from qhal.calibration.fit import Array
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Site
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.known_pattern import INPUTS, PatternPlan
 from qhal.calibration.played_light import count_dark, darken
 from qhal.calibration.tags import record_tags
@@ -54,9 +55,9 @@ class FourStatesPlan(PatternPlan):
 
 def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     """Return what records of the modulators say of a plan."""
-    found = known.transmitter(site, values, records)
+    found = transmitter_records.transmitter(site, values, records)
     for record in records:
-        if record.calibration == known.POLARIZATION:
+        if record.calibration == transmitter_records.POLARIZATION:
             vpi = record.quantity("vpi", channel=POLARIZATION_CHANNEL)
             found["vpi_uncertainty"] = vpi.uncertainty / vpi.value
     return found

@@ -13,13 +13,13 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration import known
 from qhal.calibration.draw import data_and_residuals, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.known_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
 from qhal.calibration.played_light import count_dark, darken, light_up
 from qhal.calibration.symbol_counts import count_symbols
@@ -195,6 +195,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known.transmitter,),
-    uses=(known.MODULATOR, known.POLARIZATION),
+    from_node=(transmitter_records.transmitter,),
+    uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

@@ -13,14 +13,14 @@ from pydantic import Field
 from scipy.optimize import brentq
 from uncertainties import UFloat
 
-from qhal.calibration import known_detectors
-from qhal.calibration.attenuation import known_as
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
+from qhal.calibration.inputs.attenuator_model import known_as
 from qhal.calibration.light import bring_up, close, move, present
 from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.power import connect
@@ -253,6 +253,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    uses=("attenuator-curve", known_detectors.DEAD_TIME),
-    from_node=(known_detectors.recovery,),
+    uses=("attenuator-curve", detector_records.DEAD_TIME),
+    from_node=(detector_records.recovery,),
 )

@@ -12,7 +12,6 @@ from pydantic import Field
 from uncertainties import UFloat
 
 from qhal.calibration.agreement import agree
-from qhal.calibration.attenuation import known_as
 from qhal.calibration.budget_picture import budget_bars
 from qhal.calibration.draw import points, tidy, with_uncertainty
 from qhal.calibration.fit import Array, Fitted, fit_values
@@ -20,8 +19,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
+from qhal.calibration.inputs.attenuator_model import known_as
+from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.light import bring_up, close, move, present, split_evenly
-from qhal.calibration.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.power import connect, noise_db, read_powers_dbm, shield
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

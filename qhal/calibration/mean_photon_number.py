@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration import known
 from qhal.calibration.bright_power import POWER, BrightLight, BrightPlan, measure_bright
 from qhal.calibration.budget_picture import budget_bars
 from qhal.calibration.draw import line, points, tidy, with_uncertainty
@@ -19,8 +18,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
+from qhal.calibration.inputs import transmitter_records
+from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.light import close, home_unknown, present
-from qhal.calibration.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.power import noise_db
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -135,7 +135,7 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    return {**known.intensities(records), **losses_to(site, values, "meter", "output")}
+    return {**transmitter_records.intensities(records), **losses_to(site, values, "meter", "output")}
 
 
 CALIBRATION = Calibration(
@@ -146,6 +146,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    uses=("attenuator-curve", known.RATIO),
+    uses=("attenuator-curve", transmitter_records.RATIO),
     from_node=(_from_node,),
 )

@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from qhal.calibration import known, known_detectors, staircase
+from qhal.calibration import staircase
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.light import attenuate, close
 from qhal.calibration.played_light import count_dark, darken, light_up
 from qhal.calibration.staircase import Staircase, StaircasePlan
@@ -209,6 +210,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(partial(known.held, channel=4), known_detectors.dead_time),
-    uses=(known.MODULATOR, known_detectors.DEAD_TIME),
+    from_node=(partial(transmitter_records.held, channel=4), detector_records.dead_time),
+    uses=(transmitter_records.MODULATOR, detector_records.DEAD_TIME),
 )

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration import known, known_detectors, staircase
+from qhal.calibration import staircase
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
+from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.light import attenuate, close
 from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
 from qhal.calibration.staircase import Staircase
@@ -244,10 +245,14 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    found = known.held(site, values, records, channel=4)
-    if (own := known.own_modulator(values, records, 4)) is not None:
+    found = transmitter_records.held(site, values, records, channel=4)
+    if (own := transmitter_records.own_modulator(values, records, 4)) is not None:
         vpi = own.quantity("vpi", channel=own.inputs["channel"])
-        found |= {"start_v": known.null_v(own), "vpi_v": vpi.value, "vpi_uncertainty_v": vpi.uncertainty}
+        found |= {
+            "start_v": transmitter_records.null_v(own),
+            "vpi_v": vpi.value,
+            "vpi_uncertainty_v": vpi.uncertainty,
+        }
     return found
 
 
@@ -259,6 +264,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(_from_node, known_detectors.dead_time),
-    uses=(known.MODULATOR, known_detectors.DEAD_TIME),
+    from_node=(_from_node, detector_records.dead_time),
+    uses=(transmitter_records.MODULATOR, detector_records.DEAD_TIME),
 )

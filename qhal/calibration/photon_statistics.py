@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration import known
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
 from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
@@ -193,10 +193,10 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    found = known.held(site, values, records, channel=4)
-    if (own := known.own_modulator(values, records, 4)) is not None:
+    found = transmitter_records.held(site, values, records, channel=4)
+    if (own := transmitter_records.own_modulator(values, records, 4)) is not None:
         open_v = own.quantity("v0", channel=own.inputs["channel"]).value
-        found |= {"open_v": open_v, "closed_v": known.null_v(own)}
+        found |= {"open_v": open_v, "closed_v": transmitter_records.null_v(own)}
     return found
 
 
@@ -209,5 +209,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     from_node=(_from_node,),
-    uses=(known.MODULATOR,),
+    uses=(transmitter_records.MODULATOR,),
 )

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.spatial.transform import Rotation as SpatialRotation
 from uncertainties import UFloat
 
-from qhal.calibration import known
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
@@ -23,6 +22,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.receiver_fit import receiver_model, states
 from qhal.calibration.second_order import means
 from qhal.devices.attenuator import Attenuator
@@ -304,7 +304,7 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _receiver(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    record = known.only(_RECEIVER, records)
+    record = transmitter_records.only(_RECEIVER, records)
     return {} if record is None else {"receiver": KnownReceiver.of(record)}
 
 
@@ -317,6 +317,6 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     from_node=(known_states, _receiver),
-    uses=(known.MODULATOR, known.POLARIZATION, _RECEIVER),
+    uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION, _RECEIVER),
     keeps=("polarization",),
 )

@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration import known_detectors
 from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
@@ -22,6 +21,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
 from qhal.calibration.light import attenuate, bring_up, close, present
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -291,6 +291,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_detectors.dead_time,),
-    uses=(known_detectors.DEAD_TIME,),
+    from_node=(detector_records.dead_time,),
+    uses=(detector_records.DEAD_TIME,),
 )

@@ -13,7 +13,6 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration import known
 from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
 from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
@@ -21,6 +20,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.receiver_fit import fit_receiver
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -190,5 +190,5 @@ CALIBRATION = Calibration(
     evaluate=evaluate,
     draw=draw,
     from_node=(known_states,),
-    uses=(known.MODULATOR, known.POLARIZATION),
+    uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

@@ -7,7 +7,7 @@ import pytest
 
 from qhal.calibration.framework.registry import load_calibration
 from qhal.calibration.framework.roles import assign_roles, site_of
-from qhal.calibration.path_loss import losses, losses_to, parts_from
+from qhal.calibration.inputs.path_loss import losses, losses_to, parts_from
 from qhal.devices.status import Quality
 from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
 from qhal.node.node import Node, open_node

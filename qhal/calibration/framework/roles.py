@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qhal.calibration.attenuation import CURVE
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Tell, silent
 from qhal.calibration.framework.runner import Calibration, Site, calibrate
+from qhal.calibration.inputs.attenuator_model import CURVE
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.devices.power_meter import PowerMeter

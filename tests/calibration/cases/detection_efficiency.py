@@ -1,5 +1,5 @@
 from qhal.calibration.detection_efficiency import CALIBRATION, EfficiencyPlan
-from qhal.calibration.path_loss import PathLoss
+from qhal.calibration.inputs.path_loss import PathLoss
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from qhal.calibration.framework.runner import Site
-from qhal.calibration.known import Values, only
+from qhal.calibration.inputs.transmitter_records import Values, only
 from qhal.errors import InvalidRecord
 from qhal.records.record import Record
 

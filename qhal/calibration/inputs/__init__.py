@@ -1,0 +1,1 @@
+"""Inputs of calibrations: values from node files and records."""
