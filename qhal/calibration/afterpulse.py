@@ -12,7 +12,6 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
-from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -30,8 +29,9 @@ from qhal.calibration.intervals import (
     read,
     smearing_ns,
 )
-from qhal.calibration.light import present
-from qhal.calibration.steady_light import SteadyLightPlan, shine
+from qhal.calibration.optics.attenuators import present
+from qhal.calibration.optics.count_rate import SETTINGS
+from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

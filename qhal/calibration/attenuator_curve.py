@@ -20,8 +20,8 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.light import bring_up, present
-from qhal.calibration.power import find_level_dbm, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.attenuators import bring_up, present
+from qhal.calibration.optics.power import find_level_dbm, noise_db, read_powers_dbm, shield
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -20,8 +19,9 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.light import close, present
-from qhal.calibration.tags import prepare_inputs
+from qhal.calibration.optics.attenuators import close, present
+from qhal.calibration.optics.count_rate import SETTINGS, bias
+from qhal.calibration.optics.recording import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source

@@ -18,8 +18,8 @@ from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.tags import record_tags
+from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
+from qhal.calibration.optics.recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

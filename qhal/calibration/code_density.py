@@ -17,9 +17,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.light import present
-from qhal.calibration.steady_light import SteadyLightPlan, shine
-from qhal.calibration.tags import record_tags
+from qhal.calibration.optics.attenuators import present
+from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -12,8 +12,6 @@ from pydantic import Field
 from uncertainties import UFloat, umath
 
 from qhal.calibration.agreement import agree
-from qhal.calibration.bright_power import BrightLight, BrightPlan, measure_bright
-from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.efficiency_picture import draw
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
@@ -21,8 +19,10 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.light import bring_up, close, home_unknown, move, present, split_evenly
-from qhal.calibration.power import connect, disconnect
+from qhal.calibration.optics.attenuators import bring_up, close, home_unknown, move, present, split_evenly
+from qhal.calibration.optics.bright_light import BrightLight, BrightPlan, measure_bright
+from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
+from qhal.calibration.optics.power import connect, disconnect
 from qhal.calibration.share_fit import Shares, counted_of, fit_shares
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -14,7 +14,6 @@ from pydantic import Field, model_validator
 from scipy import special
 from uncertainties import umath
 
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -22,8 +21,9 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.light import attenuate, bring_up, close, present
-from qhal.calibration.steady_light import even_out
+from qhal.calibration.optics.attenuators import attenuate, bring_up, close, present
+from qhal.calibration.optics.count_rate import approach_rate, bias
+from qhal.calibration.optics.steady_light import even_out
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration.detectors import SETTINGS, bias
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -18,10 +17,11 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.power import read_powers_dbm
-from qhal.calibration.steady_light import even_out
-from qhal.calibration.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
+from qhal.calibration.optics.attenuators import bring_up, close, present
+from qhal.calibration.optics.count_rate import SETTINGS, bias
+from qhal.calibration.optics.power import read_powers_dbm
+from qhal.calibration.optics.steady_light import even_out
+from qhal.calibration.optics.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import UFloat
 
-from qhal.calibration.detectors import bias
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -20,8 +19,9 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
+from qhal.calibration.optics.attenuators import bring_up, close, present
+from qhal.calibration.optics.count_rate import bias
+from qhal.calibration.optics.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source

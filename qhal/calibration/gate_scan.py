@@ -15,7 +15,6 @@ from pydantic import Field, model_validator
 from uncertainties import umath
 
 from qhal.calibration.clock_phase import fit_clock
-from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, data_and_residuals, in_unit, line, points
 from qhal.calibration.fit import Array, fit_values
 from qhal.calibration.framework.data import Data, Evaluation
@@ -24,10 +23,11 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
 from qhal.calibration.gate_fold import fold_gates, gate_phases, histogram
-from qhal.calibration.light import close, present
+from qhal.calibration.optics.attenuators import close, present
+from qhal.calibration.optics.count_rate import SETTINGS
+from qhal.calibration.optics.recording import input_settings, record_tags
+from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
 from qhal.calibration.profile import widened
-from qhal.calibration.steady_light import SteadyLightPlan, shine
-from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -20,10 +20,10 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.known_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
-from qhal.calibration.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.symbol_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
 from qhal.calibration.symbol_counts import count_symbols
-from qhal.calibration.tags import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -15,7 +15,7 @@ from scipy import special
 from qhal.calibration.draw import COLOURS, line, points
 from qhal.calibration.fit import Array
 from qhal.calibration.framework.points import Run
-from qhal.calibration.tags import record_tags
+from qhal.calibration.optics.recording import record_tags
 from qhal.devices.time_tagger import TimeTagger
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table

@@ -21,8 +21,8 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs.attenuator_model import known_as
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.light import bring_up, close, move, present, split_evenly
-from qhal.calibration.power import connect, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.attenuators import bring_up, close, move, present, split_evenly
+from qhal.calibration.optics.power import connect, noise_db, read_powers_dbm, shield
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.bright_power import POWER, BrightLight, BrightPlan, measure_bright
 from qhal.calibration.budget_picture import budget_bars
 from qhal.calibration.draw import line, points, tidy, with_uncertainty
 from qhal.calibration.framework.data import Data, Evaluation
@@ -20,8 +19,9 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.light import close, home_unknown, present
-from qhal.calibration.power import noise_db
+from qhal.calibration.optics.attenuators import close, home_unknown, present
+from qhal.calibration.optics.bright_light import POWER, BrightLight, BrightPlan, measure_bright
+from qhal.calibration.optics.power import noise_db
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

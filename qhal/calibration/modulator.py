@@ -1,7 +1,7 @@
 """V0, Vpi and extinction of an intensity modulator, from count rates over the volts of the generator.
 
 A Mach-Zehnder modulator transmits ``T = Tmin + (1 - Tmin) cos^2(pi (V - V0) / (2 Vpi))``, the interference of two beams
-with what is not coherent between them. All levels are played within a millisecond (:mod:`qhal.calibration.staircase`),
+with what is not coherent between them. All levels are played within a millisecond (:mod:`qhal.calibration.optics.staircase`),
 once over the whole range and once, with more light, about the extinction. Only the shape of the curve counts, so that
 neither an attenuator nor a power meter takes part in the result.
 """
@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from qhal.calibration import staircase
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records, transmitter_records
-from qhal.calibration.light import attenuate, close
-from qhal.calibration.played_light import count_dark, darken, light_up
-from qhal.calibration.staircase import Staircase, StaircasePlan
+from qhal.calibration.optics import staircase
+from qhal.calibration.optics.attenuators import attenuate, close
+from qhal.calibration.optics.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.staircase import Staircase, StaircasePlan
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration import staircase
 from qhal.calibration.draw import data_and_residuals, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -22,10 +21,11 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import detector_records, transmitter_records
-from qhal.calibration.light import attenuate, close
-from qhal.calibration.played_light import OneOutputPlan, count_dark, darken, light_up
-from qhal.calibration.staircase import Staircase
-from qhal.calibration.tags import record_tags
+from qhal.calibration.optics import staircase
+from qhal.calibration.optics.attenuators import attenuate, close
+from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, darken, light_up
+from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.staircase import Staircase
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

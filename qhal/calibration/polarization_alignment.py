@@ -17,12 +17,12 @@ from uncertainties import UFloat
 
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
-from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
+from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, light_up
 from qhal.calibration.receiver_fit import receiver_model, states
 from qhal.calibration.second_order import means
 from qhal.devices.attenuator import Attenuator

@@ -14,7 +14,6 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration.detectors import SETTINGS, approach_rate, bias
 from qhal.calibration.draw import data_and_residuals, line, points
 from qhal.calibration.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation
@@ -22,7 +21,8 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.light import attenuate, bring_up, close, present
+from qhal.calibration.optics.attenuators import attenuate, bring_up, close, present
+from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController

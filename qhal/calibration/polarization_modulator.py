@@ -3,7 +3,7 @@
 A phase between two components of the polarization turns the state on the Poincaré sphere about an axis, by
 ``phi = pi (V - V0) / Vpi``. The fibre turns the whole circle of states, and an analyser passes light in proportion to
 ``1 + a.s``: whatever fibre and axis are, each detector counts ``a + b cos(pi V / Vpi) + c sin(pi V / Vpi)``. Only
-Vpi is common to all. All levels are played within a millisecond (:mod:`qhal.calibration.staircase`), and each recording
+Vpi is common to all. All levels are played within a millisecond (:mod:`qhal.calibration.optics.staircase`), and each recording
 has coefficients of its own.
 """
 
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration import staircase
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
 from qhal.calibration.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
@@ -23,8 +22,9 @@ from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records, transmitter_records
-from qhal.calibration.played_light import count_dark, darken, light_up
-from qhal.calibration.staircase import StaircasePlan
+from qhal.calibration.optics import staircase
+from qhal.calibration.optics.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.staircase import StaircasePlan
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qhal.calibration.fit import Array, Fitted, fit_values
-from qhal.calibration.four_states import FourStatesPlan
 from qhal.calibration.framework.data import Data
+from qhal.calibration.optics.four_states import FourStatesPlan
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import fit_fibre, measured_setting

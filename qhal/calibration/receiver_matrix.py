@@ -13,14 +13,14 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, tidy
-from qhal.calibration.four_states import FourStatesPlan, count_states, known_states, light_up
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
+from qhal.calibration.optics.count_rate import SETTINGS
+from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, light_up
 from qhal.calibration.receiver_fit import fit_receiver
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -18,8 +18,8 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.light import bring_up, close, present
-from qhal.calibration.power import find_level_dbm
+from qhal.calibration.optics.attenuators import bring_up, close, present
+from qhal.calibration.optics.power import find_level_dbm
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -11,16 +11,16 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.detectors import SETTINGS
 from qhal.calibration.draw import COLOURS, in_unit, tidy
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
+from qhal.calibration.optics.count_rate import SETTINGS
+from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
+from qhal.calibration.optics.recording import input_settings, record_tags
 from qhal.calibration.profile import Profile, agreement, fold, widened
-from qhal.calibration.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.tags import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -5,8 +5,8 @@ import pytest
 
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.points import tables_of
+from qhal.calibration.optics.staircase import BINS
 from qhal.calibration.polarization_modulator import PolarizationModulatorPlan, evaluate
-from qhal.calibration.staircase import BINS
 from qhal.errors import DeviceError
 from qhal.link.errors import NotEnoughCounts
 

@@ -6,15 +6,15 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from qhal.calibration import played_light
 from qhal.calibration.fit import Array
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Site
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.known_pattern import INPUTS, PatternPlan
-from qhal.calibration.played_light import count_dark, darken
-from qhal.calibration.tags import record_tags
+from qhal.calibration.optics import played_light
+from qhal.calibration.optics.played_light import count_dark, darken
+from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.symbol_pattern import INPUTS, PatternPlan
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

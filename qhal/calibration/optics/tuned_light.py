@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from qhal.calibration.detectors import approach_rate
 from qhal.calibration.framework.points import Run
-from qhal.calibration.light import attenuate
+from qhal.calibration.optics.attenuators import attenuate
+from qhal.calibration.optics.count_rate import approach_rate
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.framework.plan import Plan, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.light import attenuate, bring_up, close
-from qhal.calibration.tags import prepare_inputs, record_tags
+from qhal.calibration.optics.attenuators import attenuate, bring_up, close
+from qhal.calibration.optics.count_rate import approach_rate, bias
+from qhal.calibration.optics.recording import prepare_inputs, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source

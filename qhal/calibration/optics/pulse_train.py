@@ -11,10 +11,10 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from qhal.calibration import played_light
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.played_light import TransmitterPlan, count_dark, darken
+from qhal.calibration.optics import played_light
+from qhal.calibration.optics.played_light import TransmitterPlan, count_dark, darken
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from qhal.calibration.light import attenuate
+from qhal.calibration.optics.attenuators import attenuate
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.errors import DeviceError, OutOfRange

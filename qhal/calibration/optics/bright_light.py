@@ -14,8 +14,8 @@ from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Run
 from qhal.calibration.inputs.attenuator_model import known_as
-from qhal.calibration.light import bring_up, close, move, split_evenly
-from qhal.calibration.power import find_level_dbm, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.attenuators import bring_up, close, move, split_evenly
+from qhal.calibration.optics.power import find_level_dbm, noise_db, read_powers_dbm, shield
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

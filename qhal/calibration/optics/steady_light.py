@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from qhal.calibration.detectors import approach_rate, bias
 from qhal.calibration.framework.plan import Plan
-from qhal.calibration.light import bring_up
-from qhal.calibration.power import connect
-from qhal.calibration.tags import prepare_inputs
+from qhal.calibration.optics.attenuators import bring_up
+from qhal.calibration.optics.count_rate import approach_rate, bias
+from qhal.calibration.optics.power import connect
+from qhal.calibration.optics.recording import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

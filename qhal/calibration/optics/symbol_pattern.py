@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from qhal.calibration.framework.plan import Positive
-from qhal.calibration.played_light import TransmitterPlan
+from qhal.calibration.optics.played_light import TransmitterPlan
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.link.modulation import waveforms
 from qhal.link.pattern import SymbolPattern, bb84_pattern
