@@ -1,9 +1,9 @@
 """V0, Vpi and extinction of an intensity modulator, from count rates over the volts of the generator.
 
 A Mach-Zehnder modulator transmits ``T = Tmin + (1 - Tmin) cos^2(pi (V - V0) / (2 Vpi))``, the interference of two beams
-with what is not coherent between them. All levels are played within a millisecond (:mod:`qhal.calibration.optics.staircase`),
-once over the whole range and once, with more light, about the extinction. Only the shape of the curve counts, so that
-neither an attenuator nor a power meter takes part in the result.
+with what is not coherent between them. All levels are played within a millisecond
+(:mod:`qhal.calibration.optics.staircase`), once over the whole range and once, with more light, about the extinction.
+Only the shape of the curve counts, so that neither an attenuator nor a power meter takes part in the result.
 """
 
 from functools import partial

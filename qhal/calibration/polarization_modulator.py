@@ -3,8 +3,8 @@
 A phase between two components of the polarization turns the state on the Poincaré sphere about an axis, by
 ``phi = pi (V - V0) / Vpi``. The fibre turns the whole circle of states, and an analyser passes light in proportion to
 ``1 + a.s``: whatever fibre and axis are, each detector counts ``a + b cos(pi V / Vpi) + c sin(pi V / Vpi)``. Only
-Vpi is common to all. All levels are played within a millisecond (:mod:`qhal.calibration.optics.staircase`), and each recording
-has coefficients of its own.
+Vpi is common to all. All levels are played within a millisecond
+(:mod:`qhal.calibration.optics.staircase`), and each recording has coefficients of its own.
 """
 
 from functools import partial
