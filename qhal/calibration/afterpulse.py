@@ -13,13 +13,8 @@ from pydantic import Field
 from scipy.optimize import minimize
 
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
-from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
-from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.inputs import detector_records
-from qhal.calibration.intervals import (
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.intervals import (
     TABLE,
     Intervals,
     cumulated_decay,
@@ -29,6 +24,11 @@ from qhal.calibration.intervals import (
     read,
     smearing_ns,
 )
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine

@@ -1,7 +1,7 @@
 """Frequency offset of the sender's clock against the receiver's, and the skew of each detector against their mean.
 
 A train of equal pulses is recorded. The phase of the pulses within their period, block by block, moves with the
-frequency offset and walks at random with the noise of both clocks (:mod:`qhal.calibration.clock_phase`). Between
+frequency offset and walks at random with the noise of both clocks (:mod:`qhal.calibration.fitting.clock_phase`). Between
 detectors the phases differ by their skews: of optical paths, detectors, cables and inputs together.
 """
 
@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.draw import points, tidy
+from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run

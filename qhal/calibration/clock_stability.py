@@ -1,6 +1,6 @@
 """Stability of the sender's clock against the receiver's: Allan deviation over averaging times.
 
-The phase of a train of pulses is taken block by block (:mod:`qhal.calibration.clock_phase`). Overlapping Allan
+The phase of a train of pulses is taken block by block (:mod:`qhal.calibration.fitting.clock_phase`). Overlapping Allan
 deviations and their degrees of freedom follow W. J. Riley, Handbook of Frequency Stability Analysis, NIST Special
 Publication 1065 (2008). The white frequency noise of the clocks is told from the noise of the clicks by a fit to the
 phases themselves, because the deviations at different times are not independent.
@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.draw import COLOURS, line, one_axes, points
+from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run

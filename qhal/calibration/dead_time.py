@@ -13,18 +13,18 @@ from pydantic import Field
 from uncertainties import UFloat
 
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
-from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
-from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.hazard_fit import FORMULA, HazardFit
-from qhal.calibration.intervals import (
+from qhal.calibration.fitting.hazard_fit import FORMULA, HazardFit
+from qhal.calibration.fitting.intervals import (
     TABLE,
     draw_hazard,
     keep_intervals,
     read,
     smearing_ns,
 )
+from qhal.calibration.framework.data import Data, Evaluation
+from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
+from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine

@@ -2,7 +2,7 @@
 
 The method of ETSI GS QKD 011 (calibrated power meter, then known attenuation) with steady light: counts, less dark
 counts and corrected for dead time, over photons. A receiver that splits by polarization is calibrated with its
-polarization unknown: see :mod:`qhal.calibration.share_fit`.
+polarization unknown: see :mod:`qhal.calibration.fitting.output_fractions`.
 """
 
 from typing import Annotated
@@ -11,8 +11,9 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat, umath
 
-from qhal.calibration.agreement import agree
 from qhal.calibration.efficiency_picture import draw
+from qhal.calibration.fitting.agreement import agree
+from qhal.calibration.fitting.output_fractions import Shares, counted_of, fit_shares
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
@@ -23,7 +24,6 @@ from qhal.calibration.optics.attenuators import bring_up, close, home_unknown, m
 from qhal.calibration.optics.bright_light import BrightLight, BrightPlan, measure_bright
 from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
 from qhal.calibration.optics.power import connect, disconnect
-from qhal.calibration.share_fit import Shares, counted_of, fit_shares
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

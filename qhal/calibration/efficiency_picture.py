@@ -6,7 +6,7 @@ import numpy as np
 
 from qhal.calibration.budget_picture import budget_bars
 from qhal.calibration.draw import COLOURS, channels_of, tidy, with_uncertainty
-from qhal.calibration.share_fit import counted_of, fit_shares
+from qhal.calibration.fitting.output_fractions import counted_of, fit_shares
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import nominal
 

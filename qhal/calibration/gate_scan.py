@@ -2,7 +2,7 @@
 
 ETSI GS QKD 011 asks for the efficiency over the position in the gate and scans a short pulse through it. Here light is
 steady: it comes at all places of the gate alike, so that the clicks, folded on the gates' own period, are the
-efficiency there, as far as jitter lets one see (:mod:`qhal.calibration.gate_fit`). Dark counts are folded, too: those
+efficiency there, as far as jitter lets one see (:mod:`qhal.calibration.fitting.gate_fit`). Dark counts are folded, too: those
 of a gated detector come within the gates, those of its electronics at any time.
 """
 
@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.clock_phase import fit_clock
 from qhal.calibration.draw import COLOURS, data_and_residuals, in_unit, line, points
-from qhal.calibration.fit import Array, fit_values
+from qhal.calibration.fitting.clock_phase import fit_clock
+from qhal.calibration.fitting.fit import Array, fit_values
+from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
+from qhal.calibration.fitting.gate_fold import fold_gates, gate_phases, histogram
+from qhal.calibration.fitting.pulse_profile import widened
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
-from qhal.calibration.gate_fold import fold_gates, gate_phases, histogram
 from qhal.calibration.optics.attenuators import close, present
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.recording import input_settings, record_tags
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
-from qhal.calibration.profile import widened
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -14,7 +14,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qhal.calibration.draw import data_and_residuals, points
-from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.symbol_counts import count_symbols
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
@@ -23,7 +24,6 @@ from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.played_light import count_dark, darken, light_up
 from qhal.calibration.optics.recording import record_tags
 from qhal.calibration.optics.symbol_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
-from qhal.calibration.symbol_counts import count_symbols
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -14,13 +14,13 @@ from scipy.optimize import brentq
 from uncertainties import UFloat
 
 from qhal.calibration.draw import channels_of, data_and_residuals, in_unit, line, points
+from qhal.calibration.fitting.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.attenuator_model import known_as
-from qhal.calibration.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.optics.attenuators import bring_up, close, move, present
 from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
 from qhal.calibration.optics.power import connect

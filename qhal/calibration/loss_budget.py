@@ -11,10 +11,10 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.agreement import agree
 from qhal.calibration.budget_picture import budget_bars
 from qhal.calibration.draw import points, tidy, with_uncertainty
-from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.agreement import agree
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run

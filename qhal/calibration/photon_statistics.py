@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from qhal.calibration.draw import data_and_residuals, line, points
-from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run

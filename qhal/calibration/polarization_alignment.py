@@ -16,15 +16,15 @@ from scipy.spatial.transform import Rotation as SpatialRotation
 from uncertainties import UFloat
 
 from qhal.calibration.draw import data_and_residuals, line, points
-from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.receiver_fit import receiver_model, states
+from qhal.calibration.fitting.second_order import means
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, light_up
-from qhal.calibration.receiver_fit import receiver_model, states
-from qhal.calibration.second_order import means
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

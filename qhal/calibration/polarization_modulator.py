@@ -16,7 +16,7 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration.draw import data_and_residuals, in_unit, line, points, spread
-from qhal.calibration.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run

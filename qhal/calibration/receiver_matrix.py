@@ -14,6 +14,7 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration.draw import COLOURS, tidy
+from qhal.calibration.fitting.receiver_fit import fit_receiver
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
@@ -21,7 +22,6 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, light_up
-from qhal.calibration.receiver_fit import fit_receiver
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

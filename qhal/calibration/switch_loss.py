@@ -13,7 +13,7 @@ from scipy import special
 from uncertainties import UFloat
 
 from qhal.calibration.draw import in_unit, points, tidy
-from qhal.calibration.fit import Array
+from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run

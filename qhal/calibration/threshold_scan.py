@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points
+from qhal.calibration.fitting.threshold_fit import Steps, fit_steps
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -18,7 +19,6 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
-from qhal.calibration.threshold_fit import Steps, fit_steps
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

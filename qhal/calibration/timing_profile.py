@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from uncertainties import umath
 
 from qhal.calibration.draw import COLOURS, in_unit, tidy
+from qhal.calibration.fitting.pulse_profile import Profile, agreement, fold, widened
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
@@ -20,7 +21,6 @@ from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
 from qhal.calibration.optics.recording import input_settings, record_tags
-from qhal.calibration.profile import Profile, agreement, fold, widened
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

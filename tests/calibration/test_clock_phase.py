@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.clock_phase import Phases, fit_clock, phases
 from qhal.calibration.clock_stability import allan_deviations
+from qhal.calibration.fitting.clock_phase import Phases, fit_clock, phases
 from qhal.link.errors import NotEnoughCounts
 
 BLOCK_S, FINE = 0.05, 25

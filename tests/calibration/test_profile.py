@@ -5,8 +5,8 @@ import pytest
 from scipy import special
 
 from qhal.calibration.detection_window import DetectionWindowPlan, evaluate
+from qhal.calibration.fitting.pulse_profile import Profile
 from qhal.calibration.framework.data import Data
-from qhal.calibration.profile import Profile
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table
 

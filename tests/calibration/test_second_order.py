@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from qhal.calibration.fit import fit_values
-from qhal.calibration.second_order import means
+from qhal.calibration.fitting.fit import fit_values
+from qhal.calibration.fitting.second_order import means
 
 
 def test_mean_of_what_an_unknown_angle_costs():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qhal.calibration.symbol_counts import count_symbols
+from qhal.calibration.fitting.symbol_counts import count_symbols
 from qhal.link.pattern import bb84_pattern
 from qhal.link.symbol_tags import SymbolTags
 

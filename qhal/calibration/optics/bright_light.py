@@ -9,7 +9,7 @@ from pydantic import Field
 from scipy.constants import h
 from uncertainties import UFloat, umath
 
-from qhal.calibration.fit import Array, fit_values
+from qhal.calibration.fitting.fit import Array, fit_values
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Run

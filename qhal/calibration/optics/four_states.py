@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from qhal.calibration.fit import Array
+from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Site

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data
 from qhal.calibration.optics.four_states import FourStatesPlan
 from qhal.link.errors import NotEnoughCounts

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from qhal.calibration.draw import COLOURS, line, points
-from qhal.calibration.fit import Array
+from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.points import Run
 from qhal.calibration.optics.recording import record_tags
 from qhal.devices.time_tagger import TimeTagger

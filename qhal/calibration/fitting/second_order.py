@@ -9,13 +9,13 @@ method, the term that is leading where what is known of the angles comes from el
 import numpy as np
 from uncertainties import UFloat
 
-from qhal.calibration.fit import Array, Fitted, Model
+from qhal.calibration.fitting.fit import Array, Fitted, Model
 
 
 def means(fitted: Fitted, model: Model, sigma: Array) -> tuple[UFloat, ...]:
     """Return the parameters' means instead of their most likely values, with the same covariance.
 
-    ``model`` and ``sigma``: those of the fit (:func:`qhal.calibration.fit.fit_values`).
+    ``model`` and ``sigma``: those of the fit (:func:`qhal.calibration.fitting.fit.fit_values`).
     """
     best = np.array([value.nominal_value for value in fitted.values])
     root = np.linalg.cholesky(fitted.covariance)

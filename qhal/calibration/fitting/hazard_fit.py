@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from qhal.calibration.fit import Array, Fitted, fit_counts
-from qhal.calibration.intervals import Intervals, cumulated_decay, cumulated_edge
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.intervals import Intervals, cumulated_decay, cumulated_edge
 from qhal.records.uncertain import correlated, values_of
 
 FORMULA = "hazard = rate (1 - exp(-(t - dead) / recovery)) + after exp(-(t - dead) / lifetime)"

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from uncertainties import UFloat, covariance_matrix
 
-from qhal.calibration.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.records.record import Fit
 from qhal.records.uncertain import correlated, systematic, values_of
 

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import special
 from uncertainties import UFloat, umath
 
-from qhal.calibration.fit import Array, fit_counts
+from qhal.calibration.fitting.fit import Array, fit_counts
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Fit
 from qhal.records.uncertain import uniform, values_of

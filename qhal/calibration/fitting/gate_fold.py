@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from qhal.calibration.clock_phase import Array, Phases, block_sums, phases
+from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, phases
 from qhal.link.errors import NotEnoughCounts
 from qhal.tags.batch import TagBatch
 

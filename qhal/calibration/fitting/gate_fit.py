@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qhal.calibration.fit import Array, fit_counts
+from qhal.calibration.fitting.fit import Array, fit_counts
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Fit
 

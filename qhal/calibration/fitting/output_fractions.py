@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from uncertainties import UFloat, umath
 
-from qhal.calibration.fit import Array, fit_counts
+from qhal.calibration.fitting.fit import Array, fit_counts
 from qhal.records.record import Fit, Table
 from qhal.records.uncertain import nominal, systematic
 

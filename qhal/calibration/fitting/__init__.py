@@ -1,0 +1,1 @@
+"""Evaluation: fits, folded tags and clock phases. Without devices: tables of raw data in, values out."""
