@@ -14,7 +14,7 @@ from bench import SimulatedBench
 from matplotlib.figure import Figure
 
 import qhal
-from qhal.calibration.draw import save_picture, with_uncertainty
+from qhal.calibration.figures.style import save_picture, with_uncertainty
 from qhal.calibration.framework.registry import load_calibration
 from qhal.calibration.framework.roles import calibrate_node
 

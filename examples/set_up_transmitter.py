@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from uncertainties import umath
 
 import qhal
-from qhal.calibration.draw import save_picture, with_uncertainty
+from qhal.calibration.figures.style import save_picture, with_uncertainty
 from qhal.calibration.framework.registry import load_calibration
 from qhal.calibration.framework.roles import calibrate_node
 from qhal.calibration.intensity_ratio import IntensityRatioPlan

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
-from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
+from qhal.calibration.figures.style import channels_of, data_and_residuals, in_unit
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.fitting.intervals import (
     TABLE,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.draw import line, points, tidy
+from qhal.calibration.figures.style import line, points, tidy
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_between

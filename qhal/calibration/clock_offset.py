@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration.draw import points, tidy
+from qhal.calibration.figures.style import points, tidy
 from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.draw import channels_of, data_and_residuals, in_unit
+from qhal.calibration.figures.style import channels_of, data_and_residuals, in_unit
 from qhal.calibration.fitting.hazard_fit import FORMULA, HazardFit
 from qhal.calibration.fitting.intervals import (
     TABLE,

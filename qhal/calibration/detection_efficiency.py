@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat, umath
 
-from qhal.calibration.efficiency_picture import draw
+from qhal.calibration.figures.efficiency import draw
 from qhal.calibration.fitting.agreement import agree
 from qhal.calibration.fitting.output_fractions import Shares, counted_of, fit_shares
 from qhal.calibration.framework.data import Data, Evaluation

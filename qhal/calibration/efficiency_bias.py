@@ -14,7 +14,15 @@ from pydantic import Field, model_validator
 from scipy import special
 from uncertainties import umath
 
-from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points, spread
+from qhal.calibration.figures.style import (
+    COLOURS,
+    channels_of,
+    data_and_residuals,
+    in_unit,
+    line,
+    points,
+    spread,
+)
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between

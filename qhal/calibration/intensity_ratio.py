@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration.draw import data_and_residuals, points
+from qhal.calibration.figures.style import data_and_residuals, points
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.fitting.symbol_counts import count_symbols
 from qhal.calibration.framework.data import Data, Evaluation

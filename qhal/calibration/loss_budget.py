@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.budget_picture import budget_bars
-from qhal.calibration.draw import points, tidy, with_uncertainty
+from qhal.calibration.figures.budget import budget_bars
+from qhal.calibration.figures.style import points, tidy, with_uncertainty
 from qhal.calibration.fitting.agreement import agree
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation

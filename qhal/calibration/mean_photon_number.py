@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.budget_picture import budget_bars
-from qhal.calibration.draw import line, points, tidy, with_uncertainty
+from qhal.calibration.figures.budget import budget_bars
+from qhal.calibration.figures.style import line, points, tidy, with_uncertainty
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Positive
 from qhal.calibration.framework.points import Run

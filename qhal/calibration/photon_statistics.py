@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from qhal.calibration.draw import data_and_residuals, line, points
+from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from scipy.spatial.transform import Rotation as SpatialRotation
 from uncertainties import UFloat
 
-from qhal.calibration.draw import data_and_residuals, line, points
+from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.fitting.receiver_fit import receiver_model, states
 from qhal.calibration.fitting.second_order import means

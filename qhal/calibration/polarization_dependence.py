@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration.draw import data_and_residuals, line, points
+from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration.draw import COLOURS, tidy
+from qhal.calibration.figures.style import COLOURS, tidy
 from qhal.calibration.fitting.receiver_fit import fit_receiver
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent

@@ -12,7 +12,7 @@ from pydantic import Field
 from scipy import special
 from uncertainties import UFloat
 
-from qhal.calibration.draw import in_unit, points, tidy
+from qhal.calibration.figures.style import in_unit, points, tidy
 from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan

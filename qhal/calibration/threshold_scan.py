@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration.draw import COLOURS, channels_of, data_and_residuals, in_unit, line, points
+from qhal.calibration.figures.style import COLOURS, channels_of, data_and_residuals, in_unit, line, points
 from qhal.calibration.fitting.threshold_fit import Steps, fit_steps
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between

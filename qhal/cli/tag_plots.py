@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 from numpy.typing import NDArray
 
-from qhal.calibration.draw import COLOURS, tidy, write_picture
+from qhal.calibration.figures.style import COLOURS, tidy, write_picture
 from qhal.errors import DataError
 from qhal.tags.analysis.rates import RateMeter
 from qhal.tags.batch import TagBatch

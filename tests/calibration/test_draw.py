@@ -7,8 +7,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from qhal.calibration import draw
-from qhal.calibration.draw import COLOURS, with_uncertainty
+from qhal.calibration.figures import style
+from qhal.calibration.figures.style import COLOURS, with_uncertainty
 from qhal.records.record import Quantity
 from qhal.records.uncertain import statistical, systematic
 from tests.calibration.pictures import faults
@@ -54,16 +54,16 @@ def test_all_parts_have_the_digits_of_the_whole(value, stat, syst, text):
 @pytest.mark.parametrize("scale", ["linear", "log", "symlog"])
 def test_no_point_is_cut_whatever_limits_a_picture_sets(scale, monkeypatch):
     def cut(figure, record):
-        axes = draw.one_axes(figure, "x / s", "y / V")
-        draw.points(axes, [1, 10, 1000], [1e-3, 1.0, 1e4], [1e-4, 0.1, 10], 0)
+        axes = style.one_axes(figure, "x / s", "y / V")
+        style.points(axes, [1, 10, 1000], [1e-3, 1.0, 1e4], [1e-4, 0.1, 10], 0)
         axes.set_yscale(scale)
         axes.set_ylim(0.1, 10)
 
-    monkeypatch.setattr(draw, "_headline", lambda record: "")
-    monkeypatch.setattr(draw, "_footline", lambda record: "")
+    monkeypatch.setattr(style, "_headline", lambda record: "")
+    monkeypatch.setattr(style, "_footline", lambda record: "")
     figure = Figure(figsize=(9.0, 5.6), layout="constrained")
     cut(figure, None)
     assert faults(figure)
     for axes in figure.axes:
-        draw.show_all_points(axes)
+        style.show_all_points(axes)
     assert not faults(figure)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qhal.calibration.draw import COLOURS, line, points
+from qhal.calibration.figures.style import COLOURS, line, points
 from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.points import Run
 from qhal.calibration.optics.recording import record_tags

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from qhal.calibration.draw import COLOURS, tidy
+from qhal.calibration.figures.style import COLOURS, tidy
 from qhal.records.record import Quantity
 
 
