@@ -1,8 +1,8 @@
 """Frequency offset of the sender's clock against the receiver's, and the skew of each detector against their mean.
 
 A train of equal pulses is recorded. The phase of the pulses within their period, block by block, moves with the
-frequency offset and walks at random with the noise of both clocks (:mod:`qhal.calibration.fitting.clock_phase`). Between
-detectors the phases differ by their skews: of optical paths, detectors, cables and inputs together.
+frequency offset and walks at random with the noise of both clocks (:mod:`qhal.calibration.fitting.clock_phase`).
+Between detectors the phases differ by their skews: of optical paths, detectors, cables and inputs together.
 """
 
 from typing import Annotated, Any

@@ -1,9 +1,9 @@
 """Gates of gated detectors: width, edges, place and period, and what is counted outside of them.
 
 ETSI GS QKD 011 asks for the efficiency over the position in the gate and scans a short pulse through it. Here light is
-steady: it comes at all places of the gate alike, so that the clicks, folded on the gates' own period, are the
-efficiency there, as far as jitter lets one see (:mod:`qhal.calibration.fitting.gate_fit`). Dark counts are folded, too: those
-of a gated detector come within the gates, those of its electronics at any time.
+steady: photons arrive at any position in the gate alike, so that the clicks, folded on the gates' own period, are the
+efficiency there, as far as jitter allows (:mod:`qhal.calibration.fitting.gate_fit`). Dark counts are folded, too:
+those of a gated detector come within the gates, those of its electronics at any time.
 """
 
 from collections.abc import Sequence

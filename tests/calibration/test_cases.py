@@ -21,8 +21,8 @@ from tests.calibration.pictures import drawn, faults
 
 FOLDER = Path(cases.__file__).parent
 CASES: dict[str, Case] = {
-    path.stem: import_module(f"tests.calibration.cases.{path.stem}").CASE
-    for path in sorted(FOLDER.glob("*.py"))
+    path.stem: import_module(".".join(("tests.calibration.cases", *path.relative_to(FOLDER).with_suffix("").parts))).CASE
+    for path in sorted(FOLDER.rglob("*.py"), key=lambda path: path.stem)
     if path.stem != "__init__"
 }
 NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CASES]

@@ -9,7 +9,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_every_calibration_has_its_page():
-    pages = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "calibrations").glob("*.md")}
+    pages = {path.stem: path.read_text(encoding="utf-8") for path in (DOCS / "calibrations").rglob("*.md")}
     assert sorted(pages) == sorted(calibrations())
     for name, text in pages.items():
         assert text.startswith(f"# {name}: ")
@@ -18,7 +18,7 @@ def test_every_calibration_has_its_page():
 
 
 def test_the_list_has_their_titles():
-    row = re.compile(r"^\| \[`(.+?)`\]\(calibrations/(.+?)\.md\) \| (.+?) \|$", re.MULTILINE)
+    row = re.compile(r"^\| \[`(.+?)`\]\(calibrations/.+?/(.+?)\.md\) \| (.+?) \|$", re.MULTILINE)
     listed = row.findall((DOCS / "calibrations.md").read_text(encoding="utf-8"))
     assert [name for name, *_ in listed] == [page for _, page, _ in listed] == sorted(calibrations())
     assert {name: title for name, _, title in listed} == {
