@@ -21,7 +21,9 @@ from tests.calibration.pictures import drawn, faults
 
 FOLDER = Path(cases.__file__).parent
 CASES: dict[str, Case] = {
-    path.stem: import_module(".".join(("tests.calibration.cases", *path.relative_to(FOLDER).with_suffix("").parts))).CASE
+    path.stem: import_module(
+        ".".join(("tests.calibration.cases", *path.relative_to(FOLDER).with_suffix("").parts))
+    ).CASE
     for path in sorted(FOLDER.rglob("*.py"), key=lambda path: path.stem)
     if path.stem != "__init__"
 }

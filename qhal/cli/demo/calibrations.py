@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qhal.calibration import attenuator_curve, detection_efficiency, loss_budget, modulator
+from qhal.calibration import attenuator_curve, loss_budget, modulator
+from qhal.calibration.detector import detection_efficiency
 from qhal.calibration.framework.roles import calibrate_node
 from qhal.cli.demo.process import SimulatorProcess
 from qhal.errors import DeviceError

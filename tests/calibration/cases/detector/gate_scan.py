@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.gate_scan import CALIBRATION, GateScanPlan
+from qhal.calibration.detector.gate_scan import CALIBRATION, GateScanPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 

@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.threshold_scan import CALIBRATION, ThresholdPlan
+from qhal.calibration.detector.threshold_scan import CALIBRATION, ThresholdPlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -1,4 +1,4 @@
-from qhal.calibration.detection_efficiency import CALIBRATION, EfficiencyPlan
+from qhal.calibration.detector.detection_efficiency import CALIBRATION, EfficiencyPlan
 from qhal.calibration.inputs.path_loss import PathLoss
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World

@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.timing_profile import CALIBRATION, TimingProfilePlan
+from qhal.calibration.detector.timing_profile import CALIBRATION, TimingProfilePlan
 from tests.calibration import pulse_shape
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare

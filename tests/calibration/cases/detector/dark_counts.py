@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.dark_counts import CALIBRATION, DarkCountPlan
+from qhal.calibration.detector.dark_counts import CALIBRATION, DarkCountPlan
 from tests.calibration.hidden import Case, World
 
 PLAN = DarkCountPlan(first_ua=22.0, last_ua=33.0, step_ua=0.5, period_s=2.0)

@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.efficiency_bias import CALIBRATION, EfficiencyBiasPlan
+from qhal.calibration.detector.efficiency_bias import CALIBRATION, EfficiencyBiasPlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -3,7 +3,7 @@ import math
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from qhal.calibration.linearity import CALIBRATION, LinearityPlan
+from qhal.calibration.detector.linearity import CALIBRATION, LinearityPlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -1,4 +1,4 @@
-from qhal.calibration.afterpulse import CALIBRATION, AfterpulsePlan
+from qhal.calibration.detector.afterpulse import CALIBRATION, AfterpulsePlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -1,4 +1,4 @@
-from qhal.calibration.dead_time import CALIBRATION, DeadTimePlan
+from qhal.calibration.detector.dead_time import CALIBRATION, DeadTimePlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.polarization_dependence import CALIBRATION, PolarizationDependencePlan
+from qhal.calibration.detector.polarization_dependence import CALIBRATION, PolarizationDependencePlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -1,0 +1,1 @@
+"""Calibrations of single-photon detectors."""
