@@ -6,7 +6,7 @@ import pytest
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.points import tables_of
 from qhal.calibration.optics.staircase import BINS
-from qhal.calibration.polarization_modulator import PolarizationModulatorPlan, evaluate
+from qhal.calibration.transmitter.polarization_modulator import PolarizationModulatorPlan, evaluate
 from qhal.errors import DeviceError
 from qhal.link.errors import NotEnoughCounts
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.modulator import ModulatorPlan
 from qhal.calibration.optics import staircase
 from qhal.calibration.optics.staircase import BINS, Staircase
+from qhal.calibration.transmitter.modulator import ModulatorPlan
 from qhal.link.errors import NotEnoughCounts
 from qhal.tags.batch import Gap, Loss, TagBatch
 

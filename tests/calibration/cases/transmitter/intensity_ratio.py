@@ -1,7 +1,7 @@
 import base64
 import math
 
-from qhal.calibration.intensity_ratio import CALIBRATION, IntensityRatioPlan
+from qhal.calibration.transmitter.intensity_ratio import CALIBRATION, IntensityRatioPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 

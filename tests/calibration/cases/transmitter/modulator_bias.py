@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.modulator_bias import CALIBRATION, ModulatorBiasPlan
+from qhal.calibration.transmitter.modulator_bias import CALIBRATION, ModulatorBiasPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 

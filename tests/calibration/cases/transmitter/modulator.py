@@ -1,4 +1,4 @@
-from qhal.calibration.modulator import CALIBRATION, ModulatorPlan
+from qhal.calibration.transmitter.modulator import CALIBRATION, ModulatorPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, modulator, phase_modulator, prepare
 

@@ -1,4 +1,4 @@
-from qhal.calibration.photon_statistics import CALIBRATION, PhotonStatisticsPlan
+from qhal.calibration.transmitter.photon_statistics import CALIBRATION, PhotonStatisticsPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 

@@ -2,7 +2,7 @@ import numpy as np
 from scipy.constants import h
 
 from qhal.calibration.inputs.path_loss import PathLoss
-from qhal.calibration.mean_photon_number import CALIBRATION, MeanPhotonNumberPlan
+from qhal.calibration.transmitter.mean_photon_number import CALIBRATION, MeanPhotonNumberPlan
 from tests.calibration.hidden import Case, World
 
 SLOT_SAMPLES, SLOTS = 24, 40

@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.polarization_modulator import CALIBRATION, PolarizationModulatorPlan
+from qhal.calibration.transmitter.polarization_modulator import CALIBRATION, PolarizationModulatorPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, phase_modulator, prepare
 from tests.calibration.uneven_receiver import efficiencies, receiver, shares

@@ -1,0 +1,1 @@
+"""Calibrations of the transmitter: modulators, intensities, photon numbers."""
