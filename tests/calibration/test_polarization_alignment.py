@@ -3,8 +3,8 @@
 import pytest
 
 from qhal.calibration.framework.runner import calibrate
-from qhal.calibration.polarization_alignment import KnownReceiver
-from tests.calibration.cases.polarization_alignment import CASE
+from qhal.calibration.receiver.polarization_alignment import KnownReceiver
+from tests.calibration.cases.receiver.polarization_alignment import CASE
 from tests.calibration.hidden import devices_of, hidden_world
 
 BEFORE_DEG = (40.0, 80.0, 120.0)

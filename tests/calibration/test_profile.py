@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from qhal.calibration.detection_window import DetectionWindowPlan, evaluate
 from qhal.calibration.fitting.pulse_profile import Profile
 from qhal.calibration.framework.data import Data
+from qhal.calibration.receiver.detection_window import DetectionWindowPlan, evaluate
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table
 

@@ -9,7 +9,7 @@ from qhal.calibration.detector.polarization_dependence import PolarizationDepend
 from qhal.calibration.fitting.receiver_fit import receiver_model
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.runner import Site, calibrate
-from qhal.calibration.polarization_alignment import KnownReceiver
+from qhal.calibration.receiver.polarization_alignment import KnownReceiver
 from qhal.errors import ConfigurationError
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.retarders import controller_rotation

@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.filter_scan import CALIBRATION, FilterScanPlan
+from qhal.calibration.receiver.filter_scan import CALIBRATION, FilterScanPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 

@@ -1,7 +1,7 @@
 import numpy as np
 from scipy import interpolate, optimize
 
-from qhal.calibration.detection_window import CALIBRATION, DetectionWindowPlan
+from qhal.calibration.receiver.detection_window import CALIBRATION, DetectionWindowPlan
 from qhal.link.channel_model import ThresholdLink
 from qhal.link.decoy import gllp_rate_per_signal
 from qhal.link.modulation import waveforms

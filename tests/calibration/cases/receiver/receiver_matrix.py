@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.receiver_matrix import CALIBRATION, ReceiverMatrixPlan
+from qhal.calibration.receiver.receiver_matrix import CALIBRATION, ReceiverMatrixPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 from tests.calibration.uneven_receiver import efficiencies, known_modulators, receiver, seen

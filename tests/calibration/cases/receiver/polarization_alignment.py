@@ -3,7 +3,7 @@ import base64
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from qhal.calibration.polarization_alignment import CALIBRATION, PolarizationAlignmentPlan
+from qhal.calibration.receiver.polarization_alignment import CALIBRATION, PolarizationAlignmentPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 from tests.calibration.uneven_receiver import efficiencies, known_modulators
