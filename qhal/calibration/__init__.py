@@ -8,8 +8,8 @@ what was measured, and writes the record.
 
 CALIBRATIONS: dict[str, str] = {
     "afterpulse": "qhal.calibration.detector.afterpulse",
-    "attenuator-curve": "qhal.calibration.attenuator_curve",
-    "classical-noise": "qhal.calibration.classical_noise",
+    "attenuator-curve": "qhal.calibration.channel.attenuator_curve",
+    "classical-noise": "qhal.calibration.channel.classical_noise",
     "clock-offset": "qhal.calibration.clock_offset",
     "clock-stability": "qhal.calibration.clock_stability",
     "code-density": "qhal.calibration.code_density",
@@ -23,7 +23,7 @@ CALIBRATIONS: dict[str, str] = {
     "gate-scan": "qhal.calibration.detector.gate_scan",
     "intensity-ratio": "qhal.calibration.transmitter.intensity_ratio",
     "linearity": "qhal.calibration.detector.linearity",
-    "loss-budget": "qhal.calibration.loss_budget",
+    "loss-budget": "qhal.calibration.channel.loss_budget",
     "mean-photon-number": "qhal.calibration.transmitter.mean_photon_number",
     "modulator": "qhal.calibration.transmitter.modulator",
     "modulator-bias": "qhal.calibration.transmitter.modulator_bias",
@@ -32,7 +32,7 @@ CALIBRATIONS: dict[str, str] = {
     "polarization-dependence": "qhal.calibration.detector.polarization_dependence",
     "polarization-modulator": "qhal.calibration.transmitter.polarization_modulator",
     "receiver-matrix": "qhal.calibration.receiver.receiver_matrix",
-    "switch-loss": "qhal.calibration.switch_loss",
+    "switch-loss": "qhal.calibration.channel.switch_loss",
     "threshold-scan": "qhal.calibration.detector.threshold_scan",
     "timing-profile": "qhal.calibration.detector.timing_profile",
 }

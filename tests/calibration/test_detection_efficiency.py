@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.attenuator_curve import CALIBRATION as CURVE
-from qhal.calibration.attenuator_curve import AttenuatorCurvePlan
+from qhal.calibration.channel.attenuator_curve import CALIBRATION as CURVE
+from qhal.calibration.channel.attenuator_curve import AttenuatorCurvePlan
 from qhal.calibration.fitting.output_fractions import Counted, fit_shares
 from qhal.calibration.framework.runner import Site, calibrate
 from qhal.link.errors import NotEnoughCounts

@@ -2,10 +2,10 @@
 
 import pytest
 
+from qhal.calibration.channel.loss_budget import CALIBRATION, LossBudgetPlan
 from qhal.calibration.framework.runner import calibrate
 from qhal.calibration.inputs.path_loss import PathLoss
-from qhal.calibration.loss_budget import CALIBRATION, LossBudgetPlan
-from tests.calibration.cases.loss_budget import CASE, PLAN
+from tests.calibration.cases.channel.loss_budget import CASE, PLAN
 from tests.calibration.hidden import OF_OTHERS, World, hidden_world, run_case
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from qhal.calibration.channel.switch_loss import NO_DRIFT, SwitchLossPlan, evaluate
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.points import tables_of
-from qhal.calibration.switch_loss import NO_DRIFT, SwitchLossPlan, evaluate
 from qhal.records.record import Quantity
 
 PLAN = SwitchLossPlan(repetitions=6, readings=4)

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from qhal.calibration import attenuator_curve, loss_budget
+from qhal.calibration.channel import attenuator_curve, loss_budget
 from qhal.calibration.detector import detection_efficiency
 from qhal.calibration.framework.roles import calibrate_node
 from qhal.calibration.transmitter import modulator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncertainties import umath
 
-from qhal.calibration.classical_noise import RamanPath
+from qhal.calibration.channel.classical_noise import RamanPath
 from qhal.cli.demo.bench import CHANNELS, LASER_TOLERANCE_DB, WINDOW_PS, MetroLink
 from qhal.cli.demo.checks import Check
 from qhal.link.pattern import Intensity

@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.attenuator_curve import CALIBRATION, STEPS, AttenuatorCurvePlan
+from qhal.calibration.channel.attenuator_curve import CALIBRATION, STEPS, AttenuatorCurvePlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 

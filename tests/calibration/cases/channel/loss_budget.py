@@ -1,5 +1,5 @@
+from qhal.calibration.channel.loss_budget import CALIBRATION, LossBudgetPlan
 from qhal.calibration.inputs.path_loss import PathLoss
-from qhal.calibration.loss_budget import CALIBRATION, LossBudgetPlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.switch_loss import CALIBRATION, SwitchLossPlan
+from qhal.calibration.channel.switch_loss import CALIBRATION, SwitchLossPlan
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 

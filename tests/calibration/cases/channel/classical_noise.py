@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.classical_noise import CALIBRATION, ClassicalNoisePlan, RamanPath
+from qhal.calibration.channel.classical_noise import CALIBRATION, ClassicalNoisePlan, RamanPath
 from qhal.calibration.inputs.path_loss import PathLoss
 from qhal_simulators.physics.raman import cross_section_per_km_nm
 from tests.calibration.hidden import Case, World

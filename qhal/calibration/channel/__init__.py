@@ -1,0 +1,1 @@
+"""Calibrations of the optical path: attenuators, switches, losses, noise of classical channels."""
