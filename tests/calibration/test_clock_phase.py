@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qhal.calibration.clock_stability import allan_deviations
+from qhal.calibration.clock.clock_stability import allan_deviations
 from qhal.calibration.fitting.clock_phase import Phases, fit_clock, phases
 from qhal.link.errors import NotEnoughCounts
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from qhal.calibration.code_density import CodeDensityPlan, evaluate
+from qhal.calibration.clock.code_density import CodeDensityPlan, evaluate
 from qhal.calibration.framework.data import Data
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table

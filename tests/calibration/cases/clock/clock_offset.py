@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.clock_offset import CALIBRATION, ClockOffsetPlan
+from qhal.calibration.clock.clock_offset import CALIBRATION, ClockOffsetPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 from tests.calibration.transmitter import in_plan, transmitter

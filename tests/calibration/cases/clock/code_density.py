@@ -1,6 +1,6 @@
 import numpy as np
 
-from qhal.calibration.code_density import CALIBRATION, CodeDensityPlan
+from qhal.calibration.clock.code_density import CALIBRATION, CodeDensityPlan
 from qhal_simulators.physics import tagger_bins
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World

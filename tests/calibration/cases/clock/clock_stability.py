@@ -1,6 +1,6 @@
 import math
 
-from qhal.calibration.clock_stability import CALIBRATION, ClockStabilityPlan
+from qhal.calibration.clock.clock_stability import CALIBRATION, ClockStabilityPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, prepare
 from tests.calibration.transmitter import in_plan, transmitter

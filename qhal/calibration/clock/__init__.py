@@ -1,0 +1,1 @@
+"""Calibrations of clocks and of the time tagger's time scale."""
