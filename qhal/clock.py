@@ -1,7 +1,7 @@
-"""The clock by which everybody waits for a device; never the one of transport deadlines.
+"""The device clock, for settling and integration times; deadlines of reads and writes use wall time.
 
 A settling time, a homing move or an integration time is device time: on the bench it is wall time,
-beside a simulator it may run faster or be stepped. Deadlines of reads and writes are always wall time.
+beside a simulator it may run faster or be stepped.
 """
 
 import time
@@ -19,13 +19,17 @@ class Clock(Protocol):
         """Return when this much device time has passed."""
         ...
 
+    def advance_s(self, duration_s: float) -> None:
+        """Advance simulated time; return at once where time advances without it."""
+        ...
+
     def close(self) -> None:
-        """Let go of what the clock needs."""
+        """Release what the clock uses."""
         ...
 
 
 class WallClock:
-    """Device time that follows the wall, ``speed`` times faster beside a simulator that does so too."""
+    """Device time from the wall clock, ``speed`` times faster beside a simulator of the same speed."""
 
     def __init__(self, speed: float = 1.0) -> None:
         if speed <= 0:
@@ -41,5 +45,8 @@ class WallClock:
         if duration_s > 0:
             time.sleep(duration_s / self.speed)
 
+    def advance_s(self, duration_s: float) -> None:
+        """Do nothing: wall time advances without it."""
+
     def close(self) -> None:
-        """Do nothing: the wall needs no link."""
+        """Do nothing: wall time needs no connection."""

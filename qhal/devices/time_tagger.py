@@ -172,7 +172,7 @@ class TimeTagger(Kind):
         check_range(self.device, "waiting_tags", waiting_tags, 1, 2**40, "tags")
         if not self.pump.running:
             self._refuse_high_rate()
-        return self.pump.attach(waiting_tags)
+        return TagStream(self.pump, waiting_tags)
 
     def _make_safe(self) -> SafeState:
         """Do nothing: a time tagger harms nothing behind it."""
@@ -193,7 +193,7 @@ class TimeTagger(Kind):
 
     @cached_property
     def pump(self) -> TagPump:
-        """The one thread that reads the tags."""
+        """The pump that reads the tags in a thread of its own."""
         return TagPump(self.device.name, self, self.device.clock)
 
     def _input(self, channel: int) -> InputSettings:

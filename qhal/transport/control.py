@@ -77,6 +77,10 @@ class SteppedClock:
         if duration_s > 0:
             self.control.request("step", seconds=duration_s)
 
+    def advance_s(self, duration_s: float) -> None:
+        """Move the world by this much, as :meth:`sleep_s` does."""
+        self.sleep_s(duration_s)
+
     def close(self) -> None:
         """Close the control link."""
         self.control.close()

@@ -222,5 +222,7 @@ class _Clock:
     def sleep_s(self, duration_s: float) -> None:
         self._clock.advance_to(self._clock.now_s() + min(max(duration_s, 0.0), 100.0))
 
+    advance_s = sleep_s
+
     def close(self) -> None:
         pass

@@ -304,7 +304,7 @@ def test_a_stream_that_breaks_says_so_and_goes_on(stepped, fault):
 
 
 def test_a_silent_stream_is_an_error_within_its_time(stepped, monkeypatch):
-    monkeypatch.setattr("qhal.tags.stream._OVERDUE_S", 0.2)
+    monkeypatch.setattr("qhal.tags.pump._OVERDUE_S", 0.2)
     monkeypatch.setattr("qhal_drivers.idquantique.datalink._LATE_MESSAGE_S", 0.8)
     tagger, background = stepped(pulse_rate_hz=1_000.0)
     with tagger.stream() as tags:
