@@ -163,7 +163,7 @@ def _prepare(request: _Request) -> Any:
     from qhal.calibration.framework.roles import assign_roles, prepare
     from qhal.calibration.framework.runner import check_journal
     from qhal.node.node import Node
-    from qhal.node.records import read_records
+    from qhal.node.node_records import read_records
     from qhal.node.schema import load_node_file
     from qhal.records.store import RecordStore
 

@@ -31,7 +31,7 @@ from qhal.signals import disown, name_of, own, shielded
 from qhal.words import html_table, listed_in_words
 
 if TYPE_CHECKING:
-    from qhal.node.records import CalibratedAttenuator
+    from qhal.node.node_records import CalibratedAttenuator
     from qhal.records.record import PathPart, Record
 
 FacetType = TypeVar("FacetType")
@@ -297,7 +297,7 @@ class Node(Guarded):
 
     def path(self, name: str) -> "tuple[PathPart, ...]":
         """Return the elements of an optical path as records keep them. Raises ConfigurationError."""
-        from qhal.node.records import parts_of
+        from qhal.node.node_records import parts_of
 
         if name not in self.file.paths:
             raise ConfigurationError(
@@ -309,7 +309,7 @@ class Node(Guarded):
         """Read all records that the node file names. Raises DataError for one that is damaged or altered."""
         if not self.file.records:
             return []
-        from qhal.node.records import load_records
+        from qhal.node.node_records import load_records
 
         return load_records(self.file)
 
@@ -319,7 +319,7 @@ class Node(Guarded):
         Raises ConfigurationError when the node file names none or several, InvalidRecord when it does not hold,
         DataError when it is damaged.
         """
-        from qhal.node.records import RecordCheck, one_of
+        from qhal.node.node_records import RecordCheck, one_of
 
         record = one_of(self.records(), calibration, **roles)
         RecordCheck(self).require(record)
@@ -334,13 +334,13 @@ class Node(Guarded):
         wanted = set(calibrations)
         if not wanted or not self.file.records:
             return []
-        from qhal.node.records import load_records_of
+        from qhal.node.node_records import load_records_of
 
         return load_records_of(self.file, wanted)
 
     def checked(self, records: "Iterable[Record]") -> "list[Record]":
         """Return records, all of which hold for this node as it is. Raises InvalidRecord."""
-        from qhal.node.records import RecordCheck
+        from qhal.node.node_records import RecordCheck
 
         found = list(records)
         for record in found:
@@ -354,7 +354,7 @@ class Node(Guarded):
         """
         if not self.file.records:
             return {}
-        from qhal.node.records import RecordCheck, read_records
+        from qhal.node.node_records import RecordCheck, read_records
 
         found: dict[str, tuple[str, ...]] = {}
         for path, record in read_records(self.file):
@@ -366,7 +366,7 @@ class Node(Guarded):
 
     def calibrated_attenuator(self, name: str) -> "CalibratedAttenuator":
         """Return an attenuator that is set to true attenuations by its record. Raises as :meth:`record` does."""
-        from qhal.node.records import CalibratedAttenuator, RecordCheck
+        from qhal.node.node_records import CalibratedAttenuator, RecordCheck
 
         record = self.record("attenuator-curve", attenuator=name)
         return CalibratedAttenuator(self.attenuator(name), record, RecordCheck(self))
