@@ -34,9 +34,9 @@ class Unit(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def acme(monkeypatch):
-    (source,) = blocks("writing-a-driver.md", "python")
+    (source,) = blocks("how-to/add-a-driver.md", "python")
     module = types.ModuleType("acme_pm42")
-    exec(compile(source, "writing-a-driver.md", "exec"), vars(module))
+    exec(compile(source, "how-to/add-a-driver.md", "exec"), vars(module))
     monkeypatch.setitem(sys.modules, "acme_pm42", module)
     monkeypatch.setattr(
         "qhal.node.registry.published_drivers",
@@ -63,16 +63,16 @@ def test_the_driver_of_the_page_drives(acme):
 def test_the_node_file_of_the_page_is_one():
     import tomllib
 
-    (text,) = blocks("node-files.md", "toml")
-    assert set(parse_node(tomllib.loads(text), "node-files.md").devices) == {"voa", "detectors"}
+    (text,) = blocks("reference/node-files.md", "toml")
+    assert set(parse_node(tomllib.loads(text), "reference/node-files.md").devices) == {"voa", "detectors"}
 
 
 def test_tags_are_recorded_and_read_as_the_page_does(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with Background.of_scenario(load_scenario("detector-bench")) as background:
         (tmp_path / "bench.toml").write_text(background.node_file())
-        for block in blocks("tags.md", "python"):
-            exec(compile(block, "tags.md", "exec"), {})
+        for block in blocks("how-to/record-tags.md", "python"):
+            exec(compile(block, "how-to/record-tags.md", "exec"), {})
     assert "{1: " in capsys.readouterr().out
 
 

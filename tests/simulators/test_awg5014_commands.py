@@ -10,7 +10,7 @@ from qhal_simulators.instruments.tektronix.awg5014 import Awg5014
 from qhal_simulators.instruments.tektronix.settings import SETTINGS
 from qhal_simulators.scpi import CommandTable
 
-PAGE = Path(__file__).parents[2] / "docs" / "awg5014-commands.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "awg5014-commands.md"
 
 
 def test_page_and_table_agree():

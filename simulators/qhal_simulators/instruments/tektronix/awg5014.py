@@ -1,7 +1,7 @@
 """Tektronix AWG5014 / B / C arbitrary waveform generator: SCPI over a raw socket.
 
 The command rows that programs use to upload and play waveforms, and those that QMI uses; everything else is an
-undefined header, see docs/awg5014-commands.md. A query that fails gives no reply.
+undefined header, see docs/reference/awg5014-commands.md. A query that fails gives no reply.
 """
 
 import time
