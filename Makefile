@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test samples lint bench attacks faults interruptions pulls interop udev notebooks clean
+.PHONY: demo test samples lint docs bench attacks faults interruptions pulls interop udev notebooks clean
 
 demo: .venv/ready
 	$(BIN)/qhal demo
@@ -25,6 +25,10 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: .venv/ready
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build
+	@echo "The site is in docs/_build/index.html."
 
 bench: .venv/ready .venv-sequence/ready .venv-tags/ready
 	$(BIN)/python -m benchmarks
@@ -70,4 +74,4 @@ notebooks: .venv-notebooks/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-records .venv-sequence .venv-notebooks .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-interop .venv-tm .venv-tags .venv-records .venv-sequence .venv-notebooks .mypy_cache .pytest_cache .ruff_cache docs/_build

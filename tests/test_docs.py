@@ -67,6 +67,27 @@ def test_the_node_file_of_the_page_is_one():
     assert set(parse_node(tomllib.loads(text), "reference/node-files.md").devices) == {"voa", "detectors"}
 
 
+def test_the_first_reading_reads_as_the_page_does(simulate, capsys):
+    background = simulate("ozoptics.dd100", homed=True)
+    names = {}
+    for block in blocks("tutorial/first-reading.md", "python"):
+        source = re.sub(r"serial:///[^\"]+", background.address("ozoptics.dd100"), block)
+        exec(compile(source, "first-reading.md", "exec"), names)
+    printed = capsys.readouterr().out
+    assert "20.0\n" in printed
+    _, refused = blocks("tutorial/first-reading.md", "text")
+    assert refused in printed
+
+
+def test_the_first_node_counts_as_the_page_does(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with Background.of_scenario(load_scenario("wuhan-metro-link")) as background:
+        (tmp_path / "node.toml").write_text(background.node_file())
+        for block in blocks("tutorial/first-node.md", "python"):
+            exec(compile(block, "first-node.md", "exec"), {})
+    assert capsys.readouterr().out.count("{1: ") >= 2
+
+
 def test_tags_are_recorded_and_read_as_the_page_does(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with Background.of_scenario(load_scenario("detector-bench")) as background:
