@@ -10,7 +10,7 @@ import serial
 import zmq
 
 from benchmarks.runner import Outcome, compare, server
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 from tests.echo import EchoDevice
 
 QUERIES = 300
@@ -37,27 +37,27 @@ def outcomes() -> Iterator[Outcome]:
 
 
 def measure(name: str, address: str, baseline: Callable[[], object], bound: float) -> Outcome:
-    link = make_link(address)
+    transport = make_transport(address)
     if address.startswith("serial"):
         # Both must have the one pty open at a time; the exclusive lock is the driver's alone.
-        link = _Shared(link)
-    with EchoDevice({"main": link}) as device:
+        transport = _Shared(transport)
+    with EchoDevice({"main": transport}) as device:
         return compare(name, partial(repeat, device.read), partial(repeat, baseline), bound, rounds=31)
 
 
-def _Shared(link):  # noqa: N802
+def _Shared(transport):  # noqa: N802
     import fcntl
     import termios
 
-    opened = link.open
+    opened = transport.open
 
     def open_shared(deadline: float) -> None:
         opened(deadline)
-        fcntl.flock(link._descriptor, fcntl.LOCK_UN)
-        fcntl.ioctl(link._descriptor, termios.TIOCNXCL)
+        fcntl.flock(transport._descriptor, fcntl.LOCK_UN)
+        fcntl.ioctl(transport._descriptor, termios.TIOCNXCL)
 
-    link.open = open_shared
-    return link
+    transport.open = open_shared
+    return transport
 
 
 def repeat(query: Callable[[], object]) -> None:
@@ -87,12 +87,12 @@ def raw_visa(name: str) -> Callable[[], float]:
 
 
 def raw_zmq(port: int) -> Callable[[], float]:
-    link = zmq.Context.instance().socket(zmq.REQ)
-    link.connect(f"tcp://127.0.0.1:{port}")
+    peer = zmq.Context.instance().socket(zmq.REQ)
+    peer.connect(f"tcp://127.0.0.1:{port}")
 
     def query() -> float:
-        link.send(b"MEAS?")
-        return float(link.recv())
+        peer.send(b"MEAS?")
+        return float(peer.recv())
 
     return query
 

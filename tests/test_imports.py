@@ -12,7 +12,7 @@ import pytest
         ("import qhal", ("serial", "pyvisa", "zmq", "numpy", "numba", "pydantic", "typer")),
         ("import qhal_drivers, qhal_simulators", ("serial", "pyvisa", "zmq", "numpy", "numba", "pydantic")),
         (
-            "from qhal.transport.open import make_link; make_link('tcp://h:1')",
+            "from qhal.transport.open import make_transport; make_transport('tcp://h:1')",
             ("serial", "pyvisa", "zmq", "numpy"),
         ),
     ],

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from qhal.devices.declaration import Capabilities, Declaration, Identity
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, WrongDevice
-from qhal.transport.link import Link
+from qhal.transport.base import Transport
 from qhal.transport.port import Port, PortState
 from qhal.transport.proof import Proof, prove, refuse_more, wait_out_late_reply
 
@@ -34,7 +34,7 @@ class Connected(ABC):
 
     name: str
 
-    def __init__(self, links: Mapping[str, Link], name: str, expected: Mapping[str, str]) -> None:
+    def __init__(self, links: Mapping[str, Transport], name: str, expected: Mapping[str, str]) -> None:
         self.name = name or self.declaration.model
         self._expected = dict(expected)
         for field in self._expected:
@@ -73,9 +73,9 @@ class Connected(ABC):
         port = self.link_port(name)
         self._refuse_inherited()
         with port.held(CLOSE_S):
-            port.link.close()
+            port.transport.close()
             port.settle(PortState.CLOSED)
-            port.link.open(time.monotonic() + OPEN_S)
+            port.transport.open(time.monotonic() + OPEN_S)
             port.state = PortState.READY
         return port
 
@@ -85,7 +85,7 @@ class Connected(ABC):
         if port.state is PortState.INHERITED:
             return
         with port.held(CLOSE_S):
-            port.link.close()
+            port.transport.close()
             port.settle(PortState.CLOSED)
 
     # -- hooks of drivers
@@ -124,7 +124,7 @@ class Connected(ABC):
 
     # -- inside
 
-    def _make_ports(self, links: Mapping[str, Link]) -> dict[str, Port]:
+    def _make_ports(self, links: Mapping[str, Transport]) -> dict[str, Port]:
         specs = self.declaration.links
         unknown = set(links) - set(specs)
         missing = {name for name, spec in specs.items() if spec.required} - set(links)
@@ -170,13 +170,13 @@ class Connected(ABC):
         try:
             for port in self._standing_ports:
                 port.budget_until = budget_until
-                port.link.open(deadline)
-                if port.link.reopen_discards:
+                port.transport.open(deadline)
+                if port.transport.reopen_discards:
                     port.settle(PortState.PROVING)
                 else:
                     wait_out_late_reply(port, proves=bool(self._proofs()) and port is self.port)
                     port.state = PortState.PROVING
-            if not self.port.link.reopen_discards:
+            if not self.port.transport.reopen_discards:
                 self._align()
                 if proofs := self._proofs():
                     prove(self.port, proofs)
@@ -194,7 +194,7 @@ class Connected(ABC):
         except BaseException as error:
             self._identity, self._capabilities = known
             for port in self._standing_ports:
-                port.link.close()
+                port.transport.close()
                 port.state = state
             if isinstance(error, QhalError) and self.name not in str(error):
                 error.args = (f"{self.name}: {error}",)
@@ -208,7 +208,7 @@ class Connected(ABC):
             found = getattr(identity, field)
             if found != wanted:
                 raise WrongDevice(
-                    f"{self.name} ({self.port.link.address}): {field} is {found!r}, {wanted!r} is expected"
+                    f"{self.name} ({self.port.transport.address}): {field} is {found!r}, {wanted!r} is expected"
                 )
 
     def _note_changes(self, settings: dict[str, Any]) -> None:
@@ -223,7 +223,7 @@ class Connected(ABC):
     def _refuse_inherited(self) -> None:
         if self.port.state is PortState.INHERITED:
             raise Disconnected(
-                f"{self.name}: {self.port.link.address} was opened by the process that this one was forked from; "
+                f"{self.name}: {self.port.transport.address} was opened by the process that this one was forked from; "
                 "make a device of your own here"
             )
 
@@ -242,7 +242,9 @@ class Connected(ABC):
                 return
             with self._held(limit_s):
                 tainted = [port for port in self._standing_ports if port.state is PortState.TAINTED]
-                if PortState.LOST not in states and not any(port.link.reopen_discards for port in tainted):
+                if PortState.LOST not in states and not any(
+                    port.transport.reopen_discards for port in tainted
+                ):
                     try:
                         self._clean(tainted, limit_s)
                         return
@@ -274,7 +276,7 @@ class Connected(ABC):
 
     def _reopen(self, limit_s: float) -> None:
         for port in self._standing_ports:
-            port.link.close()
+            port.transport.close()
             port.state = PortState.LOST
         now = time.monotonic()
         self._connect(now + max(limit_s, _CONNECT_S), now + limit_s + _REOPENING_S)

@@ -9,7 +9,7 @@ from math import inf
 from pydantic import BaseModel, ConfigDict
 
 from qhal.errors import ConfigurationError
-from qhal.transport.link import MAX_FRAME_BYTES
+from qhal.transport.base import MAX_FRAME_BYTES
 from qhal.transport.serial import SerialSettings
 from qhal.words import Worded
 

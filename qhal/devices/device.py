@@ -25,7 +25,7 @@ from qhal.errors import (
     QhalError,
     Unsupported,
 )
-from qhal.transport.link import Link
+from qhal.transport.base import Transport
 from qhal.transport.port import PortState
 
 log = logging.getLogger("qhal")
@@ -51,7 +51,7 @@ class Device(Guarded, Connected):
 
     def __init__(
         self,
-        links: Mapping[str, Link],
+        links: Mapping[str, Transport],
         *,
         name: str = "",
         clock: Clock | None = None,

@@ -14,7 +14,7 @@ from qhal.explain import explain
 from qhal.node.registry import load_driver
 from qhal.node.schema import NodeFile
 from qhal.transport.address import Address
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 
 Role = TypeVar("Role")
 
@@ -59,7 +59,7 @@ def _links(driver: str, kind: type[Device], addresses: Mapping[str, str]) -> dic
             raise ConfigurationError(
                 f"{text!r} on link {link!r}; allowed schemes are {', '.join(specs[link].schemes)}"
             )
-        made[link] = make_link(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
+        made[link] = make_transport(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The control link of a simulator process: its clock, its faults, its truth.
+"""The control connection of a simulator process: its clock, its faults, its truth.
 
 One JSON object a line each way: ``{"do": "step", "seconds": 0.5}`` is answered by ``{"now_s": 12.5}``, a
 failure by ``{"error": "..."}``. Only the clock of a node file, tests and the demonstration speak it.
@@ -11,7 +11,7 @@ from typing import Any
 from qhal.errors import ConfigurationError, DeviceError, Disconnected, ProtocolError
 from qhal.transport import replies
 from qhal.transport.frames import line
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 from qhal.transport.port import Port, PortState
 
 _LINE = line(b"\n")
@@ -29,10 +29,10 @@ def _answer(reply: bytes) -> dict[str, Any]:
 
 
 class SimulatorControl:
-    """A client of a simulator's control link; thread-safe."""
+    """A client of a simulator's control connection; thread-safe."""
 
     def __init__(self, address: str) -> None:
-        self._port = Port(make_link(address), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0)
+        self._port = Port(make_transport(address), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0)
         self._port.recover = self._open
 
     def request(self, do: str, **arguments: Any) -> dict[str, Any]:
@@ -41,11 +41,11 @@ class SimulatorControl:
         return self._port.exchange(request, _LINE, parse=_answer)
 
     def close(self) -> None:
-        """Close the link."""
+        """Close the transport."""
         port = self._port
         with port.lock:
             if port.state is not PortState.INHERITED:
-                port.link.close()
+                port.transport.close()
                 port.settle(PortState.CLOSED)
 
     def _open(self, limit_s: float) -> None:
@@ -53,10 +53,10 @@ class SimulatorControl:
         port = self._port
         with port.lock:
             if port.state is PortState.INHERITED:
-                raise Disconnected(f"{port.name}: {port.link.address} was opened by another process")
+                raise Disconnected(f"{port.name}: {port.transport.address} was opened by another process")
             if port.state is not PortState.READY:
-                port.link.close()
-                port.link.open(time.monotonic() + _OPEN_S)
+                port.transport.close()
+                port.transport.open(time.monotonic() + _OPEN_S)
                 port.settle(PortState.READY)
 
 
@@ -65,7 +65,7 @@ class SteppedClock:
 
     def __init__(self, address: str) -> None:
         if not address:
-            raise ConfigurationError("a stepped clock needs the address of a simulator's control link")
+            raise ConfigurationError("a stepped clock needs the address of a simulator's control connection")
         self.control = SimulatorControl(address)
 
     def now_s(self) -> float:
@@ -82,5 +82,5 @@ class SteppedClock:
         self.sleep_s(duration_s)
 
     def close(self) -> None:
-        """Close the control link."""
+        """Close the control connection."""
         self.control.close()

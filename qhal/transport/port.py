@@ -1,9 +1,9 @@
-"""The port: one lock, deadlines, taint and counters above any link.
+"""The port: one lock, deadlines, taint and counters above any transport.
 
 A query is a request and the reply to it, or an error; never the reply to another request. The lock is
 held across both. After a time-out, a protocol error or an interrupt a reply may still be under
 way, so the port is *tainted*: before the next exchange the device's ``recover`` makes it clean again
-(waits out a late reply or reopens) and lets it prove itself. A port whose link ended is *lost*; recovery
+(waits out a late reply or reopens) and lets it prove itself. A port whose transport ended is *lost*; recovery
 opens the device again. A process that is forked off finds the ports *inherited*, and they refuse.
 """
 
@@ -19,8 +19,8 @@ from math import inf
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, ReplyTimeout
+from qhal.transport.base import Transport
 from qhal.transport.frames import Frame
-from qhal.transport.link import Link
 
 if TYPE_CHECKING:  # Python itself knows the default from 3.13
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -61,7 +61,7 @@ class PortCounters:
 
 
 class Port:
-    """A locked, self-suspicious end of one link.
+    """A locked, self-suspicious end of one transport.
 
     ``line_delay_s`` is what the line may add to the unit's own time: after a time-out the reply is waited for that
     much longer. ``on_unsolicited`` takes frames that answer nothing (status messages, broadcasts); without it they
@@ -74,14 +74,14 @@ class Port:
 
     def __init__(
         self,
-        link: Link,
+        transport: Transport,
         name: str,
         *,
         timeout_s: float = 2.0,
         line_delay_s: float = 0.3,
         lock: "threading.RLock | None" = None,
     ) -> None:
-        self.link = link
+        self.transport = transport
         self.name = name
         self.timeout_s = timeout_s
         self.line_delay_s = line_delay_s
@@ -102,7 +102,7 @@ class Port:
         return self.timeout_s + self.line_delay_s
 
     def __repr__(self) -> str:
-        return f"<Port {self.name!r} at {self.link.address}, {self.state.value}>"
+        return f"<Port {self.name!r} at {self.transport.address}, {self.state.value}>"
 
     def exchange(
         self,
@@ -115,7 +115,7 @@ class Port:
     ) -> Parsed:
         """Send a request and return what ``parse`` makes of its reply: the bytes by default.
 
-        ``frame`` reads one frame from the link; ``accept`` returns whether it answers this request. Whatever these
+        ``frame`` reads one frame from the transport; ``accept`` returns whether it answers this request. Whatever these
         and ``parse`` raise taints the port, but for a DeviceError of ``parse``: that is an answer.
         Raises ReplyTimeout, Disconnected, ProtocolError (also in the place of an error of another library, which
         is its cause), and what recovery and ``parse`` raise.
@@ -129,23 +129,23 @@ class Port:
                     if self.state is not PortState.PROVING:
                         continue  # another thread closed or tainted it meanwhile
                     limit_s = self._within_budget(limit_s)
-                link = self.link
+                transport = self.transport
                 started = time.monotonic()
                 self.counters.exchanges += 1
                 try:
-                    if link.pending():
+                    if transport.pending():
                         if self._ended_before(frame, limit_s):
                             continue
                         started = time.monotonic()
                     deadline = started + limit_s
-                    link.write(request, deadline)
-                    reply = frame(link, deadline)
+                    transport.write(request, deadline)
+                    reply = frame(transport, deadline)
                     if accept is not None:
                         for _ in range(MAX_UNSOLICITED):
                             if accept(reply):
                                 break
                             self.unsolicited(reply)
-                            reply = frame(link, deadline)
+                            reply = frame(transport, deadline)
                         else:
                             raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
                     if parse is bytes:
@@ -172,11 +172,11 @@ class Port:
                 started = time.monotonic()
                 self.counters.exchanges += 1
                 try:
-                    if self.link.pending():
+                    if self.transport.pending():
                         if self._ended_before(frame, limit_s):
                             continue
                         started = time.monotonic()
-                    self.link.write(request, started + limit_s)
+                    self.transport.write(request, started + limit_s)
                     return
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
                     self.fail(error, b"", started, limit_s)
@@ -195,10 +195,10 @@ class Port:
         limit_s = timeout_s or self.timeout_s
         with self.lock:
             if self.state is not PortState.READY and self.state is not PortState.PROVING:
-                raise Disconnected(f"{self.name}: {self.link.address}: the stream is {self.state.value}")
+                raise Disconnected(f"{self.name}: {self.transport.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
-                return parse(frame(self.link, started + limit_s))
+                return parse(frame(self.transport, started + limit_s))
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
@@ -210,7 +210,7 @@ class Port:
             if self.state is PortState.READY:
                 started = time.monotonic()
                 try:
-                    self.link.discard(started + self.timeout_s)
+                    self.transport.discard(started + self.timeout_s)
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
                     self.fail(error, b"", started, 0.0)
 
@@ -219,7 +219,7 @@ class Port:
         with self.lock:
             started = time.monotonic()
             try:
-                if self.link.pending():
+                if self.transport.pending():
                     self._surplus(frame, started + self.timeout_s)
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
                 self.fail(error, b"", started, 0.0)
@@ -230,16 +230,18 @@ class Port:
         self.late_until = max(self.late_until, time.monotonic() + self.late_s)
 
     def settle(self, state: PortState) -> None:
-        """Take a state in which no reply is under way: the port is proven, or its link is new or closed."""
+        """Take a state in which no reply is under way: the port is proven, or its transport is new or closed."""
         self.state = state
         self.unanswered.clear()
         self.late_until = 0.0
 
     @contextmanager
     def held(self, limit_s: float) -> Iterator[None]:
-        """Hold the lock, so that no thread uses the link. Raises ReplyTimeout when one does for longer."""
+        """Hold the lock, so that no thread uses the transport. Raises ReplyTimeout when one does for longer."""
         if not self.lock.acquire(timeout=max(0.0, limit_s)):
-            raise ReplyTimeout(f"{self.name}: another thread uses {self.link.address} for {limit_s:.3g} s")
+            raise ReplyTimeout(
+                f"{self.name}: another thread uses {self.transport.address} for {limit_s:.3g} s"
+            )
         try:
             yield
         finally:
@@ -280,11 +282,11 @@ class Port:
         """Return how long an exchange of an opening or recovery may take."""
         left_s = self.budget_until - time.monotonic()
         if left_s <= 0:
-            raise ReplyTimeout(f"{self.name}: {self.link.address} is not ready in time")
+            raise ReplyTimeout(f"{self.name}: {self.transport.address} is not ready in time")
         return min(limit_s, left_s)
 
     def _ended_before(self, frame: Frame | None, limit_s: float) -> bool:
-        """Deal with what came since the last exchange; return whether it was the end of the link."""
+        """Deal with what came since the last exchange; return whether it was the end of the transport."""
         try:
             self._surplus(frame, time.monotonic() + limit_s)
         except Disconnected:
@@ -298,33 +300,33 @@ class Port:
 
     def _surplus(self, frame: Frame | None, deadline: float) -> None:
         if self.on_unsolicited is None or frame is None:
-            surplus = self.link.discard(deadline)
+            surplus = self.transport.discard(deadline)
             if surplus.strip(self.padding):
                 raise ProtocolError(f"{surplus[:200]!r} came without a request")
             return
-        while self.link.pending():
+        while self.transport.pending():
             if time.monotonic() > deadline:
                 raise ReplyTimeout("unsolicited messages come without a pause")
-            self.unsolicited(frame(self.link, deadline))
+            self.unsolicited(frame(self.transport, deadline))
 
     def _in_context(self, error: QhalError, request: bytes, started: float) -> QhalError:
         """Return the error, with what was asked of whom and how long that took in its message."""
         asked = f" to {request[:60]!r}" if request else ""
-        where = "" if self.link.address in str(error) else f" ({self.link.address})"
+        where = "" if self.transport.address in str(error) else f" ({self.transport.address})"
         waited = f" after {time.monotonic() - started:.3g} s" if isinstance(error, ReplyTimeout) else ""
         error.args = (f"{self.name}{where}{asked}: {error}{waited}",)
         return error
 
     def _cannot_recover(self, limit_s: float) -> None:
         del limit_s
-        raise Disconnected(f"{self.name}: {self.link.address} is not open ({self.state.value})")
+        raise Disconnected(f"{self.name}: {self.transport.address} is not open ({self.state.value})")
 
 
 _ports: "weakref.WeakSet[Port]" = weakref.WeakSet()
 
 
 def _refuse_inherited() -> None:
-    """Keep a forked process off the links of its parent, whose locks some thread there may have held."""
+    """Keep a forked process off the transports of its parent, whose locks some thread there may have held."""
     locks: dict[int, threading.RLock] = {}
     for port in list(_ports):
         port.lock = locks.setdefault(id(port.lock), threading.RLock())

@@ -58,7 +58,7 @@ def prove(
                 except ProtocolError:
                     if last_round:
                         raise
-                    port.link.discard(port.budget_until)
+                    port.transport.discard(port.budget_until)
         except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
             port.fail(error, b"", started, 0.0)
 
@@ -69,11 +69,11 @@ def wait_out_late_reply(port: Port, *, proves: bool) -> None:
     With ``proves`` a proof follows, and the wait ends soon after something came. Raises ReplyTimeout when the
     call's time is over before that.
     """
-    deadline, link = port.budget_until, port.link
+    deadline, transport = port.budget_until, port.transport
     wait_s = min(port.late_until, deadline) - time.monotonic()
     if wait_s > _ANNOUNCED_S:
         log.warning("%s: waiting up to %.0f s for a late reply to %s", port.name, wait_s, _last(port))
-    came = link.discard(deadline)
+    came = transport.discard(deadline)
     while True:
         now = time.monotonic()
         if came and proves:
@@ -84,11 +84,11 @@ def wait_out_late_reply(port: Port, *, proves: bool) -> None:
         if now >= deadline:
             last = _last(port)
             raise ReplyTimeout(
-                f"{port.name} ({link.address}): the reply to {last} may still come, for {left_s:.1f} s"
+                f"{port.name} ({transport.address}): the reply to {last} may still come, for {left_s:.1f} s"
             )
         came = b""
         with suppress(ReplyTimeout):
-            came = link.read_message(min(port.late_until, deadline)) + link.discard(deadline)
+            came = transport.read_message(min(port.late_until, deadline)) + transport.discard(deadline)
 
 
 def refuse_more(port: Port, listen_s: float, frame: Frame = message) -> None:
@@ -96,8 +96,8 @@ def refuse_more(port: Port, listen_s: float, frame: Frame = message) -> None:
     until = min(time.monotonic() + listen_s, port.budget_until)
     with suppress(ReplyTimeout):
         while True:
-            port.unsolicited(frame(port.link, until))
-    if rest := port.link.discard(until):
+            port.unsolicited(frame(port.transport, until))
+    if rest := port.transport.discard(until):
         raise ProtocolError(f"{rest!r} came after the last reply")
 
 
@@ -109,9 +109,9 @@ def _clear(port: Port, proofs: Sequence[Proof], limit_s: float) -> Proof:
         deadline = _ask(port, proof, limit_s)
         while True:
             try:
-                reply = proof.frame(port.link, deadline)
+                reply = proof.frame(port.transport, deadline)
             except ProtocolError:
-                port.link.discard(deadline)
+                port.transport.discard(deadline)
                 continue
             answered = next((each.request for each in proofs if each.fits(reply)), None)
             if answered is None:
@@ -129,7 +129,7 @@ def _confirm(port: Port, proof: Proof, limit_s: float) -> float:
     """Ask another question, whose reply must come next; return how long that took."""
     started = time.monotonic()
     deadline = _ask(port, proof, limit_s)
-    while not proof.fits(reply := proof.frame(port.link, deadline)):
+    while not proof.fits(reply := proof.frame(port.transport, deadline)):
         port.unsolicited(reply)
     port.unanswered.clear()
     return time.monotonic() - started
@@ -144,7 +144,7 @@ def _ask(port: Port, proof: Proof, limit_s: float) -> float:
     del port.unanswered[:-_MOST_UNANSWERED]
     port.late_until = max(port.late_until, deadline + port.line_delay_s)
     port.counters.exchanges += 1
-    port.link.write(proof.request, deadline)
+    port.transport.write(proof.request, deadline)
     return deadline
 
 
@@ -171,5 +171,5 @@ def align(port: Port, proofs: Sequence[Proof], filler: bytes, most: int) -> None
             if attempt == most + 1:
                 raise
             if attempt:
-                port.link.write(filler, time.monotonic() + port.timeout_s)
+                port.transport.write(filler, time.monotonic() + port.timeout_s)
             port.state = PortState.PROVING

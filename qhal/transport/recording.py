@@ -1,7 +1,7 @@
 r"""Record an exchange to a text file, and replay it without the device.
 
 A trace is one line an event: ``<seconds> > <bytes>`` written, ``<seconds> < <bytes>`` read, the bytes as a
-Python literal, so that traces can be read and compared. A replayed link answers only what was recorded:
+Python literal, so that traces can be read and compared. A replayed transport answers only what was recorded:
 a write that differs from the trace raises and names both.
 
 The trace must be writable at opening. When it is not any more, as on a full disk, a warning is logged, the recording
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TextIO
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
-from qhal.transport.link import ByteLink, Link
-from qhal.transport.tapped import TappedLink
+from qhal.transport.base import ByteTransport, Transport
+from qhal.transport.tapped import TappedTransport
 
 log = logging.getLogger("qhal")
 
@@ -27,20 +27,20 @@ _MOST_BYTES = 64 << 20
 """The largest trace that is replayed."""
 
 
-class RecordedLink(TappedLink):
-    """Any link, with everything that crosses it written to a trace file.
+class RecordedTransport(TappedTransport):
+    """Any transport, with everything that crosses it written to a trace file.
 
     A relative path is one of the working directory.
     """
 
-    def __init__(self, link: Link, trace: str | Path) -> None:
-        super().__init__(link)
+    def __init__(self, transport: Transport, trace: str | Path) -> None:
+        super().__init__(transport)
         self._path = Path(trace)
         self._file: TextIO | None = None
         self._started = time.monotonic()
 
     def open(self, deadline: float) -> None:
-        """Open the link and the trace file, which is appended to."""
+        """Open the transport and the trace file, which is appended to."""
         super().open(deadline)
         if self._file is None:
             try:
@@ -72,7 +72,7 @@ class RecordedLink(TappedLink):
                 file.close()
 
 
-class ReplayedLink(ByteLink):
+class ReplayedTransport(ByteTransport):
     """A recorded exchange in place of the device.
 
     Raises ConfigurationError when the file is absent or not a trace.

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.base import ByteTransport, lost
 from qhal.transport.forking import forget_in_forked
-from qhal.transport.link import ByteLink, lost
 from qhal.transport.users import users
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SerialSettings:
     rts: bool | None = None
 
 
-class SerialLink(ByteLink):
+class SerialTransport(ByteTransport):
     """A serial line held for this process alone."""
 
     def __init__(self, address: Address, settings: SerialSettings) -> None:

@@ -15,13 +15,13 @@ import time
 
 from qhal.errors import Disconnected, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.base import ByteTransport, left_s, lost
 from qhal.transport.forking import forget_in_forked
-from qhal.transport.link import ByteLink, left_s, lost
 
 _CHUNK_BYTES = 1 << 16
 
 
-class TcpLink(ByteLink):
+class TcpTransport(ByteTransport):
     """A TCP connection to an instrument."""
 
     def __init__(self, address: Address) -> None:

@@ -1,6 +1,6 @@
 """VISA: ``visa:TCPIP::10.0.0.5::5025::SOCKET?backend=@py``, or the bare resource name.
 
-SOCKET and ASRL resources are byte links, INSTR and RAW resources message links. Two habits of
+SOCKET and ASRL resources are byte transports, INSTR and RAW resources message transports. Two habits of
 PyVISA-py are worked around: it "opens" a connection that was refused, and it shows a closed one as a
 time-out for ever; where its socket can be reached it is asked. The resource manager of a backend is one
 object per process and is never closed: closing it would end every session.
@@ -24,8 +24,8 @@ from pyvisa.rname import ResourceName
 
 from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.base import ByteTransport, MessageTransport, left_s, lost, refuse_size
 from qhal.transport.forking import forget_in_forked
-from qhal.transport.link import ByteLink, MessageLink, left_s, lost, refuse_size
 
 _CHUNK_BYTES = 20 * 1024
 _PIECE_BYTES = 4096
@@ -210,7 +210,7 @@ def _descriptors(resource: Any) -> list[Any]:
     return [each for each in (interface, *inside) if hasattr(each, "fileno")]
 
 
-class VisaByteLink(ByteLink):
+class VisaByteTransport(ByteTransport):
     """A VISA SOCKET or ASRL resource."""
 
     def __init__(self, address: Address) -> None:
@@ -259,7 +259,7 @@ class VisaByteLink(ByteLink):
         return self._session.readable()
 
 
-class VisaMessageLink(MessageLink):
+class VisaMessageTransport(MessageTransport):
     """A VISA INSTR or RAW resource (VXI-11, HiSLIP, GPIB, USBTMC)."""
 
     def __init__(self, address: Address) -> None:

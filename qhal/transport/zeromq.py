@@ -1,7 +1,7 @@
 """ZeroMQ: ``zmq+tcp://host:port``.
 
 libzmq connects to a dead host without an error, so opening probes the TCP port first. It is set not to
-reconnect behind our back, and a monitor watches the connection: once that was lost the link is lost, and
+reconnect behind our back, and a monitor watches the connection: once that ended, the transport is lost, and
 the device is identified again before anything else is said.
 
 Each request carries a number in its envelope, which a REP socket returns with the reply; a reply with another
@@ -21,8 +21,8 @@ from zmq.utils.monitor import recv_monitor_message
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.address import Address
+from qhal.transport.base import MessageTransport, left_s, lost
 from qhal.transport.forking import forget_in_forked
-from qhal.transport.link import MessageLink, left_s, lost
 
 _send = zmq.backend.Socket.send
 """Without the options of pyzmq's own, which take as long as the sending."""
@@ -35,7 +35,7 @@ _SPARE_DESCRIPTORS = 16
 """More than libzmq takes for its context, a socket, its monitor and its connection."""
 
 
-class ZmqLink(MessageLink):
+class ZmqTransport(MessageTransport):
     """A ZeroMQ socket connected to an instrument: DEALER towards its REP for commands, PAIR for a stream."""
 
     def __init__(self, address: Address, pattern: str = "req") -> None:
@@ -71,16 +71,18 @@ class ZmqLink(MessageLink):
             raise Disconnected(f"{self.address}: {error.strerror or error}") from error
         events = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         try:
-            link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR if self._streams else zmq.DEALER)
-            self._socket, self._rest = link, b""
-            link.linger = 0
-            link.rcvhwm = 0
-            link.tcp_keepalive = 1
-            link.reconnect_ivl = -1
-            link.maxmsgsize = self.max_frame_bytes
-            self._monitor = link.get_monitor_socket(events)
-            link.ipv6 = ":" in host
-            link.connect(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
+            opened: zmq.Socket[bytes] = zmq.Context.instance().socket(
+                zmq.PAIR if self._streams else zmq.DEALER
+            )
+            self._socket, self._rest = opened, b""
+            opened.linger = 0
+            opened.rcvhwm = 0
+            opened.tcp_keepalive = 1
+            opened.reconnect_ivl = -1
+            opened.maxmsgsize = self.max_frame_bytes
+            self._monitor = opened.get_monitor_socket(events)
+            opened.ipv6 = ":" in host
+            opened.connect(f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}")
             while self._next_event(deadline) != zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 pass
         except zmq.ZMQError as error:
@@ -125,48 +127,48 @@ class ZmqLink(MessageLink):
         if self._fresh:
             self.close()
             self.open(deadline)
-        link = self._socket
-        if link is None:
+        opened = self._socket
+        if opened is None:
             raise lost(self.address, "not open")
         left_ms = (deadline - time.monotonic()) * 1e3
         if not 0.9 * self._send_limit_ms <= left_ms <= self._send_limit_ms:
-            link.sndtimeo = self._send_limit_ms = _whole(left_ms)
+            opened.sndtimeo = self._send_limit_ms = _whole(left_ms)
         try:
             if self._correlates:
                 self._request += 1
                 self._number = self._request.to_bytes(_ID_BYTES, "big")
-                _send(link, self._number, _MORE)
+                _send(opened, self._number, _MORE)
             if not self._streams:
-                _send(link, b"", _MORE)
-            _send(link, data)
+                _send(opened, b"", _MORE)
+            _send(opened, data)
         except zmq.Again as error:
             raise self._silent("the peer takes no message") from error
         except zmq.ZMQError as error:
             raise lost(self.address, str(error)) from error
 
     def _receive(self, deadline: float) -> bytes:
-        link = self._socket
-        if link is None:
+        opened = self._socket
+        if opened is None:
             raise lost(self.address, "not open")
         left_ms = (deadline - time.monotonic()) * 1e3
         if not 0.9 * self._receive_limit_ms <= left_ms <= self._receive_limit_ms:
-            link.rcvtimeo = self._receive_limit_ms = _whole(left_ms)
+            opened.rcvtimeo = self._receive_limit_ms = _whole(left_ms)
         try:
-            frame = link.recv(zmq.NOBLOCK if self._ended else 0)
+            frame = opened.recv(zmq.NOBLOCK if self._ended else 0)
             # A message comes whole, so its other frames are here; asking for each whether it is costs more than it.
-            if self._correlates and frame == self._number and not link.recv():
-                return link.recv()
-            return self._other(frame, link)
+            if self._correlates and frame == self._number and not opened.recv():
+                return opened.recv()
+            return self._other(frame, opened)
         except zmq.Again as error:
             raise self._silent("no reply") from error
         except zmq.ZMQError as error:
             raise lost(self.address, str(error)) from error
 
-    def _other(self, first: bytes, link: "zmq.Socket[bytes]") -> bytes:
+    def _other(self, first: bytes, opened: "zmq.Socket[bytes]") -> bytes:
         """Return what a message without a number holds. Raises ProtocolError when it should have one."""
         frames = [first]
-        while link.getsockopt(zmq.RCVMORE):
-            frames.append(link.recv())
+        while opened.getsockopt(zmq.RCVMORE):
+            frames.append(opened.recv())
         *envelope, content = frames
         if self._correlates and len(frames) < _FRAMES:
             raise ProtocolError(

@@ -8,7 +8,7 @@ from qhal.devices.device import Device
 from qhal.errors import Disconnected, ReplyTimeout
 from qhal.node.registry import load_driver
 from qhal.transport.address import Address
-from qhal.transport.link import ByteLink, MessageLink
+from qhal.transport.base import ByteTransport, MessageTransport
 from qhal.transport.port import PortState
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
@@ -76,8 +76,8 @@ class Unit:
     def heal(self) -> None:
         """Make every port ready that is open, as recovery does, without asking."""
         for port in self.device._ports.values():
-            if port.link.conn is not None:
-                port.link.discard(0.0)
+            if port.transport.conn is not None:
+                port.transport.discard(0.0)
                 port.settle(PortState.READY)
 
     def asked(self) -> None:
@@ -169,9 +169,9 @@ class _Wire:
         return super().discard(deadline)
 
 
-class _Bytes(_Wire, ByteLink):
+class _Bytes(_Wire, ByteTransport):
     def __init__(self, unit: Unit, link: str) -> None:
-        ByteLink.__init__(self, "tcp://memory:1")
+        ByteTransport.__init__(self, "tcp://memory:1")
         self.unit, self.link, self.waiting = unit, link, []
 
     def close(self) -> None:
@@ -179,10 +179,10 @@ class _Bytes(_Wire, ByteLink):
         self._buffer = b""
 
 
-class _Messages(_Wire, MessageLink):
+class _Messages(_Wire, MessageTransport):
     def __init__(self, unit: Unit, link: str) -> None:
         number = STREAM_PORTS + int(link[6:]) if link.startswith("stream") else 1
-        MessageLink.__init__(self, f"zmq+tcp://127.0.0.1:{number}")
+        MessageTransport.__init__(self, f"zmq+tcp://127.0.0.1:{number}")
         self.unit, self.link, self.waiting = unit, link, []
 
     def close(self) -> None:

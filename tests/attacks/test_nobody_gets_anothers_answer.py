@@ -99,7 +99,7 @@ class Attack:
         device.port.line_delay_s = timeout_s * spec.line_delay_s / spec.timeout_s
         device.port.timeout_s = timeout_s
         # Where a link is opened again, that asks dozens of questions, and few openings would ever end.
-        others = 0.02 if device.port.link.reopen_discards else 0.1
+        others = 0.02 if device.port.transport.reopen_discards else 0.1
         # A message of ZeroMQ comes whole or not at all.
         cut = 0.0 if isinstance(middle, ZmqMiddle) else 0.005
         middle.faults = Faults(0.12, others, LATEST * timeout_s, doubled=0.005, stray=0.005, cut=cut)

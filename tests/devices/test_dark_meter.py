@@ -8,11 +8,11 @@ from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
 from qhal.devices.status import Quality
 from qhal.errors import NoValue, ProtocolError
-from qhal.transport.link import ByteLink
+from qhal.transport.base import ByteTransport
 
 
-class Answering(ByteLink):
-    """A link on which each question has an answer in a table."""
+class Answering(ByteTransport):
+    """A transport on which each question has an answer in a table."""
 
     reopen_discards = True
 
@@ -65,14 +65,14 @@ class Meter(Device, PowerMeter):
 
 @pytest.mark.parametrize("dark", ["-INF", "-9.9E37", "-9.900000E+37", "-75.2", "NINF"])
 def test_a_dark_head_costs_nothing(dark):
-    link = Answering({"*IDN?": "ACME,PM42,7,1.0", "READ1:POW?": dark, "READ2:POW?": "1550.E-3"})
-    with Meter({"main": link}) as meter:
+    transport = Answering({"*IDN?": "ACME,PM42,7,1.0", "READ1:POW?": dark, "READ2:POW?": "1550.E-3"})
+    with Meter({"main": transport}) as meter:
         for _ in range(3):
             assert meter.read_power_dbm(1) is None
             status = meter.status()
             assert (status.power_dbm, status.below_range) == ({1: None, 2: 1.55}, (1,))
             assert (status.quality, status.problems) == (Quality.GOOD, ())
-        assert (meter.health.state, meter.health.reconnects, link.opened) == ("ready", 0, 1)
+        assert (meter.health.state, meter.health.reconnects, transport.opened) == ("ready", 0, 1)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,8 @@ def test_a_dark_head_costs_nothing(dark):
     [("NAN", NoValue), ("9.9E37", NoValue), ("-INFX", ProtocolError), ("40", ProtocolError)],
 )
 def test_one_head_without_a_value_costs_no_other(reply, error):
-    link = Answering({"*IDN?": "ACME,PM42,7,1.0", "READ1:POW?": reply, "READ2:POW?": "-3.5"})
-    with Meter({"main": link}) as meter:
+    transport = Answering({"*IDN?": "ACME,PM42,7,1.0", "READ1:POW?": reply, "READ2:POW?": "-3.5"})
+    with Meter({"main": transport}) as meter:
         status = meter.status()
         assert (status.power_dbm, status.below_range) == ({1: None, 2: -3.5}, ())
         assert status.quality is Quality.FAULTED

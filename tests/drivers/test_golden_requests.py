@@ -111,7 +111,7 @@ def test_requests_on_the_wire(name, mocker):
         Background.of(model, **options) as simulator,
         qhal.open_device(model, simulator.address(model), links=simulator.links(model)) as device,
     ):
-        sent = mocker.spy(device.link_port("main").link, "write")
+        sent = mocker.spy(device.link_port("main").transport, "write")
         verb(device)
     frames = [bytes(call.args[0]) for call in sent.call_args_list]
     assert expected == in_order(frames, expected)

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 from qhal_simulators.instrument import Wire
 from qhal_simulators.servers.background import Background
 from tests.echo import EchoDevice, echo_simulation
@@ -36,7 +36,7 @@ def echo(transport: str) -> Iterator[Callable[[], Opened]]:
 
         def start() -> Opened:
             background = stack.enter_context(echo_simulation(TRANSPORTS[transport]))
-            device = EchoDevice({"main": make_link(address_of(transport, background))}, name="echo")
+            device = EchoDevice({"main": make_transport(address_of(transport, background))}, name="echo")
             stack.callback(device.close)
             return device.open(), background
 

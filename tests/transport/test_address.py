@@ -6,10 +6,10 @@ import pytest
 from qhal import open_device
 from qhal.errors import ConfigurationError
 from qhal.transport.address import Address
-from qhal.transport.open import make_link
-from qhal.transport.recording import RecordedLink
-from qhal.transport.serial import SerialLink
-from qhal.transport.visa import VisaByteLink, VisaMessageLink
+from qhal.transport.open import make_transport
+from qhal.transport.recording import RecordedTransport
+from qhal.transport.serial import SerialTransport
+from qhal.transport.visa import VisaByteTransport, VisaMessageTransport
 
 
 def test_parts():
@@ -22,24 +22,24 @@ def test_parts():
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("TCPIP::10.0.0.5::5025::SOCKET", VisaByteLink),
-        ("visa:ASRL/dev/ttyS0::INSTR?backend=@py", VisaByteLink),
-        ("TCPIP::10.0.0.5::5025::SOCKET?backend=@py", VisaByteLink),
-        ("TCPIP0::10.0.0.5::inst0::INSTR", VisaMessageLink),
-        ("GPIB0::9::INSTR", VisaMessageLink),
-        ("GPIB0::9", VisaMessageLink),
-        ("USB0::0x0699::0x0345::C010101::INSTR", VisaMessageLink),
-        ("ASRL1::INSTR", VisaByteLink),
-        ("record+GPIB0::9?trace=run.txt", RecordedLink),
-        ("record+TCPIP::10.0.0.5::5025::SOCKET&trace=run.txt", RecordedLink),
-        ("serial:///dev/ttyUSB0?baudrate=115200&parity=even", SerialLink),
-        ("record+tcp://10.0.0.5:4000&trace=run.txt", RecordedLink),
-        ("record+tcp://10.0.0.5:4000?bridge=1&trace=run.txt", RecordedLink),
-        ("record+visa:TCPIP::10.0.0.5::4000::SOCKET?backend=@py&trace=run.txt", RecordedLink),
+        ("TCPIP::10.0.0.5::5025::SOCKET", VisaByteTransport),
+        ("visa:ASRL/dev/ttyS0::INSTR?backend=@py", VisaByteTransport),
+        ("TCPIP::10.0.0.5::5025::SOCKET?backend=@py", VisaByteTransport),
+        ("TCPIP0::10.0.0.5::inst0::INSTR", VisaMessageTransport),
+        ("GPIB0::9::INSTR", VisaMessageTransport),
+        ("GPIB0::9", VisaMessageTransport),
+        ("USB0::0x0699::0x0345::C010101::INSTR", VisaMessageTransport),
+        ("ASRL1::INSTR", VisaByteTransport),
+        ("record+GPIB0::9?trace=run.txt", RecordedTransport),
+        ("record+TCPIP::10.0.0.5::5025::SOCKET&trace=run.txt", RecordedTransport),
+        ("serial:///dev/ttyUSB0?baudrate=115200&parity=even", SerialTransport),
+        ("record+tcp://10.0.0.5:4000&trace=run.txt", RecordedTransport),
+        ("record+tcp://10.0.0.5:4000?bridge=1&trace=run.txt", RecordedTransport),
+        ("record+visa:TCPIP::10.0.0.5::4000::SOCKET?backend=@py&trace=run.txt", RecordedTransport),
     ],
 )
-def test_every_form_gives_its_link(text, kind):
-    assert isinstance(make_link(text), kind)
+def test_every_form_gives_its_transport(text, kind):
+    assert isinstance(make_transport(text), kind)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_every_form_gives_its_link(text, kind):
 )
 def test_wrong_addresses_say_what_is_allowed(text, message):
     with pytest.raises(ConfigurationError) as failure:
-        make_link(text)
+        make_transport(text)
     assert message in str(failure.value)
     assert text.removeprefix("replay:").rpartition("trace=")[2] in str(failure.value)
 
@@ -104,7 +104,7 @@ def test_wrong_addresses_say_what_is_allowed(text, message):
 )
 def test_characters_that_cannot_be_shown_are_refused(text):
     with pytest.raises(ConfigurationError, match="only printable characters are allowed") as failure:
-        make_link(text)
+        make_transport(text)
     str(failure.value).encode()
 
 
@@ -118,13 +118,13 @@ def test_what_is_no_text_is_refused(driver, address):
 @pytest.mark.parametrize("backend", ["@absent", "@../x", "/absent/libvisa.so", "py", "@", "%20"])
 def test_an_absent_visa_backend_is_named(backend):
     with pytest.raises(ConfigurationError, match=r"VISA backend .* allowed are @py"):
-        make_link(f"TCPIP::127.0.0.1::1::SOCKET?backend={backend}")
+        make_transport(f"TCPIP::127.0.0.1::1::SOCKET?backend={backend}")
 
 
 def test_a_visa_backend_that_is_no_library_is_named():
-    link = make_link("TCPIP::127.0.0.1::1::SOCKET?backend=/dev/null@ivi")
+    transport = make_transport("TCPIP::127.0.0.1::1::SOCKET?backend=/dev/null@ivi")
     with pytest.raises(ConfigurationError, match=r"VISA backend .* allowed are @py"):
-        link.open(time.monotonic() + 5.0)
+        transport.open(time.monotonic() + 5.0)
 
 
 @pytest.mark.parametrize("module", ["pyvisa", "zmq"])
@@ -136,4 +136,4 @@ def test_a_transport_without_its_library_is_refused(monkeypatch, module):
     monkeypatch.setitem(sys.modules, module, None)
     text = {"pyvisa": "visa:TCPIP::127.0.0.1::1::SOCKET", "zmq": "zmq+tcp://127.0.0.1:1"}[module]
     with pytest.raises(ConfigurationError, match=f"needs {module}, which is not installed"):
-        make_link(text)
+        make_transport(text)

@@ -1,4 +1,4 @@
-"""What a forked process does with the links of its parent disturbs nothing there and keeps nothing from it."""
+"""What a forked process does with the transports of its parent disturbs nothing there and keeps nothing from it."""
 
 import subprocess
 import sys
@@ -12,12 +12,12 @@ FORK = """
 import fcntl, json, os, socket, sys, time, warnings
 warnings.simplefilter("error")
 from qhal.errors import Disconnected, QhalError
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 from tests.echo import EchoDevice
 
 address, record = sys.argv[1:]
-device = EchoDevice({"main": make_link(address)}, name="echo").open()
-link = device.port.link
+device = EchoDevice({"main": make_transport(address)}, name="echo").open()
+transport = device.port.transport
 assert device.ask(1) == 1
 
 def held():
@@ -46,9 +46,10 @@ if child == 0:
     refused = 0
     for action in (
         lambda: device.ask(2), lambda: device.open_link("main"), lambda: device.close_link("main"), device.open,
-        device.close, link.close, lambda: link.write(b"ASK 3\\n", soon), lambda: link.read_until(b"\\n", soon),
-        lambda: link.read_exactly(1, soon), lambda: link.read_message(soon), link.pending,
-        lambda: link.discard(soon), link.close, device.close,
+        device.close, transport.close, lambda: transport.write(b"ASK 3\\n", soon),
+        lambda: transport.read_until(b"\\n", soon),
+        lambda: transport.read_exactly(1, soon), lambda: transport.read_message(soon), transport.pending,
+        lambda: transport.discard(soon), transport.close, device.close,
     ):
         try:
             action()
@@ -60,9 +61,9 @@ if child == 0:
 os.close(read_end)
 assert [device.ask(n) for n in range(50)] == list(range(50))
 if address.startswith("serial"):
-    assert fcntl.ioctl(link._descriptor, 0x80045440, bytes(4)) != bytes(4), "the line is not locked any more"
+    assert fcntl.ioctl(transport._descriptor, 0x80045440, bytes(4)) != bytes(4), "the line is not locked any more"
 device.close()
-with EchoDevice({"main": make_link(address)}, name="again") as again:
+with EchoDevice({"main": make_transport(address)}, name="again") as again:
     assert again.ask(4) == 4
     os.close(write_end)
     assert os.waitpid(child, 0)[1] == 0

@@ -1,15 +1,15 @@
-"""Frames over a link that hands out bytes in arbitrary pieces."""
+"""Frames over a transport that hands out bytes in arbitrary pieces."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qhal.errors import ProtocolError, ReplyTimeout
+from qhal.transport.base import MAX_FRAME_BYTES, ByteTransport, MessageTransport
 from qhal.transport.frames import block, exactly, line
-from qhal.transport.link import MAX_FRAME_BYTES, ByteLink, MessageLink
 
 
-class Pieces(ByteLink):
+class Pieces(ByteTransport):
     def __init__(self, pieces):
         super().__init__("pieces:")
         self._pieces = [piece for piece in pieces if piece]
@@ -29,16 +29,16 @@ class Pieces(ByteLink):
         return bool(self._pieces)
 
 
-class Messages(Pieces, MessageLink):
+class Messages(Pieces, MessageTransport):
     read_until, read_exactly, read_message = (
-        MessageLink.read_until,
-        MessageLink.read_exactly,
-        MessageLink.read_message,
+        MessageTransport.read_until,
+        MessageTransport.read_exactly,
+        MessageTransport.read_message,
     )
-    pending = MessageLink.pending
+    pending = MessageTransport.pending
 
     def __init__(self, messages):
-        MessageLink.__init__(self, "messages:")
+        MessageTransport.__init__(self, "messages:")
         self._pieces = list(messages)
 
 
@@ -59,25 +59,25 @@ def cut(draw, content):
 )
 def test_lines_do_not_depend_on_the_pieces(data_and_pieces):
     data, pieces = data_and_pieces
-    link = Pieces(pieces)
-    read = [line(b"\r\n")(link, 0.0) for _ in range(data.count(b"\r\n"))]
+    transport = Pieces(pieces)
+    read = [line(b"\r\n")(transport, 0.0) for _ in range(data.count(b"\r\n"))]
     assert b"".join(part + b"\r\n" for part in read) == data
-    assert not link.pending()
+    assert not transport.pending()
 
 
 @given(cut(st.binary(max_size=300).map(lambda body: b"#3%03d" % len(body) + body + b"\nNEXT\n")))
 def test_blocks_are_read_by_count_whatever_they_hold(data_and_pieces):
     data, pieces = data_and_pieces
-    link = Pieces(pieces)
-    assert block(link, 0.0) == data[5 : 5 + int(data[2:5])]
-    assert line()(link, 0.0) == b"NEXT"
+    transport = Pieces(pieces)
+    assert block(transport, 0.0) == data[5 : 5 + int(data[2:5])]
+    assert line()(transport, 0.0) == b"NEXT"
 
 
 @given(st.binary(max_size=50))
 def test_blocks_over_messages(body):
-    link = Messages([b"#2%02d" % len(body) + body + b"\n"])
+    transport = Messages([b"#2%02d" % len(body) + body + b"\n"])
     if len(body) > 0:
-        assert block(link, 0.0) == body
+        assert block(transport, 0.0) == body
 
 
 @pytest.mark.parametrize("wrong", [b"12\n", b"#0\n", b"#2ab..", b"#12ab!\n"])

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 
 WORDS = """
 ://127.0.0.1:1 ://localhost:1 ://[::1]:1 ://[::1 ://:1 ://127.0.0.1 ://127.0.0.1: : :// ://a..b:1 ://u:p@127.0.0.1:1
@@ -50,15 +50,15 @@ addresses = st.builds(
 def test_an_odd_address_gives_a_typed_error(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)  # for traces
     try:
-        link = make_link(text)
+        transport = make_transport(text)
     except ConfigurationError as error:
         message = str(error)
     else:
         message = ""
         with suppress(ReplyTimeout):
             try:
-                link.open(time.monotonic() + 0.5)
+                transport.open(time.monotonic() + 0.5)
             except (ConfigurationError, Disconnected) as error:
                 message = str(error)
-        link.close()
+        transport.close()
     message.encode()

@@ -5,16 +5,16 @@ import pytest
 from qhal.devices.scpi import Scpi
 from qhal.errors import DeviceError, NoValue, ProtocolError
 from qhal.transport import replies
+from qhal.transport.base import ByteTransport
 from qhal.transport.control import SimulatorControl, SteppedClock
-from qhal.transport.link import ByteLink
 from qhal.transport.port import Port, PortState
 
 VOLTS = {"V": 1.0, "mV": 1e-3}
 PS = {"TB": 1.0, "ps": 1.0, "ns": 1e3, "GTB": 1e9}
 
 
-class Scripted(ByteLink):
-    """A link that answers each request with the next reply of a list."""
+class Scripted(ByteTransport):
+    """A transport that answers each request with the next reply of a list."""
 
     def __init__(self, *answers):
         super().__init__("scripted")
@@ -211,7 +211,7 @@ def test_what_a_parser_trips_over_is_a_protocol_error(wrong):
         raise wrong("tripped")
 
     with pytest.raises(ProtocolError, match=r"unit \(scripted\) to b'Q': .*tripped") as caught:
-        asked.exchange(b"Q", lambda link, deadline: link.read_until(b"\n", deadline), parse=parse)
+        asked.exchange(b"Q", lambda transport, deadline: transport.read_until(b"\n", deadline), parse=parse)
     assert isinstance(caught.value.__cause__, wrong)
     assert asked.state is PortState.TAINTED
     assert asked.counters.protocol_errors == 1
@@ -232,7 +232,7 @@ def test_an_answer_of_the_device_does_not_taint_and_keeps_its_attributes():
 @pytest.mark.parametrize("reply", [b"[1]\n", b"5\n", b"[" * 5000 + b"\n", b"x\n", b'{"a": 1}{"b": 2}\n'])
 def test_an_answer_of_a_simulator_that_is_no_object(reply):
     control = SimulatorControl("tcp://127.0.0.1:1")
-    control._port.link, control._port.state = Scripted(reply), PortState.READY
+    control._port.transport, control._port.state = Scripted(reply), PortState.READY
     with pytest.raises(ProtocolError, match="simulator"):
         control.request("now")
 
@@ -240,6 +240,9 @@ def test_an_answer_of_a_simulator_that_is_no_object(reply):
 @pytest.mark.parametrize("now", [b"NaN", b"true", b'"5"', b"null", b"-1", b"1e999"])
 def test_a_time_of_a_simulator_that_is_none(now):
     clock = SteppedClock("tcp://127.0.0.1:1")
-    clock.control._port.link, clock.control._port.state = Scripted(b'{"now_s": %s}\n' % now), PortState.READY
+    clock.control._port.transport, clock.control._port.state = (
+        Scripted(b'{"now_s": %s}\n' % now),
+        PortState.READY,
+    )
     with pytest.raises(ProtocolError, match="now_s"):
         clock.now_s()

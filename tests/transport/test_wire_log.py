@@ -5,8 +5,8 @@ import logging
 import pytest
 
 from qhal.transport.frames import line
-from qhal.transport.open import make_link
-from qhal.transport.tapped import LoggedLink
+from qhal.transport.open import make_transport
+from qhal.transport.tapped import LoggedTransport
 from tests.echo import EchoDevice, echo_simulation
 from tests.transport.conftest import TRANSPORTS, address_of
 
@@ -18,7 +18,7 @@ def test_each_message_is_logged(transport, recorded, caplog, tmp_path):
         address = address_of(transport, background)
         if recorded:
             address = f"record+{address}&trace={tmp_path / 'trace.txt'}"
-        with EchoDevice({"main": make_link(address)}) as device:
+        with EchoDevice({"main": make_transport(address)}) as device:
             caplog.clear()
             assert device.ask(7) == 7
             device.port.exchange(b"ASK \x00\x01" + b"x" * 1000 + b"\n", line())
@@ -31,8 +31,8 @@ def test_each_message_is_logged(transport, recorded, caplog, tmp_path):
 
 def test_it_is_off_by_default(transport, caplog):
     with echo_simulation(TRANSPORTS[transport]) as background:
-        device = EchoDevice({"main": make_link(address_of(transport, background))})
-        assert not isinstance(device.port.link, LoggedLink)
+        device = EchoDevice({"main": make_transport(address_of(transport, background))})
+        assert not isinstance(device.port.transport, LoggedTransport)
         with device:
             device.ask(7)
     assert [record for record in caplog.records if record.name == "qhal.wire"] == []

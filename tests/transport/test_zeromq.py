@@ -8,7 +8,7 @@ import zmq
 
 from qhal.errors import Disconnected, ProtocolError
 from qhal.transport.frames import message
-from qhal.transport.open import make_link
+from qhal.transport.open import make_transport
 from qhal.transport.port import Port, PortState
 from qhal_simulators.instrument import Wire
 from tests.echo import EchoDevice, echo_simulation
@@ -30,12 +30,12 @@ def url(socket):
 
 @pytest.fixture
 def port(router):
-    link = make_link(url(router))
-    link.open(time.monotonic() + 10.0)
-    port = Port(link, "unit", timeout_s=10.0)
+    transport = make_transport(url(router))
+    transport.open(time.monotonic() + 10.0)
+    port = Port(transport, "unit", timeout_s=10.0)
     port.state = PortState.READY
     yield port
-    link.close()
+    transport.close()
 
 
 def answering(router, *answers):
@@ -83,28 +83,28 @@ def test_a_unit_that_loses_the_number_is_named(port, router, stripped):
 def test_a_stream_takes_messages_that_a_query_does_not(router):
     large = bytes(2 << 20)
     for pattern, limit in (("pair", 4 << 20), ("req", 1 << 20)):
-        link = make_link(url(router), zmq_pattern=pattern)
+        transport = make_transport(url(router), zmq_pattern=pattern)
         server = router
         if pattern == "pair":
             server = zmq.Context.instance().socket(zmq.PAIR)
             server.linger = 0
             server.bind("tcp://127.0.0.1:*")
-            link = make_link(url(server), zmq_pattern=pattern)
-        link.max_frame_bytes = limit
-        link.open(time.monotonic() + 10.0)
+            transport = make_transport(url(server), zmq_pattern=pattern)
+        transport.max_frame_bytes = limit
+        transport.open(time.monotonic() + 10.0)
         if pattern == "pair":
             server.send(large)
-            assert link.read_message(time.monotonic() + 10.0) == large
+            assert transport.read_message(time.monotonic() + 10.0) == large
             server.close()
         else:
             thread = answering(router, lambda envelope, request: [*envelope, large])
-            link.write(b"1", time.monotonic() + 10.0)
-            while not link.pending():
+            transport.write(b"1", time.monotonic() + 10.0)
+            while not transport.pending():
                 time.sleep(0.001)
             with pytest.raises(Disconnected):
-                link.read_message(time.monotonic() + 10.0)
+                transport.read_message(time.monotonic() + 10.0)
             thread.join()
-        link.close()
+        transport.close()
 
 
 @pytest.mark.parametrize("returns_envelope", [True, False])
@@ -113,14 +113,14 @@ def test_either_kind_of_unit_is_served(returns_envelope):
         endpoint = background.unit("echo1").endpoints["main"]
         background.do(lambda: setattr(endpoint, "returns_envelope", returns_envelope))
         address = background.address("echo1")
-        with EchoDevice({"main": make_link(f"{address}?correlate=false")}) as device:
+        with EchoDevice({"main": make_transport(f"{address}?correlate=false")}) as device:
             assert [device.ask(number) for number in range(20)] == list(range(20))
         if returns_envelope:
-            with EchoDevice({"main": make_link(f"{address}?correlate=true")}) as device:
+            with EchoDevice({"main": make_transport(f"{address}?correlate=true")}) as device:
                 assert device.ask(7) == 7
         else:
             with pytest.raises(ProtocolError, match="correlate=false"):
-                EchoDevice({"main": make_link(address)}).open()
+                EchoDevice({"main": make_transport(address)}).open()
 
 
 def test_a_plain_rep_socket_is_served():
@@ -135,10 +135,10 @@ def test_a_plain_rep_socket_is_served():
         thread = threading.Thread(target=serve)
         thread.start()
         for option in ("", "?correlate=false"):
-            link = make_link(url(unit) + option)
-            link.open(time.monotonic() + 10.0)
+            transport = make_transport(url(unit) + option)
+            transport.open(time.monotonic() + 10.0)
             for question in (b"1", b"", b"3"):
-                link.write(question, time.monotonic() + 10.0)
-                assert link.read_message(time.monotonic() + 10.0) == question
-            link.close()
+                transport.write(question, time.monotonic() + 10.0)
+                assert transport.read_message(time.monotonic() + 10.0) == question
+            transport.close()
         thread.join()

@@ -260,7 +260,7 @@ class Id900(Device, TimeTagger):
 
     def _start_channel(self, service: DataLink, address: str, n: int) -> Channel:
         stream = f"stream{n}"
-        tcp_port = Address(self.link_port(stream).link.address).port
+        tcp_port = Address(self.link_port(stream).transport.address).port
         assert tcp_port is not None
         self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
         self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
@@ -296,7 +296,7 @@ class Id900(Device, TimeTagger):
 
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""
-        host = Address(self.port.link.address).host
+        host = Address(self.port.transport.address).host
         assert host is not None
         return host
 

@@ -13,7 +13,7 @@ from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGr
 from qhal.devices.device import Device
 from qhal.errors import DeviceError, PositionUnknown, ProtocolError, WrongDevice
 from qhal.transport import replies
-from qhal.transport.link import Link
+from qhal.transport.base import Transport
 from qhal.transport.proof import Proof
 from qhal.transport.serial import SerialSettings
 
@@ -34,7 +34,7 @@ _ERRORS = {
 Parsed = TypeVar("Parsed")
 
 
-def _reply(link: Link, deadline: float) -> bytes:
+def _reply(transport: Transport, deadline: float) -> bytes:
     """Read lines up to ``Done`` and the empty line after it; return them without these two.
 
     An error line may come without ``Done``, so it ends the reply, and ``Done`` after it is read if it is there.
@@ -42,14 +42,14 @@ def _reply(link: Link, deadline: float) -> bytes:
     lines: list[bytes] = []
     while True:
         # An echoed command stands before the reply's first line, ended by its own CR.
-        line = link.read_until(b"\r\n", deadline).rpartition(b"\r")[2]
+        line = transport.read_until(b"\r\n", deadline).rpartition(b"\r")[2]
         if line == b"Done":
-            link.read_until(b"\r\n", deadline)
+            transport.read_until(b"\r\n", deadline)
             return b"\n".join(lines)
         lines.append(line)
         if len(lines) > _MOST_LINES:
             raise ProtocolError(f"{len(lines)} lines without Done")
-        if line.startswith(b"Error") and not link.pending():
+        if line.startswith(b"Error") and not transport.pending():
             return b"\n".join(lines)
 
 

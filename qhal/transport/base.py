@@ -1,7 +1,7 @@
-"""What a link is: the two small protocols above which everything else is the same.
+"""What a transport is: the two small protocols above which everything else is the same.
 
-A ``ByteLink`` carries an endless row of bytes (serial line, TCP socket, VISA SOCKET and ASRL); a
-``MessageLink`` carries whole messages (ZeroMQ, VISA INSTR). Both offer the same three verbs, so that
+A ``ByteTransport`` carries an endless row of bytes (serial line, TCP socket, VISA SOCKET and ASRL); a
+``MessageTransport`` carries whole messages (ZeroMQ, VISA INSTR). Both offer the same three verbs, so that
 one frame reader (:mod:`qhal.transport.frames`) serves a SCPI instrument over either. All deadlines
 are ``time.monotonic()`` seconds. Every failure leaves as a :mod:`qhal.errors` exception.
 """
@@ -14,11 +14,11 @@ from typing import Protocol
 from qhal.errors import Disconnected, ProtocolError, ReplyTimeout
 
 MAX_FRAME_BYTES = 1 << 20
-"""The longest reply of a link whose device declares no other."""
+"""The longest reply of a transport whose device declares no other."""
 _SHOWN_BYTES = 200
 
 
-class Link(Protocol):
+class Transport(Protocol):
     """One end of a wire. Not thread-safe: a :class:`qhal.transport.port.Port` locks it."""
 
     address: str
@@ -32,7 +32,7 @@ class Link(Protocol):
         ...
 
     def close(self) -> None:
-        """Close; does nothing when closed. Never raises for a link that is already gone."""
+        """Close; does nothing when closed. Never raises for a transport that is already gone."""
         ...
 
     def write(self, data: bytes, deadline: float) -> None:
@@ -48,23 +48,23 @@ class Link(Protocol):
         ...
 
     def read_message(self, deadline: float) -> bytes:
-        """Return the next message (on a byte link: what has arrived, at least one byte)."""
+        """Return the next message (on a byte transport: what has arrived, at least one byte)."""
         ...
 
     def pending(self) -> bool:
-        """Return without waiting whether bytes, or the end of the link, are there to be read."""
+        """Return without waiting whether bytes, or the end of the transport, are there to be read."""
         ...
 
     def discard(self, deadline: float) -> bytes:
         """Forget all that has arrived and return its beginning.
 
-        Raises Disconnected at the end of the link, ReplyTimeout when bytes come without a pause.
+        Raises Disconnected at the end of the transport, ReplyTimeout when bytes come without a pause.
         """
         ...
 
 
-class ByteLink(ABC):
-    """Buffer and read verbs of byte links; a transport adds how to send and to receive a chunk."""
+class ByteTransport(ABC):
+    """Buffer and read verbs of byte transports; a transport adds how to send and to receive a chunk."""
 
     reopen_discards = False
 
@@ -119,7 +119,7 @@ class ByteLink(ABC):
         return data or self._receive(deadline)
 
     def pending(self) -> bool:
-        """Return without waiting whether bytes, or the end of the link, are there to be read."""
+        """Return without waiting whether bytes, or the end of the transport, are there to be read."""
         return bool(self._buffer) or self._readable()
 
     def discard(self, deadline: float) -> bytes:
@@ -128,8 +128,8 @@ class ByteLink(ABC):
         return discarded(data, self._readable, self._receive, deadline)
 
 
-class MessageLink(ABC):
-    """Read verbs of links that carry whole messages; the end of a message ends a frame too."""
+class MessageTransport(ABC):
+    """Read verbs of transports that carry whole messages; the end of a message ends a frame too."""
 
     reopen_discards = True
 
@@ -156,7 +156,7 @@ class MessageLink(ABC):
 
     @abstractmethod
     def _readable(self) -> bool:
-        """Return without waiting whether a message, or the end of the link, is there to be read."""
+        """Return without waiting whether a message, or the end of the transport, is there to be read."""
 
     def read_until(self, end: bytes, deadline: float) -> bytes:
         """Return the bytes before the next ``end`` or, without one, up to the end of the message."""
@@ -177,7 +177,7 @@ class MessageLink(ABC):
         return data or self._receive(deadline)
 
     def pending(self) -> bool:
-        """Return without waiting whether a message, or the end of the link, is there to be read."""
+        """Return without waiting whether a message, or the end of the transport, is there to be read."""
         return bool(self._rest) or self._readable()
 
     def discard(self, deadline: float) -> bytes:
@@ -199,9 +199,9 @@ def discarded(
 
 
 def refuse_size(count: int, limit: int) -> None:
-    """Raise ProtocolError for a reply longer than its link allows."""
+    """Raise ProtocolError for a reply longer than its transport allows."""
     if count > limit:
-        raise ProtocolError(f"a reply of {count} bytes, {limit} are the most that this link carries")
+        raise ProtocolError(f"a reply of {count} bytes, {limit} are the most that this transport carries")
 
 
 def left_s(deadline: float) -> float:
@@ -213,5 +213,5 @@ def left_s(deadline: float) -> float:
 
 
 def lost(address: str, what: str) -> Disconnected:
-    """Return the error for a link that ended."""
+    """Return the error for a transport that ended."""
     return Disconnected(f"{address}: {what}")
