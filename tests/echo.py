@@ -34,17 +34,17 @@ class EchoDevice(Device):
     )
 
     def read(self) -> float:
-        return float(self.port.exchange(b"MEAS?\n", LINE))
+        return float(self.connection.exchange(b"MEAS?\n", LINE))
 
     def ask(self, number: int, timeout_s: float | None = None) -> int:
-        return int(self.port.exchange(b"ASK %d\n" % number, LINE, timeout_s=timeout_s))
+        return int(self.connection.exchange(b"ASK %d\n" % number, LINE, timeout_s=timeout_s))
 
     def set(self, value: int) -> None:
-        self.port.exchange(b"SET %d;*IDN?\n" % value, LINE)
+        self.connection.exchange(b"SET %d;*IDN?\n" % value, LINE)
         self.note_settings(value=value)
 
     def _identify(self) -> Identity:
-        reply = self.port.exchange(b"*IDN?\n", LINE).decode()
+        reply = self.connection.exchange(b"*IDN?\n", LINE).decode()
         if reply.count(",") != 3:
             raise ProtocolError(
                 f"{self.name}: identity {reply!r} is not of the form maker,model,serial,firmware"
@@ -56,7 +56,7 @@ class EchoDevice(Device):
         return Capabilities()
 
     def _read_settings(self) -> dict[str, Any]:
-        return {"value": int(self.port.exchange(b"VAL?\n", LINE))}
+        return {"value": int(self.connection.exchange(b"VAL?\n", LINE))}
 
 
 class Echo(Instrument):

@@ -1,4 +1,4 @@
-"""The device: identity, settings, opening and closing; its links are in :mod:`qhal.devices.connection`.
+"""The device: identity, settings, opening and closing; its links are in :mod:`qhal.devices.session`.
 
 A driver is ``class Model(Device, Kind)``: it declares its links, says who it is (``_identify``), what it
 can do (``_read_capabilities``) and how it is set (``_read_settings``), and fills in the private hooks of
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import Any, ClassVar, Self, TypeVar
 
 from qhal.clock import Clock, WallClock
-from qhal.devices.connection import CLOSE_S, OPEN_S, OPENING_S, Connected
 from qhal.devices.declaration import Capabilities, Identity, Options
 from qhal.devices.guarded import Guarded
+from qhal.devices.session import CLOSE_S, OPEN_S, OPENING_S, Connected
 from qhal.devices.shown import line, table
 from qhal.devices.status import Health
 from qhal.errors import (
@@ -26,7 +26,7 @@ from qhal.errors import (
     Unsupported,
 )
 from qhal.transport.base import Transport
-from qhal.transport.port import PortState
+from qhal.transport.connection import ConnectionState
 
 log = logging.getLogger("qhal")
 
@@ -99,15 +99,17 @@ class Device(Guarded, Connected):
     @property
     def is_open(self) -> bool:
         """Whether the device was opened and not closed; it may be lost at the moment."""
-        return self.port.state is not PortState.CLOSED
+        return self.connection.state is not ConnectionState.CLOSED
 
     @property
     def health(self) -> Health:
         """States and counters of the links, without asking the device."""
-        counters = [port.counters for port in self._ports.values()]
-        worst = max(self._standing_ports, key=lambda port: list(PortState).index(port.state))
+        counters = [connection.counters for connection in self._connections.values()]
+        worst = max(
+            self._standing_connections, key=lambda connection: list(ConnectionState).index(connection.state)
+        )
         return Health(
-            state=worst.state.value if self.is_open else PortState.CLOSED.value,
+            state=worst.state.value if self.is_open else ConnectionState.CLOSED.value,
             exchanges=sum(c.exchanges for c in counters),
             timeouts=sum(c.timeouts for c in counters),
             protocol_errors=sum(c.protocol_errors for c in counters),
@@ -139,7 +141,7 @@ class Device(Guarded, Connected):
 
         Raises Disconnected, ReplyTimeout, WrongDevice, ProtocolError; whatever was opened is closed again.
         """
-        with self.port.held(OPENING_S):
+        with self.connection.held(OPENING_S):
             self._refuse_inherited()
             if not self.is_open:
                 now = time.monotonic()
@@ -154,12 +156,12 @@ class Device(Guarded, Connected):
         A thread that is waiting for a reply gets it first; the next use raises Disconnected. In a process that was
         forked off it does nothing. Raises ReplyTimeout when a thread does not let go of a link within 10 s.
         """
-        if self.port.state is PortState.INHERITED:
+        if self.connection.state is ConnectionState.INHERITED:
             return
         if self.is_open:
             self._before_close()
-        with self.port.held(CLOSE_S):
-            for name in self._ports:
+        with self.connection.held(CLOSE_S):
+            for name in self._connections:
                 self.close_link(name)
 
     def __enter__(self) -> Self:
@@ -225,14 +227,14 @@ class Device(Guarded, Connected):
         try:
             return reader()
         except (DeviceError, ProtocolError):
-            if self.port.state is PortState.TAINTED:
+            if self.connection.state is ConnectionState.TAINTED:
                 raise
             return None
 
     def _suspect(self, error: QhalError) -> None:
-        """Taint the port when a whole reply held what cannot be: it may have been the answer to something else."""
-        if isinstance(error, ProtocolError) and self.port.state is PortState.READY:
-            self.port.taint()
+        """Taint the connection after an impossible value in a whole reply: it may answer another request."""
+        if isinstance(error, ProtocolError) and self.connection.state is ConnectionState.READY:
+            self.connection.taint()
 
     def acknowledge_changes(self) -> None:
         """Forget the changes that ``health.settings_changed`` reports."""

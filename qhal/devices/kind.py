@@ -76,7 +76,7 @@ class Kind(ABC):
         """
         if self.device.carries_traffic:
             return SafeState.UNTOUCHED
-        with self.device.port.held(_HELD_BY_ANOTHER_S):
+        with self.device.connection.held(_HELD_BY_ANOTHER_S):
             return self._make_safe()
 
     def command_safe(self) -> None:
@@ -96,7 +96,7 @@ class Kind(ABC):
 
 
 class Facet(Guarded):
-    """An additional interface of a multi-function instrument, on the same ports."""
+    """An additional interface of a multi-function instrument, on the same connections."""
 
     def __init__(self, device: Device) -> None:
         self._device = device

@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from qhal.errors import DeviceError
 from qhal.transport import replies
+from qhal.transport.connection import Connection
 from qhal.transport.frames import Frame, line
-from qhal.transport.port import Port
 
 _LINE = line(b"\n")
 _MOST_ERRORS = 100
@@ -20,12 +20,12 @@ class Scpi:
 
     ``end`` ends a request and ``frame`` reads a reply: a line each, or a message. The ``ask_`` methods raise
     ProtocolError for a reply that is not of the kind asked for, NoValue for SCPI's 9.9E37 and its like
-    (:mod:`qhal.transport.replies`), and what the port raises.
+    (:mod:`qhal.transport.replies`), and what the connection raises.
     """
 
-    def __init__(self, port: Port, *, end: bytes = b"\n", frame: Frame = _LINE) -> None:
-        self._port = port
-        port.padding = replies.PADDING.encode()
+    def __init__(self, connection: Connection, *, end: bytes = b"\n", frame: Frame = _LINE) -> None:
+        self._connection = connection
+        connection.padding = replies.PADDING.encode()
         self._end = end
         self._frame = frame
 
@@ -37,7 +37,7 @@ class Scpi:
         self, query: str, parse: Callable[[str], Parsed], *, timeout_s: float | None = None
     ) -> Parsed:
         """Return what ``parse`` makes of the reply's text."""
-        return self._port.exchange(
+        return self._connection.exchange(
             query.encode("ascii") + self._end,
             self._frame,
             timeout_s=timeout_s,
@@ -80,13 +80,13 @@ class Scpi:
 
     def send(self, command: str) -> None:
         """Send a command that has no reply."""
-        self._port.send(command.encode("ascii") + self._end)
+        self._connection.send(command.encode("ascii") + self._end)
 
     def send_block(self, command: str, data: bytes, *, timeout_s: float) -> None:
         """Send a command that ends with an IEEE 488.2 definite block."""
         count = str(len(data)).encode()
         head = command.encode("ascii") + b",#" + str(len(count)).encode() + count
-        self._port.send(head + data + self._end, timeout_s=timeout_s)
+        self._connection.send(head + data + self._end, timeout_s=timeout_s)
 
     def errors(self) -> list[str]:
         """Empty the error queue and return what was in it, oldest first."""
@@ -96,12 +96,12 @@ class Scpi:
             if code == 0:
                 return found
             found.append(f"{code} {text}")
-        raise DeviceError(f"{self._port.name}: the error queue does not end: {found[-1]}")
+        raise DeviceError(f"{self._connection.name}: the error queue does not end: {found[-1]}")
 
     def refuse_errors(self, doing: str) -> None:
         """Raise DeviceError when the error queue is not empty."""
         if found := self.errors():
-            raise DeviceError(f"{self._port.name}: {doing}: {'; '.join(found)}")
+            raise DeviceError(f"{self._connection.name}: {doing}: {'; '.join(found)}")
 
     def _text(self, reply: bytes) -> str:
         """Return the text of a reply; a dialect may raise DeviceError here for one that is an error."""

@@ -154,7 +154,7 @@ def main() -> int:
         file = parse_node(order["file"], "guard")
         devices = make_devices(file, make_clock(file))
         for device in devices.values():
-            scheme = Address(device.port.transport.address).scheme
+            scheme = Address(device.connection.transport.address).scheme
             if scheme in _LOADED_WHEN_OPENED:
                 import_module(_LOADED_WHEN_OPENED[scheme])
         threads = started_threads(len(devices))
@@ -187,7 +187,9 @@ def main() -> int:
 def _notice(owner: int, node: str, devices: dict[str, Device], reports: Reports) -> Notice | None:
     """Note what is watched; without a notice the guard does all the same, but a new owner does not wait for it."""
     try:
-        return Notice(owner, node, {name: device.port.transport.address for name, device in devices.items()})
+        return Notice(
+            owner, node, {name: device.connection.transport.address for name, device in devices.items()}
+        )
     except (OSError, QhalError) as error:
         reports.say(f"a new owner will not wait for this guard: it cannot note what it watches: {error}")
         return None

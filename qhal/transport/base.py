@@ -19,7 +19,7 @@ _SHOWN_BYTES = 200
 
 
 class Transport(Protocol):
-    """One end of a wire. Not thread-safe: a :class:`qhal.transport.port.Port` locks it."""
+    """One end of a wire. Not thread-safe: a :class:`qhal.transport.connection.Connection` locks it."""
 
     address: str
     reopen_discards: bool

@@ -10,9 +10,9 @@ from typing import Any
 
 from qhal.errors import ConfigurationError, DeviceError, Disconnected, ProtocolError
 from qhal.transport import replies
+from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.frames import line
 from qhal.transport.open import make_transport
-from qhal.transport.port import Port, PortState
 
 _LINE = line(b"\n")
 _STEP_TIMEOUT_S = 120.0
@@ -32,32 +32,36 @@ class SimulatorControl:
     """A client of a simulator's control connection; thread-safe."""
 
     def __init__(self, address: str) -> None:
-        self._port = Port(make_transport(address), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0)
-        self._port.recover = self._open
+        self._connection = Connection(
+            make_transport(address), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0
+        )
+        self._connection.recover = self._open
 
     def request(self, do: str, **arguments: Any) -> dict[str, Any]:
         """Ask for one thing and return the answer. Raises DeviceError when the simulator refuses."""
         request = json.dumps({"do": do, **arguments}).encode() + b"\n"
-        return self._port.exchange(request, _LINE, parse=_answer)
+        return self._connection.exchange(request, _LINE, parse=_answer)
 
     def close(self) -> None:
         """Close the transport."""
-        port = self._port
-        with port.lock:
-            if port.state is not PortState.INHERITED:
-                port.transport.close()
-                port.settle(PortState.CLOSED)
+        connection = self._connection
+        with connection.lock:
+            if connection.state is not ConnectionState.INHERITED:
+                connection.transport.close()
+                connection.settle(ConnectionState.CLOSED)
 
     def _open(self, limit_s: float) -> None:
         del limit_s
-        port = self._port
-        with port.lock:
-            if port.state is PortState.INHERITED:
-                raise Disconnected(f"{port.name}: {port.transport.address} was opened by another process")
-            if port.state is not PortState.READY:
-                port.transport.close()
-                port.transport.open(time.monotonic() + _OPEN_S)
-                port.settle(PortState.READY)
+        connection = self._connection
+        with connection.lock:
+            if connection.state is ConnectionState.INHERITED:
+                raise Disconnected(
+                    f"{connection.name}: {connection.transport.address} was opened by another process"
+                )
+            if connection.state is not ConnectionState.READY:
+                connection.transport.close()
+                connection.transport.open(time.monotonic() + _OPEN_S)
+                connection.settle(ConnectionState.READY)
 
 
 class SteppedClock:

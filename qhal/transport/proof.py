@@ -1,7 +1,7 @@
 """Proof that the next reply answers the next request, on a line that cannot be made to forget.
 
 A serial line keeps the order of bytes and nothing else: after a time-out the reply may come at any later
-moment, and the reply to a question that was asked to find that out may be late as well. So the port keeps the
+moment, and the reply to a question that was asked to find that out may be late as well. So the connection keeps the
 requests that have no reply yet, in order. A reply that fits a question belongs to the first of them that it
 can belong to, or to a later one; all up to that place are settled. Only when none is left is the line clear.
 Then another question is asked, whose answer must come next, and after it the line must stay silent.
@@ -14,8 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from qhal.errors import ProtocolError, ReplyTimeout
+from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.frames import Frame, message
-from qhal.transport.port import Port, PortState
 
 log = logging.getLogger("qhal")
 
@@ -37,114 +37,116 @@ class Proof:
 
 
 def prove(
-    port: Port, proofs: Sequence[Proof], *, listen_s: float = 0.0, timeout_s: float | None = None
+    connection: Connection, proofs: Sequence[Proof], *, listen_s: float = 0.0, timeout_s: float | None = None
 ) -> None:
     """Make sure that no reply to an earlier request is under way, by two questions with different answers.
 
     ``listen_s``: for how long the line must be silent afterwards, at least the last round trip. Raises
     ReplyTimeout, Disconnected, ProtocolError.
     """
-    limit_s = timeout_s or port.timeout_s
-    with port.lock:
+    limit_s = timeout_s or connection.timeout_s
+    with connection.lock:
         started = time.monotonic()
         try:
             for last_round in [False] * (_ROUNDS - 1) + [True]:
                 try:
-                    asked = _clear(port, proofs, limit_s)
+                    asked = _clear(connection, proofs, limit_s)
                     other = next(proof for proof in proofs if proof is not asked)
-                    taken_s = _confirm(port, other, limit_s)
-                    refuse_more(port, max(taken_s, listen_s), other.frame)
+                    taken_s = _confirm(connection, other, limit_s)
+                    refuse_more(connection, max(taken_s, listen_s), other.frame)
                     return
                 except ProtocolError:
                     if last_round:
                         raise
-                    port.transport.discard(port.budget_until)
-        except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
-            port.fail(error, b"", started, 0.0)
+                    connection.transport.discard(connection.budget_until)
+        except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
+            connection.fail(error, b"", started, 0.0)
 
 
-def wait_out_late_reply(port: Port, *, proves: bool) -> None:
+def wait_out_late_reply(connection: Connection, *, proves: bool) -> None:
     """Discard whatever arrives until no reply to an earlier request is expected any more.
 
     With ``proves`` a proof follows, and the wait ends soon after something came. Raises ReplyTimeout when the
     call's time is over before that.
     """
-    deadline, transport = port.budget_until, port.transport
-    wait_s = min(port.late_until, deadline) - time.monotonic()
+    deadline, transport = connection.budget_until, connection.transport
+    wait_s = min(connection.late_until, deadline) - time.monotonic()
     if wait_s > _ANNOUNCED_S:
-        log.warning("%s: waiting up to %.0f s for a late reply to %s", port.name, wait_s, _last(port))
+        log.warning(
+            "%s: waiting up to %.0f s for a late reply to %s", connection.name, wait_s, _last(connection)
+        )
     came = transport.discard(deadline)
     while True:
         now = time.monotonic()
         if came and proves:
-            port.late_until = min(port.late_until, now + port.line_delay_s)
-        left_s = port.late_until - now
+            connection.late_until = min(connection.late_until, now + connection.line_delay_s)
+        left_s = connection.late_until - now
         if left_s <= 0:
             return
         if now >= deadline:
-            last = _last(port)
+            last = _last(connection)
             raise ReplyTimeout(
-                f"{port.name} ({transport.address}): the reply to {last} may still come, for {left_s:.1f} s"
+                f"{connection.name} ({transport.address}): the reply to {last} may still come, for {left_s:.1f} s"
             )
         came = b""
         with suppress(ReplyTimeout):
-            came = transport.read_message(min(port.late_until, deadline)) + transport.discard(deadline)
+            came = transport.read_message(min(connection.late_until, deadline)) + transport.discard(deadline)
 
 
-def refuse_more(port: Port, listen_s: float, frame: Frame = message) -> None:
+def refuse_more(connection: Connection, listen_s: float, frame: Frame = message) -> None:
     """Raise ProtocolError when anything comes that no one asked for, on a line that should be silent."""
-    until = min(time.monotonic() + listen_s, port.budget_until)
+    until = min(time.monotonic() + listen_s, connection.budget_until)
     with suppress(ReplyTimeout):
         while True:
-            port.unsolicited(frame(port.transport, until))
-    if rest := port.transport.discard(until):
+            connection.unsolicited(frame(connection.transport, until))
+    if rest := connection.transport.discard(until):
         raise ProtocolError(f"{rest!r} came after the last reply")
 
 
-def _clear(port: Port, proofs: Sequence[Proof], limit_s: float) -> Proof:
+def _clear(connection: Connection, proofs: Sequence[Proof], limit_s: float) -> Proof:
     """Ask until the requests without a reply are settled; return the question that was asked last."""
     while True:
         # The later a question stands first, or not at all, the more its reply settles.
-        proof = max(proofs, key=lambda each: _place(port.unanswered, each.request))
-        deadline = _ask(port, proof, limit_s)
+        proof = max(proofs, key=lambda each: _place(connection.unanswered, each.request))
+        deadline = _ask(connection, proof, limit_s)
         while True:
             try:
-                reply = proof.frame(port.transport, deadline)
+                reply = proof.frame(connection.transport, deadline)
             except ProtocolError:
-                port.transport.discard(deadline)
+                connection.transport.discard(deadline)
                 continue
             answered = next((each.request for each in proofs if each.fits(reply)), None)
             if answered is None:
                 continue  # a reply to something older
-            if answered not in port.unanswered:
+            if answered not in connection.unanswered:
                 raise ProtocolError(f"{reply[:60]!r} came once too often")
-            del port.unanswered[: port.unanswered.index(answered) + 1]
+            del connection.unanswered[: connection.unanswered.index(answered) + 1]
             if answered == proof.request:
                 break
-        if not port.unanswered:
+        if not connection.unanswered:
             return proof
 
 
-def _confirm(port: Port, proof: Proof, limit_s: float) -> float:
+def _confirm(connection: Connection, proof: Proof, limit_s: float) -> float:
     """Ask another question, whose reply must come next; return how long that took."""
     started = time.monotonic()
-    deadline = _ask(port, proof, limit_s)
-    while not proof.fits(reply := proof.frame(port.transport, deadline)):
-        port.unsolicited(reply)
-    port.unanswered.clear()
+    deadline = _ask(connection, proof, limit_s)
+    while not proof.fits(reply := proof.frame(connection.transport, deadline)):
+        connection.unsolicited(reply)
+    connection.unanswered.clear()
     return time.monotonic() - started
 
 
-def _ask(port: Port, proof: Proof, limit_s: float) -> float:
+def _ask(connection: Connection, proof: Proof, limit_s: float) -> float:
     now = time.monotonic()
-    deadline = min(now + limit_s, port.budget_until)
+    deadline = min(now + limit_s, connection.budget_until)
     if deadline <= now:
         raise ReplyTimeout("no time is left for the proof that the line is clear")
-    port.unanswered.append(proof.request)
-    del port.unanswered[:-_MOST_UNANSWERED]
-    port.late_until = max(port.late_until, deadline + port.line_delay_s)
-    port.counters.exchanges += 1
-    port.transport.write(proof.request, deadline)
+    connection.unanswered.append(proof.request)
+    del connection.unanswered[:-_MOST_UNANSWERED]
+    connection.late_until = max(connection.late_until, deadline + connection.line_delay_s)
+    connection.counters.exchanges += 1
+    connection.transport.write(proof.request, deadline)
     return deadline
 
 
@@ -152,11 +154,11 @@ def _place(unanswered: Sequence[bytes], request: bytes) -> int:
     return unanswered.index(request) if request in unanswered else len(unanswered)
 
 
-def _last(port: Port) -> str:
-    return repr(port.unanswered[-1][:60]) if port.unanswered else "an earlier request"
+def _last(connection: Connection) -> str:
+    return repr(connection.unanswered[-1][:60]) if connection.unanswered else "an earlier request"
 
 
-def align(port: Port, proofs: Sequence[Proof], filler: bytes, most: int) -> None:
+def align(connection: Connection, proofs: Sequence[Proof], filler: bytes, most: int) -> None:
     """Prove, and when the unit does not answer end what it may hold of another program's message.
 
     For protocols of fixed lengths without a mark between messages. A unit forgets an unfinished message after a
@@ -165,11 +167,11 @@ def align(port: Port, proofs: Sequence[Proof], filler: bytes, most: int) -> None
     """
     for attempt in range(most + 2):
         try:
-            prove(port, proofs, timeout_s=_REALIGN_S if attempt else None)
+            prove(connection, proofs, timeout_s=_REALIGN_S if attempt else None)
             return
         except (ProtocolError, ReplyTimeout):
             if attempt == most + 1:
                 raise
             if attempt:
-                port.transport.write(filler, time.monotonic() + port.timeout_s)
-            port.state = PortState.PROVING
+                connection.transport.write(filler, time.monotonic() + connection.timeout_s)
+            connection.state = ConnectionState.PROVING

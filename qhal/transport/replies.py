@@ -6,10 +6,10 @@ and NUL around it are no content. What is anything else raises ProtocolError.
 
 SCPI (IEEE 754 as SCPI-99 writes it) has three numbers that say "no value": 9.91E37 (not a number), 9.9E37 and
 -9.9E37 (beyond the range); some units write them as words. They are a good answer, so they raise NoValue, which
-is not a ProtocolError and taints no port.
+is not a ProtocolError and taints no connection.
 
-Meant for ``parse=`` of :meth:`qhal.transport.port.Port.exchange`, which adds device, address and request to the
-message of what is raised here.
+Meant for ``parse=`` of :meth:`qhal.transport.connection.Connection.exchange`, which adds device, address and request
+to the message of what is raised here.
 """
 
 import json

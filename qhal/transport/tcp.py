@@ -4,7 +4,7 @@ Time limits are the kernel's (``SO_RCVTIMEO``), set only when they change: a que
 one ``send`` and one ``recv``. A deadline may therefore be overrun by a tenth of its length.
 
 ``?bridge=1`` says that a serial line lies behind the socket (a serial-to-TCP server): then closing it
-does not call back a late reply, and the port waits for it as on a serial line.
+does not call back a late reply, and the connection waits for it as on a serial line.
 """
 
 import contextlib

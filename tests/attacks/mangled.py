@@ -9,7 +9,7 @@ from qhal.errors import Disconnected, ReplyTimeout
 from qhal.node.registry import load_driver
 from qhal.transport.address import Address
 from qhal.transport.base import ByteTransport, MessageTransport
-from qhal.transport.port import PortState
+from qhal.transport.connection import ConnectionState
 from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
 from qhal_simulators.registry import load
@@ -52,8 +52,8 @@ class Unit:
             for name, spec in self.kind.declaration.links.items()
         }
         device = self.kind(links, clock=_Clock(self.clock))
-        for port in device._ports.values():
-            port.line_delay_s = 0.0
+        for connection in device._connections.values():
+            connection.line_delay_s = 0.0
         read = device._read_capabilities
 
         def note() -> Capabilities:
@@ -74,11 +74,11 @@ class Unit:
         self.rate = rate
 
     def heal(self) -> None:
-        """Make every port ready that is open, as recovery does, without asking."""
-        for port in self.device._ports.values():
-            if port.transport.conn is not None:
-                port.transport.discard(0.0)
-                port.settle(PortState.READY)
+        """Make every connection ready that is open, as recovery does, without asking."""
+        for connection in self.device._connections.values():
+            if connection.transport.conn is not None:
+                connection.transport.discard(0.0)
+                connection.settle(ConnectionState.READY)
 
     def asked(self) -> None:
         self.requests += 1

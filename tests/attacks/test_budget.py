@@ -48,7 +48,7 @@ def through():
                 counts = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
                 links = {"counts": f"tcp://127.0.0.1:{counts.getsockname()[1]}"}
             device = stack.enter_context(make_device(middle.dialect.model, middle.address, links=links))
-            device.port.timeout_s, device.port.line_delay_s = TIMEOUT_S, LINE_DELAY_S
+            device.connection.timeout_s, device.connection.line_delay_s = TIMEOUT_S, LINE_DELAY_S
             return device, middle
 
         yield start
@@ -75,7 +75,7 @@ def test_a_call_ends_in_time_and_the_unit_comes_back(through, name, faults, capl
         pytest.skip("libzmq itself drops a peer that does not speak its protocol")
     device, middle = through(name)
     middle.inject(faults)
-    while faults.flood and not device.port.transport.pending():
+    while faults.flood and not device.connection.transport.pending():
         time.sleep(0.001)
     for _ in range(5):
         started = time.monotonic()
@@ -117,11 +117,11 @@ def test_an_interrupted_home_is_waited_for_aloud_and_no_longer_than_needed(bench
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        voa.port.exchange(b"H\r", interrupted, timeout_s=40.0)
+        voa.connection.exchange(b"H\r", interrupted, timeout_s=40.0)
     started = time.monotonic()
     with pytest.raises(ReplyTimeout, match=r"reply to b'H\\r' may still come, for 3\d\.\d s"):
         voa.read_attenuation_db()
-    assert time.monotonic() - started < 1.0 + 2 * voa.port.line_delay_s + OWN_TIME_S
+    assert time.monotonic() - started < 1.0 + 2 * voa.connection.line_delay_s + OWN_TIME_S
     assert "waiting up to" in caplog.text
     while True:
         try:

@@ -92,14 +92,14 @@ class Attack:
             counts = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
             links = {"counts": f"tcp://127.0.0.1:{counts.getsockname()[1]}"}
         device = make_device(middle.dialect.model, middle.address, links=links)
-        device.port.timeout_s = OPENED_WITHIN_S
+        device.connection.timeout_s = OPENED_WITHIN_S
         stack.enter_context(device)
         spec = device.declaration.links["main"]
         timeout_s = max(TIMEOUT_S, LONGER_THAN_USUAL * max(self._asked_s(device) for _ in range(USUAL)))
-        device.port.line_delay_s = timeout_s * spec.line_delay_s / spec.timeout_s
-        device.port.timeout_s = timeout_s
+        device.connection.line_delay_s = timeout_s * spec.line_delay_s / spec.timeout_s
+        device.connection.timeout_s = timeout_s
         # Where a link is opened again, that asks dozens of questions, and few openings would ever end.
-        others = 0.02 if device.port.transport.reopen_discards else 0.1
+        others = 0.02 if device.connection.transport.reopen_discards else 0.1
         # A message of ZeroMQ comes whole or not at all.
         cut = 0.0 if isinstance(middle, ZmqMiddle) else 0.005
         middle.faults = Faults(0.12, others, LATEST * timeout_s, doubled=0.005, stray=0.005, cut=cut)
@@ -118,7 +118,7 @@ class Attack:
             self.longest_s = max(self.longest_s, time.monotonic() - asked)
         self.took_s = time.monotonic() - started
         middle.faults = Faults()
-        device.port.timeout_s = OPENED_WITHIN_S
+        device.connection.timeout_s = OPENED_WITHIN_S
 
     def _asked_s(self, device: Device) -> float:
         """Return how long a question takes on the faultless wire."""

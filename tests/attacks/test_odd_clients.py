@@ -126,7 +126,7 @@ def test_the_driver_is_answered_as_before(simulate, driver):
                 assert device.status().model_dump(exclude=others) == before, client.__name__
                 device.close()
             return
-        device.port.timeout_s = LONGEST_S  # a busy machine is no odd client
+        device.connection.timeout_s = LONGEST_S  # a busy machine is no odd client
         standing = [link for name, link in links.items() if not name.startswith("stream")]
         for client in CLIENTS:
             for each in (address, *standing):

@@ -96,7 +96,7 @@ def test_a_stream_goes_on_while_the_main_link_comes_back(bench, attacks, caplog)
                 outcome[type(error).__name__] += 1
 
     def ask():
-        tagger.port.timeout_s = 0.1
+        tagger.connection.timeout_s = 0.1
         try:
             while outcome["batches"] == 0:
                 ask_once()

@@ -121,7 +121,7 @@ def verbs_of(device: Device) -> dict[str, Verb]:
                 set(public_methods(kind)) - set(_VERBS[Kind]) - set(_VERBS[kind]) - set(_WITHIN.get(kind, ()))
             )
             assert not unknown, f"no attack on {kind.__name__}: {', '.join(sorted(unknown))}"
-    if "dlt" in device._ports:
+    if "dlt" in device._connections:
         service = DataLink(device.link_port("dlt"))
         found |= {
             "DataLink.acquisitions": service.acquisitions,

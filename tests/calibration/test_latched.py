@@ -4,10 +4,10 @@ import pytest
 
 from qhal.calibration.framework.runner import _refuse_latched
 from qhal.errors import DeviceError, Disconnected
-from qhal.transport.port import PortState
+from qhal.transport.connection import ConnectionState
 
 
-@pytest.mark.parametrize("state", [PortState.READY, PortState.TAINTED, PortState.LOST])
+@pytest.mark.parametrize("state", [ConnectionState.READY, ConnectionState.TAINTED, ConnectionState.LOST])
 @pytest.mark.parametrize("link", ["main", "counts"])
 def test_a_latched_detector_is_refused_whatever_its_links_are(link, state, bench):
     detector, background = bench("singlequantum.websq")
@@ -18,7 +18,7 @@ def test_a_latched_detector_is_refused_whatever_its_links_are(link, state, bench
     unit.read_voltages_v = lambda: (0.007, 2.4, 0.007, 0.007)
     detector.link_port(link).state = state
     cause = Disconnected("of a laser")
-    if link == "main" and state is not PortState.READY:
+    if link == "main" and state is not ConnectionState.READY:
         _refuse_latched([detector], cause)  # that the detector is lost is the cause itself
     else:
         with pytest.raises(DeviceError, match=r"channels \[2\] are latched"):

@@ -44,7 +44,7 @@ def test_making_safe_does_not_wait_for_a_count(driver, bench, monkeypatch):
     device, _ = bench(driver)
     if driver == "singlequantum.websq":
         device.enable()
-    device.port.timeout_s = 20.0
+    device.connection.timeout_s = 20.0
     count = Count(device, monkeypatch)
     assert device.make_safe() is COUNTING[driver]
     assert not count.outcome

@@ -47,7 +47,7 @@ class Meter(Device, PowerMeter):
     meter_capabilities = PowerMeterCapabilities(channels=(1, 2), min_power_dbm=-60.0, max_power_dbm=10.0)
 
     def _start(self):
-        self._scpi = Scpi(self.port)
+        self._scpi = Scpi(self.connection)
 
     def _identify(self):
         maker, model, serial, firmware = self._scpi.ask("*IDN?").split(",")

@@ -18,8 +18,8 @@ DEADLINE_S = 3.0
 def test_fails_in_time_and_comes_back(bench, driver, fault, moment):
     device, background = bench(driver)
     for name in device.declaration.links:
-        port = device.link_port(name)
-        port.timeout_s, port.line_delay_s = TIMEOUT_S, 0.1
+        connection = device.link_port(name)
+        connection.timeout_s, connection.line_delay_s = TIMEOUT_S, 0.1
     before = device.status()
     endpoints = background.unit(driver).endpoints.values()
 

@@ -53,8 +53,8 @@ def test_names_say_what_talks_to_hardware(kind):
 def test_properties_ask_nothing(name, bench):
     device, _ = bench(name)
     sent = []
-    for port in device._ports.values():
-        port.exchange = port.send = lambda *words, **more: sent.append(words)
+    for connection in device._connections.values():
+        connection.exchange = connection.send = lambda *words, **more: sent.append(words)
     for role in (device, *device._facets()):
         for kind in type(role).__mro__:
             for word, member in members(kind):
@@ -63,8 +63,8 @@ def test_properties_ask_nothing(name, bench):
         assert repr(role)
     assert "<table>" in device._repr_html_()
     assert sent == []
-    for port in device._ports.values():
-        del port.exchange, port.send
+    for connection in device._connections.values():
+        del connection.exchange, connection.send
 
 
 def calls(role):
@@ -129,7 +129,7 @@ def test_repr_names_address_state_and_settings(bench):
     device.set_attenuation_db(20.0)
     address = background.address("ozoptics.dd100")
     assert repr(device) == f"<Dd100 'OZ Optics DD-100-MC' at {address}, ready, attenuation 20 dB>"
-    assert repr(device.port) == f"<Port 'OZ Optics DD-100-MC' at {address}, ready>"
+    assert repr(device.connection) == f"<Connection 'OZ Optics DD-100-MC' at {address}, ready>"
     assert "attenuation 20 dB" in repr(device.status())
     assert "max attenuation 60 dB" in str(device.capabilities)
     assert "<td>attenuation 20 dB</td>" in device._repr_html_()

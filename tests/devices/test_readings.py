@@ -136,7 +136,7 @@ def test_resolution_and_counts_with_units(unit):
 @pytest.mark.parametrize("reply", [b"(-INF)", b"(-9.9E37)", b"(-9.90000E+37)", b"(-60.00)", b"(NINF)"])
 def test_no_light_is_an_answer(unit, reply):
     switch = unit("hubersuhner.polatis").device
-    switch_unit = switch.port.transport.unit
+    switch_unit = switch.connection.transport.unit
     switch_unit.instead[b"PMON:POW? (@5)"] = reply + b"\r\n"
     meter = switch.facet(PowerMeter)
     before = switch.health

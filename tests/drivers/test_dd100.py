@@ -110,9 +110,9 @@ def test_another_device_at_the_address(simulate):
 def test_no_answer_within_the_deadline(bench):
     voa, background = bench("ozoptics.dd100", homed=True, **FAST)
     background.unit("ozoptics.dd100").endpoints["main"].silent = True
-    voa.port.timeout_s, voa.port.line_delay_s = 0.2, 0.1
+    voa.connection.timeout_s, voa.connection.line_delay_s = 0.2, 0.1
     with pytest.raises(ReplyTimeout):
         voa.read_attenuation_db()
     background.unit("ozoptics.dd100").endpoints["main"].heal()
-    voa.port.timeout_s = 10.0
+    voa.connection.timeout_s = 10.0
     assert voa.read_attenuation_db() == 60.0

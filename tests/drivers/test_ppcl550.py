@@ -71,7 +71,7 @@ def test_power_cycle_leaves_it_dark_and_is_reported(bench):
 )
 def test_a_laser_is_off_when_it_is_disabled_and_dark(bench, stuck, said):
     laser, _ = bench(NAME, **FAST, stuck=stuck)
-    laser.port.timeout_s = 10.0
+    laser.connection.timeout_s = 10.0
     laser.enable()
     for turn_off in (laser.disable, laser.make_safe):
         with pytest.raises(DeviceError, match=said):

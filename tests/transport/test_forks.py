@@ -17,7 +17,7 @@ from tests.echo import EchoDevice
 
 address, record = sys.argv[1:]
 device = EchoDevice({"main": make_transport(address)}, name="echo").open()
-transport = device.port.transport
+transport = device.connection.transport
 assert device.ask(1) == 1
 
 def held():

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from qhal.errors import Disconnected, ProtocolError, QhalError, ReplyTimeout, WrongDevice
-from qhal.transport.port import PortState
+from qhal.transport.connection import ConnectionState
 
 
 def open_descriptors() -> int:
@@ -132,7 +132,7 @@ def test_silence_taints_and_heals(echo):
     with pytest.raises(ReplyTimeout, match=r"echo.*ASK 1.*no reply"):
         device.ask(1, timeout_s=0.2)
     assert 0.15 < time.monotonic() - started < 0.6
-    assert device.port.state is PortState.TAINTED
+    assert device.connection.state is ConnectionState.TAINTED
     background.do(endpoint.heal)
     assert device.ask(2) == 2
     assert device.health.timeouts == 1

@@ -6,8 +6,8 @@ from qhal.devices.scpi import Scpi
 from qhal.errors import DeviceError, NoValue, ProtocolError
 from qhal.transport import replies
 from qhal.transport.base import ByteTransport
+from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.control import SimulatorControl, SteppedClock
-from qhal.transport.port import Port, PortState
 
 VOLTS = {"V": 1.0, "mV": 1e-3}
 PS = {"TB": 1.0, "ps": 1.0, "ns": 1e3, "GTB": 1e9}
@@ -38,8 +38,8 @@ class Scripted(ByteTransport):
 
 
 def port(*answers):
-    found = Port(Scripted(*answers), "unit")
-    found.state = PortState.READY
+    found = Connection(Scripted(*answers), "unit")
+    found.state = ConnectionState.READY
     return found
 
 
@@ -213,7 +213,7 @@ def test_what_a_parser_trips_over_is_a_protocol_error(wrong):
     with pytest.raises(ProtocolError, match=r"unit \(scripted\) to b'Q': .*tripped") as caught:
         asked.exchange(b"Q", lambda transport, deadline: transport.read_until(b"\n", deadline), parse=parse)
     assert isinstance(caught.value.__cause__, wrong)
-    assert asked.state is PortState.TAINTED
+    assert asked.state is ConnectionState.TAINTED
     assert asked.counters.protocol_errors == 1
 
 
@@ -226,13 +226,13 @@ def test_an_answer_of_the_device_does_not_taint_and_keeps_its_attributes():
         assert caught.value.below_range
         assert isinstance(caught.value, DeviceError)
     assert scpi.ask_float("POW?") == 1.25
-    assert asked.state is PortState.READY
+    assert asked.state is ConnectionState.READY
 
 
 @pytest.mark.parametrize("reply", [b"[1]\n", b"5\n", b"[" * 5000 + b"\n", b"x\n", b'{"a": 1}{"b": 2}\n'])
 def test_an_answer_of_a_simulator_that_is_no_object(reply):
     control = SimulatorControl("tcp://127.0.0.1:1")
-    control._port.transport, control._port.state = Scripted(reply), PortState.READY
+    control._connection.transport, control._connection.state = Scripted(reply), ConnectionState.READY
     with pytest.raises(ProtocolError, match="simulator"):
         control.request("now")
 
@@ -240,9 +240,9 @@ def test_an_answer_of_a_simulator_that_is_no_object(reply):
 @pytest.mark.parametrize("now", [b"NaN", b"true", b'"5"', b"null", b"-1", b"1e999"])
 def test_a_time_of_a_simulator_that_is_none(now):
     clock = SteppedClock("tcp://127.0.0.1:1")
-    clock.control._port.transport, clock.control._port.state = (
+    clock.control._connection.transport, clock.control._connection.state = (
         Scripted(b'{"now_s": %s}\n' % now),
-        PortState.READY,
+        ConnectionState.READY,
     )
     with pytest.raises(ProtocolError, match="now_s"):
         clock.now_s()

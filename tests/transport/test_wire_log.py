@@ -21,7 +21,7 @@ def test_each_message_is_logged(transport, recorded, caplog, tmp_path):
         with EchoDevice({"main": make_transport(address)}) as device:
             caplog.clear()
             assert device.ask(7) == 7
-            device.port.exchange(b"ASK \x00\x01" + b"x" * 1000 + b"\n", line())
+            device.connection.exchange(b"ASK \x00\x01" + b"x" * 1000 + b"\n", line())
         messages = [record.message for record in caplog.records if record.name == "qhal.wire"]
     assert messages[:2] == [rf"{address} > b'ASK 7\n'", rf"{address} < b'7\n'"]
     assert messages[2].startswith(rf"{address} > b'ASK \x00\x01xx")
@@ -32,7 +32,7 @@ def test_each_message_is_logged(transport, recorded, caplog, tmp_path):
 def test_it_is_off_by_default(transport, caplog):
     with echo_simulation(TRANSPORTS[transport]) as background:
         device = EchoDevice({"main": make_transport(address_of(transport, background))})
-        assert not isinstance(device.port.transport, LoggedTransport)
+        assert not isinstance(device.connection.transport, LoggedTransport)
         with device:
             device.ask(7)
     assert [record for record in caplog.records if record.name == "qhal.wire"] == []

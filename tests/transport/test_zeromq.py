@@ -7,9 +7,9 @@ import pytest
 import zmq
 
 from qhal.errors import Disconnected, ProtocolError
+from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.frames import message
 from qhal.transport.open import make_transport
-from qhal.transport.port import Port, PortState
 from qhal_simulators.instrument import Wire
 from tests.echo import EchoDevice, echo_simulation
 
@@ -29,12 +29,12 @@ def url(socket):
 
 
 @pytest.fixture
-def port(router):
+def connection(router):
     transport = make_transport(url(router))
     transport.open(time.monotonic() + 10.0)
-    port = Port(transport, "unit", timeout_s=10.0)
-    port.state = PortState.READY
-    yield port
+    connection = Connection(transport, "unit", timeout_s=10.0)
+    connection.state = ConnectionState.READY
+    yield connection
     transport.close()
 
 
@@ -55,28 +55,28 @@ def echoed(envelope, request):
     return [*envelope, request]
 
 
-def test_a_second_reply_is_an_error_and_never_an_answer(port, router):
+def test_a_second_reply_is_an_error_and_never_an_answer(connection, router):
     thread = answering(router, echoed, echoed)
-    assert port.exchange(b"1", message) == b"1"
+    assert connection.exchange(b"1", message) == b"1"
     thread.join()
     with pytest.raises(ProtocolError, match="b'1' does not answer this request but another one"):
-        port.exchange(b"2", message)
-    assert port.state is PortState.TAINTED
+        connection.exchange(b"2", message)
+    assert connection.state is ConnectionState.TAINTED
 
 
-def test_a_reply_to_another_request_is_refused(port, router):
+def test_a_reply_to_another_request_is_refused(connection, router):
     thread = answering(router, lambda envelope, request: [envelope[0], bytes(8), b"", b"old"])
     with pytest.raises(ProtocolError, match="b'old' does not answer this request but another one"):
-        port.exchange(b"1", message)
+        connection.exchange(b"1", message)
     thread.join()
-    assert port.state is PortState.TAINTED
+    assert connection.state is ConnectionState.TAINTED
 
 
 @pytest.mark.parametrize("stripped", [lambda e, r: [e[0], b"", r], lambda e, r: [e[0], r]])
-def test_a_unit_that_loses_the_number_is_named(port, router, stripped):
+def test_a_unit_that_loses_the_number_is_named(connection, router, stripped):
     thread = answering(router, stripped)
     with pytest.raises(ProtocolError, match="add correlate=false to the address"):
-        port.exchange(b"1", message)
+        connection.exchange(b"1", message)
     thread.join()
 
 

@@ -55,13 +55,13 @@ class Polatis(Device, OpticalSwitch):
     )
 
     def _align(self) -> None:
-        self.port.send(b"\n")
+        self.connection.send(b"\n")
 
     def _proofs(self) -> tuple[Proof, ...]:
         return _PROOFS
 
     def _start(self) -> None:
-        self._scpi = Scpi(self.port)
+        self._scpi = Scpi(self.connection)
         self._reserved = getattr(self, "_reserved", {})
         self._scpi.errors()  # what other clients left behind
 

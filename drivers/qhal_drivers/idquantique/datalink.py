@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout
 from qhal.transport import replies
+from qhal.transport.connection import Connection
 from qhal.transport.frames import message
-from qhal.transport.port import Port
 
 Parsed = TypeVar("Parsed")
 
@@ -28,8 +28,8 @@ _COUNTS_THAT_DIFFER = 2
 class DataLink:
     """Requests to the service."""
 
-    def __init__(self, port: Port) -> None:
-        self._port = port
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
 
     def acquisitions(self) -> list[str]:
         """Return the ids of all acquisitions that are open, whoever opened them."""
@@ -57,7 +57,7 @@ class DataLink:
                 raise DeviceError(_description(content["error"]))
             return parse(content)
 
-        return self._port.exchange(request.encode(), message, parse=parsed)
+        return self._connection.exchange(request.encode(), message, parse=parsed)
 
 
 def _counts(status: Any) -> tuple[int, int]:
@@ -86,7 +86,7 @@ class Channel:
 
     number: int
     acquisition: str
-    port: Port
+    connection: Connection
     received: int = 0
     known: int = 0
     received_tags: int = 0
@@ -108,7 +108,7 @@ class Channel:
                 except ReplyTimeout:
                     self._lose(pushed, pushed_tags)
             if self.received > pushed:
-                raise DeviceError(f"{self.port.name}: the stream ended after {pushed} sub-records")
+                raise DeviceError(f"{self.connection.name}: the stream ended after {pushed} sub-records")
             if self.received_tags == pushed_tags:
                 break
         else:  # the messages are all here, but not all that was in them
@@ -126,7 +126,7 @@ class Channel:
         return lost
 
     def _receive(self, timeout_s: float) -> None:
-        times = self.port.receive(message, timeout_s=timeout_s, parse=_times)
+        times = self.connection.receive(message, timeout_s=timeout_s, parse=_times)
         self.waiting[self.received] = times
         self.received += 1
         self.received_tags += len(times)
@@ -137,7 +137,7 @@ class Channel:
         missing = pushed_tags - self.received_tags
         if missing < 0:
             raise DeviceError(
-                f"{self.port.name}: {self.received_tags} timestamps came, the service pushed {pushed_tags}"
+                f"{self.connection.name}: {self.received_tags} timestamps came, the service pushed {pushed_tags}"
             )
         self.lost_tags += missing + sum(map(len, unsure))
         self.received, self.received_tags = pushed, pushed_tags

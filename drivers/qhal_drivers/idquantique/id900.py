@@ -30,8 +30,8 @@ from qhal.errors import DeviceError, ProtocolError, QhalError, Unsupported, Wron
 from qhal.tags.batch import Gap, Loss, TagBatch
 from qhal.transport import replies
 from qhal.transport.address import Address
+from qhal.transport.connection import Connection
 from qhal.transport.frames import message
-from qhal.transport.port import Port
 from qhal_drivers.idquantique.datalink import Channel, DataLink
 
 _CHANNELS = 4
@@ -105,7 +105,7 @@ class Id900(Device, TimeTagger):
     # -- opening
 
     def _start(self) -> None:
-        self._scpi = _Controller(self.port)
+        self._scpi = _Controller(self.connection)
 
     def _identify(self) -> Identity:
         text = self._scpi.ask_label("*IDN?")
@@ -265,9 +265,9 @@ class Id900(Device, TimeTagger):
         self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
         self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
         acquisition = service.start_stream(address, n, tcp_port)
-        port = self.open_link(stream)
+        connection = self.open_link(stream)
         self._scpi.set_up(f"RAW{n}:SEND ON")
-        return Channel(n, acquisition, port)
+        return Channel(n, acquisition, connection)
 
     def _batch(self, index: int) -> TagBatch:
         start = index * self._period_ps
@@ -283,7 +283,7 @@ class Id900(Device, TimeTagger):
                 gaps.append(Gap(start, record_stop, missed, loss, (channel.number,)))
                 continue
             if len(found) and int(found.max()) >= self._record_ps:
-                raise ProtocolError(f"{channel.port.name}: a time of {found.max()} ps in a sub-record")
+                raise ProtocolError(f"{channel.connection.name}: a time of {found.max()} ps in a sub-record")
             times.append(found.astype(np.int64) + start)
             channels.append(np.full(len(found), channel.number, np.uint8))
         all_times = np.concatenate([np.empty(0, np.int64), *times])
@@ -296,7 +296,7 @@ class Id900(Device, TimeTagger):
 
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""
-        host = Address(self.port.transport.address).host
+        host = Address(self.connection.transport.address).host
         assert host is not None
         return host
 
@@ -304,8 +304,8 @@ class Id900(Device, TimeTagger):
 class _Controller(Scpi):
     """The instrument's SCPI: a message each way, and a reply to commands too."""
 
-    def __init__(self, port: Port) -> None:
-        super().__init__(port, end=b"", frame=message)
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection, end=b"", frame=message)
 
     def set_up(self, command: str) -> None:
         """Send a command and read its reply, whose text is not established."""

@@ -71,7 +71,9 @@ class Dd100(Device, Attenuator):
     )
 
     def _align(self) -> None:
-        self.port.send(b"\r")  # what the unit says to half a command is taken for an old reply by the proof
+        self.connection.send(
+            b"\r"
+        )  # what the unit says to half a command is taken for an old reply by the proof
 
     def _proofs(self) -> tuple[Proof, ...]:
         return _PROOFS
@@ -123,7 +125,7 @@ class Dd100(Device, Attenuator):
                 raise DeviceError(f"{_ERRORS.get(number, 'error')} (Error-{number})")
             return parse(text)
 
-        return self.port.exchange(command.encode() + b"\r", _reply, timeout_s=timeout_s, parse=parsed)
+        return self.connection.exchange(command.encode() + b"\r", _reply, timeout_s=timeout_s, parse=parsed)
 
 
 def _whole_number(pattern: str) -> Callable[[str], int]:

@@ -67,13 +67,13 @@ class Ppcl550(Device, Source):
     )
 
     def _align(self) -> None:
-        align(self.port, _PROOFS, b"\0", _LONGEST_REST)
+        align(self.connection, _PROOFS, b"\0", _LONGEST_REST)
 
     def _proofs(self) -> tuple[Proof, ...]:
         return _PROOFS
 
     def _start(self) -> None:
-        reply = self.port.exchange(itla.request(_NOP), _FRAME, parse=itla.parse)
+        reply = self.connection.exchange(itla.request(_NOP), _FRAME, parse=itla.parse)
         self._good_flag = reply.checksum_flag
         left_s = _READY_S
         while not self._read(_NOP) & 0x10:
@@ -197,7 +197,7 @@ class Ppcl550(Device, Source):
             return reply
 
         for _ in range(1 + _RESENDS):
-            reply = self.port.exchange(itla.request(register, data), _FRAME, parse=parse)
+            reply = self.connection.exchange(itla.request(register, data), _FRAME, parse=parse)
             if reply.checksum_flag == self._good_flag:
                 break
         else:

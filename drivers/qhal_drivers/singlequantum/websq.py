@@ -17,8 +17,8 @@ from qhal.devices.device import Device
 from qhal.devices.kind import now
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout
 from qhal.transport import replies
+from qhal.transport.connection import Connection
 from qhal.transport.frames import line
-from qhal.transport.port import Port
 
 _CHUNK = line(b"\x17")
 _LINE = line(b"\n")
@@ -63,7 +63,7 @@ class WebSq(Device, Detector):
     )
 
     def _start(self) -> None:
-        self.port.on_unsolicited = self._note
+        self.connection.on_unsolicited = self._note
         self._errors: list[str] = []
 
     def _identify(self) -> Identity:
@@ -128,7 +128,7 @@ class WebSq(Device, Detector):
             )
         return CountReading(time=now(), device_time_s=device_time_s, period_s=period_s, counts=found)
 
-    def _next_line(self, counts: Port, waits_s: tuple[float, ...]) -> tuple[float, tuple[int, ...]]:
+    def _next_line(self, counts: Connection, waits_s: tuple[float, ...]) -> tuple[float, tuple[int, ...]]:
         """Return the next line of counts, which comes within these times one after another."""
         for wait_s in waits_s:
             self.clock.sleep_s(wait_s)
@@ -153,7 +153,7 @@ class WebSq(Device, Detector):
         """Send a set-up and read the labels until they show it. Raises DeviceError when they do not in time."""
         self._errors.clear()
         request = json.dumps({"command": command, "label": label, "value": value}).encode() + b"\n"
-        self.port.send(request, frame=_CHUNK)
+        self.connection.send(request, frame=_CHUNK)
         left_s = _SHOWN_S
         while (found := self._labels(label).get(label)) != value or self._errors:
             if self._errors:
@@ -180,7 +180,7 @@ class WebSq(Device, Detector):
             return set(found) >= _LABELS.union(further)
 
         request = json.dumps({"request": "labelProps", "value": "None"}).encode() + b"\n"
-        self.port.exchange(request, _CHUNK, accept=complete)
+        self.connection.exchange(request, _CHUNK, accept=complete)
         return found
 
     def _number_of_detectors(self, labels: dict[str, Any]) -> int:

@@ -47,13 +47,13 @@ class Awg5014(Device, PatternGenerator):
     )
 
     def _align(self) -> None:
-        self.port.send(b"\n")
+        self.connection.send(b"\n")
 
     def _proofs(self) -> tuple[Proof, ...]:
         return _PROOFS
 
     def _start(self) -> None:
-        self._scpi = Scpi(self.port)
+        self._scpi = Scpi(self.connection)
         self._scpi.errors()  # what other clients left behind
 
     def _identify(self) -> Identity:

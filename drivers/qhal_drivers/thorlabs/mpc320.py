@@ -73,14 +73,16 @@ class Mpc320(Device, PolarizationController):
     """Channels whose end of homing was reported."""
 
     def _align(self) -> None:
-        self.port.on_unsolicited = self._note
-        align(self.port, _PROOFS, b"\0", _LONGEST_REST)
+        self.connection.on_unsolicited = self._note
+        align(self.connection, _PROOFS, b"\0", _LONGEST_REST)
 
     def _proofs(self) -> tuple[Proof, ...]:
         return _PROOFS
 
     def _start(self) -> None:
-        self.port.send(apt.request(0x0012), frame=apt.frame)  # stop status updates left on by another client
+        self.connection.send(
+            apt.request(0x0012), frame=apt.frame
+        )  # stop status updates left on by another client
 
     def _note(self, message: bytes) -> None:
         if apt.message_id(message) == _HOMED:
@@ -126,7 +128,7 @@ class Mpc320(Device, PolarizationController):
         farthest = max(abs(start[paddle - 1] - angle) for paddle, angle in targets_deg.items())
         for paddle, counts in targets.items():
             data = struct.pack("<Hi", 1 << paddle - 1, counts)
-            self.port.send(apt.request_with_data(0x0453, data), frame=apt.frame)
+            self.connection.send(apt.request_with_data(0x0453, data), frame=apt.frame)
         speed = _FULL_SPEED_DEG_PER_S * self._velocity_percent() / 100
         waiting, left_s = dict(targets), farthest / speed + _SLACK_S
         while waiting and left_s > 0:
@@ -141,7 +143,7 @@ class Mpc320(Device, PolarizationController):
         self._enable_all()
         for paddle in range(1, self.capabilities.paddles + 1):
             channel = 1 << paddle - 1
-            self.port.send(apt.request(0x0443, channel), frame=apt.frame)
+            self.connection.send(apt.request(0x0443, channel), frame=apt.frame)
             self._homed = frozenset()  # what came before the request is the end of another homing
             home, left_s = self._home_counts(), _HOME_S
             while (
@@ -161,7 +163,7 @@ class Mpc320(Device, PolarizationController):
         paddles = range(1, self.capabilities.paddles + 1)
         if all(self._status(paddle).enabled for paddle in paddles):
             return
-        self.port.send(apt.request(0x0210, 2 ** len(paddles) - 1, 1), frame=apt.frame)
+        self.connection.send(apt.request(0x0210, 2 ** len(paddles) - 1, 1), frame=apt.frame)
         self.clock.sleep_s(_ENABLE_PAUSE_S)  # switching faster hangs the unit
         for paddle in paddles:
             if not self._status(paddle).enabled:
@@ -200,4 +202,4 @@ class Mpc320(Device, PolarizationController):
                 raise ProtocolError(f"message {reply_id:#06x} has {len(data)} bytes of data, not {size}")
             return data
 
-        return self.port.exchange(request, apt.frame, accept=answers, parse=parse)
+        return self.connection.exchange(request, apt.frame, accept=answers, parse=parse)

@@ -26,7 +26,7 @@ from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
 from qhal.records.shared import correlation
 from qhal.records.store import RecordStore
 from qhal.signals import deliver, owned
-from qhal.transport.port import PortState
+from qhal.transport.connection import ConnectionState
 
 PlanType = TypeVar("PlanType", bound=Plan)
 
@@ -249,7 +249,7 @@ def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> 
     """Raise DeviceError unless all detectors are known to count; after another error (``cause``), if one is latched."""
     wrong = ("latched", "blinded", "unknown") if cause is None else ("latched", "blinded")
     for kind in devices:
-        if cause is not None and kind.device.port.state is not PortState.READY:
+        if cause is not None and kind.device.connection.state is not ConnectionState.READY:
             continue  # its loss is the cause, and asking would wait for it
         if isinstance(kind, Detector):
             states = kind.status().model_dump()["states"]

@@ -1,10 +1,10 @@
-"""The port: one lock, deadlines, taint and counters above any transport.
+"""The connection: one lock, deadlines, taint and counters above any transport.
 
 A query is a request and the reply to it, or an error; never the reply to another request. The lock is
 held across both. After a time-out, a protocol error or an interrupt a reply may still be under
-way, so the port is *tainted*: before the next exchange the device's ``recover`` makes it clean again
-(waits out a late reply or reopens) and lets it prove itself. A port whose transport ended is *lost*; recovery
-opens the device again. A process that is forked off finds the ports *inherited*, and they refuse.
+way, so the connection is *tainted*: before the next exchange the device's ``recover`` makes it clean again
+(waits out a late reply or reopens) and lets it prove itself. A connection whose transport ended is *lost*; recovery
+opens the device again. A process that is forked off finds the connections *inherited*, and they refuse.
 """
 
 import os
@@ -37,7 +37,7 @@ _BAD_INPUT = (ArithmeticError, AttributeError, LookupError, RecursionError, Type
 """What code that reads bytes raises when they are not as it thought."""
 
 
-class PortState(Enum):
+class ConnectionState(Enum):
     """What is known about the wire."""
 
     CLOSED = "closed"
@@ -50,8 +50,8 @@ class PortState(Enum):
 
 
 @dataclass(slots=True)
-class PortCounters:
-    """What happened on a port since it was made."""
+class ConnectionCounters:
+    """What happened on a connection since it was made."""
 
     exchanges: int = 0
     timeouts: int = 0
@@ -60,14 +60,14 @@ class PortCounters:
     unsolicited: int = 0
 
 
-class Port:
+class Connection:
     """A locked, self-suspicious end of one transport.
 
     ``line_delay_s`` is what the line may add to the unit's own time: after a time-out the reply is waited for that
     much longer. ``on_unsolicited`` takes frames that answer nothing (status messages, broadcasts); without it they
     are errors, but for bytes of ``padding``: what may stand around the replies of a text protocol.
-    ``recover`` is called when the port is not ready, with the time-out of the call that needs it and
-    without this port's lock, so that it may take the locks of a device in their order.
+    ``recover`` is called when the connection is not ready, with the time-out of the call that needs it and
+    without this connection's lock, so that it may take the locks of a device in their order.
     ``unanswered`` are the requests whose reply may still come, oldest first; ``budget_until`` is when the opening
     or recovery that is going on must be over.
     """
@@ -86,15 +86,15 @@ class Port:
         self.timeout_s = timeout_s
         self.line_delay_s = line_delay_s
         self.lock = lock or threading.RLock()
-        self.state = PortState.CLOSED
-        self.counters = PortCounters()
+        self.state = ConnectionState.CLOSED
+        self.counters = ConnectionCounters()
         self.padding = b""
         self.on_unsolicited: Callable[[bytes], None] | None = None
         self.recover: Callable[[float], None] = self._cannot_recover
         self.unanswered: list[bytes] = []
         self.late_until = 0.0
         self.budget_until = inf
-        _ports.add(self)
+        _connections.add(self)
 
     @property
     def late_s(self) -> float:
@@ -102,7 +102,7 @@ class Port:
         return self.timeout_s + self.line_delay_s
 
     def __repr__(self) -> str:
-        return f"<Port {self.name!r} at {self.transport.address}, {self.state.value}>"
+        return f"<Connection {self.name!r} at {self.transport.address}, {self.state.value}>"
 
     def exchange(
         self,
@@ -116,17 +116,17 @@ class Port:
         """Send a request and return what ``parse`` makes of its reply: the bytes by default.
 
         ``frame`` reads one frame from the transport; ``accept`` returns whether it answers this request. Whatever these
-        and ``parse`` raise taints the port, but for a DeviceError of ``parse``: that is an answer.
+        and ``parse`` raise taints the connection, but for a DeviceError of ``parse``: that is an answer.
         Raises ReplyTimeout, Disconnected, ProtocolError (also in the place of an error of another library, which
         is its cause), and what recovery and ``parse`` raise.
         """
         limit_s = timeout_s or self.timeout_s
         while True:
-            if self.state is not PortState.READY and self.state is not PortState.PROVING:
+            if self.state is not ConnectionState.READY and self.state is not ConnectionState.PROVING:
                 self.recover(limit_s)
             with self.lock:
-                if self.state is not PortState.READY:
-                    if self.state is not PortState.PROVING:
+                if self.state is not ConnectionState.READY:
+                    if self.state is not ConnectionState.PROVING:
                         continue  # another thread closed or tainted it meanwhile
                     limit_s = self._within_budget(limit_s)
                 transport = self.transport
@@ -154,7 +154,7 @@ class Port:
                         return parse(reply)
                     except DeviceError as error:
                         answer = error
-                except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+                except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
                     self.fail(error, request, started, limit_s)
                 raise self._in_context(answer, request, started)
 
@@ -162,11 +162,11 @@ class Port:
         """Send a request that has no reply; ``frame`` reads unsolicited frames that came before it."""
         limit_s = timeout_s or self.timeout_s
         while True:
-            if self.state is not PortState.READY and self.state is not PortState.PROVING:
+            if self.state is not ConnectionState.READY and self.state is not ConnectionState.PROVING:
                 self.recover(limit_s)
             with self.lock:
-                if self.state is not PortState.READY:
-                    if self.state is not PortState.PROVING:
+                if self.state is not ConnectionState.READY:
+                    if self.state is not ConnectionState.PROVING:
                         continue
                     limit_s = self._within_budget(limit_s)
                 started = time.monotonic()
@@ -178,7 +178,7 @@ class Port:
                         started = time.monotonic()
                     self.transport.write(request, started + limit_s)
                     return
-                except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+                except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
                     self.fail(error, b"", started, limit_s)
 
     def receive(
@@ -190,28 +190,28 @@ class Port:
     ) -> Parsed:
         """Return what ``parse`` makes of the next frame of a stream that needs no request: the bytes by default.
 
-        A frame that is late is not a fault here: ReplyTimeout leaves the port ready.
+        A frame that is late is not a fault here: ReplyTimeout leaves the connection ready.
         """
         limit_s = timeout_s or self.timeout_s
         with self.lock:
-            if self.state is not PortState.READY and self.state is not PortState.PROVING:
+            if self.state is not ConnectionState.READY and self.state is not ConnectionState.PROVING:
                 raise Disconnected(f"{self.name}: {self.transport.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
                 return parse(frame(self.transport, started + limit_s))
             except ReplyTimeout:
                 raise
-            except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+            except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
                 self.fail(error, b"", started, 0.0)
 
     def discard(self) -> None:
         """Forget what has arrived of a stream."""
         with self.lock:
-            if self.state is PortState.READY:
+            if self.state is ConnectionState.READY:
                 started = time.monotonic()
                 try:
                     self.transport.discard(started + self.timeout_s)
-                except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+                except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
                     self.fail(error, b"", started, 0.0)
 
     def drain_unsolicited(self, frame: Frame) -> None:
@@ -221,16 +221,16 @@ class Port:
             try:
                 if self.transport.pending():
                     self._surplus(frame, started + self.timeout_s)
-            except BaseException as error:  # noqa: BLE001  # an interrupt taints the port as well
+            except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
                 self.fail(error, b"", started, 0.0)
 
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
-        self.state = PortState.TAINTED
+        self.state = ConnectionState.TAINTED
         self.late_until = max(self.late_until, time.monotonic() + self.late_s)
 
-    def settle(self, state: PortState) -> None:
-        """Take a state in which no reply is under way: the port is proven, or its transport is new or closed."""
+    def settle(self, state: ConnectionState) -> None:
+        """Take a state in which no reply is under way: the connection is proven, or its transport is new or closed."""
         self.state = state
         self.unanswered.clear()
         self.late_until = 0.0
@@ -255,7 +255,7 @@ class Port:
         self.on_unsolicited(frame)
 
     def fail(self, error: BaseException, request: bytes, started: float, limit_s: float) -> NoReturn:
-        """Note what a failure means for the port and raise the error with its context.
+        """Note what a failure means for the connection and raise the error with its context.
 
         ``request``: what was sent, if it has a reply; ``limit_s``: how long that may take, 0 when nothing was sent.
         """
@@ -267,11 +267,11 @@ class Port:
             cause, error = error, ProtocolError(f"{type(error).__name__}: {str(error)[:200]}")
             error.__cause__ = cause
         if isinstance(error, Disconnected):
-            self.state = PortState.LOST
+            self.state = ConnectionState.LOST
             self.counters.losses += 1
         else:
-            if self.state is not PortState.LOST:
-                self.state = PortState.TAINTED
+            if self.state is not ConnectionState.LOST:
+                self.state = ConnectionState.TAINTED
             self.counters.timeouts += isinstance(error, ReplyTimeout)
             self.counters.protocol_errors += isinstance(error, ProtocolError)
         if isinstance(error, QhalError):
@@ -290,10 +290,10 @@ class Port:
         try:
             self._surplus(frame, time.monotonic() + limit_s)
         except Disconnected:
-            if self.state is PortState.PROVING:
+            if self.state is ConnectionState.PROVING:
                 raise
             # Nothing was sent yet, so opening again is all that is needed.
-            self.state = PortState.LOST
+            self.state = ConnectionState.LOST
             self.counters.losses += 1
             return True
         return False
@@ -322,16 +322,16 @@ class Port:
         raise Disconnected(f"{self.name}: {self.transport.address} is not open ({self.state.value})")
 
 
-_ports: "weakref.WeakSet[Port]" = weakref.WeakSet()
+_connections: "weakref.WeakSet[Connection]" = weakref.WeakSet()
 
 
 def _refuse_inherited() -> None:
     """Keep a forked process off the transports of its parent, whose locks some thread there may have held."""
     locks: dict[int, threading.RLock] = {}
-    for port in list(_ports):
-        port.lock = locks.setdefault(id(port.lock), threading.RLock())
-        if port.state is not PortState.CLOSED:
-            port.state = PortState.INHERITED
+    for connection in list(_connections):
+        connection.lock = locks.setdefault(id(connection.lock), threading.RLock())
+        if connection.state is not ConnectionState.CLOSED:
+            connection.state = ConnectionState.INHERITED
 
 
 os.register_at_fork(after_in_child=_refuse_inherited)

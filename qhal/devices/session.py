@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from qhal.devices.declaration import Capabilities, Declaration, Identity
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, WrongDevice
 from qhal.transport.base import Transport
-from qhal.transport.port import Port, PortState
+from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.proof import Proof, prove, refuse_more, wait_out_late_reply
 
 log = logging.getLogger("qhal")
@@ -41,7 +41,7 @@ class Connected(ABC):
             if field not in Identity.model_fields:
                 fields = ", ".join(Identity.model_fields)
                 raise ConfigurationError(f"{self.name}: expected field {field!r}; allowed are {fields}")
-        self._ports = self._make_ports(links)
+        self._connections = self._make_connections(links)
         self._identity: Identity | None = None
         self._capabilities: Capabilities | None = None
         self._settings: dict[str, Any] = {}
@@ -51,42 +51,42 @@ class Connected(ABC):
         self._counting = threading.RLock()
 
     @property
-    def port(self) -> Port:
-        """The main port."""
-        return self._ports["main"]
+    def connection(self) -> Connection:
+        """The main connection."""
+        return self._connections["main"]
 
     @property
     def _lock(self) -> threading.RLock:
-        """The lock of the device is that of its main port."""
-        return self.port.lock
+        """The lock of the device is that of its main connection."""
+        return self.connection.lock
 
     # -- links
 
-    def link_port(self, name: str) -> Port:
-        """Return the port of a named link. Raises ConfigurationError when it was not given."""
-        if name not in self._ports:
+    def link_port(self, name: str) -> Connection:
+        """Return the connection of a named link. Raises ConfigurationError when it was not given."""
+        if name not in self._connections:
             raise ConfigurationError(f"{self.name}: no address for link {name!r}")
-        return self._ports[name]
+        return self._connections[name]
 
-    def open_link(self, name: str) -> Port:
-        """Open an on-demand link, after closing it, and return its port. Raises Disconnected."""
-        port = self.link_port(name)
+    def open_link(self, name: str) -> Connection:
+        """Open an on-demand link, after closing it, and return its connection. Raises Disconnected."""
+        connection = self.link_port(name)
         self._refuse_inherited()
-        with port.held(CLOSE_S):
-            port.transport.close()
-            port.settle(PortState.CLOSED)
-            port.transport.open(time.monotonic() + OPEN_S)
-            port.state = PortState.READY
-        return port
+        with connection.held(CLOSE_S):
+            connection.transport.close()
+            connection.settle(ConnectionState.CLOSED)
+            connection.transport.open(time.monotonic() + OPEN_S)
+            connection.state = ConnectionState.READY
+        return connection
 
     def close_link(self, name: str) -> None:
         """Close an on-demand link, once no thread uses it."""
-        port = self.link_port(name)
-        if port.state is PortState.INHERITED:
+        connection = self.link_port(name)
+        if connection.state is ConnectionState.INHERITED:
             return
-        with port.held(CLOSE_S):
-            port.transport.close()
-            port.settle(PortState.CLOSED)
+        with connection.held(CLOSE_S):
+            connection.transport.close()
+            connection.settle(ConnectionState.CLOSED)
 
     # -- hooks of drivers
 
@@ -109,7 +109,7 @@ class Connected(ABC):
         """Bring a freshly opened link into a known state, before the first question."""
 
     def _proofs(self) -> tuple[Proof, ...]:
-        """Return at least two questions on the main port whose answers fit no other request.
+        """Return at least two questions on the main connection whose answers fit no other request.
 
         Needed on a serial line, where a late reply cannot be called back: without them only the declared delay of
         the line keeps it from the next question.
@@ -117,14 +117,14 @@ class Connected(ABC):
         return ()
 
     def _prove(self) -> None:
-        """Check on the main port that it is still this unit and that it can be used. By default: who it is."""
+        """Check on the main connection that it is still this unit and that it can be used. By default: who it is."""
         identity = self._identify()
         if self._identity is not None and identity != self._identity:
             raise WrongDevice(f"{self.name}: {identity} answers where {self._identity} did")
 
     # -- inside
 
-    def _make_ports(self, links: Mapping[str, Transport]) -> dict[str, Port]:
+    def _make_connections(self, links: Mapping[str, Transport]) -> dict[str, Connection]:
         specs = self.declaration.links
         unknown = set(links) - set(specs)
         missing = {name for name, spec in specs.items() if spec.required} - set(links)
@@ -133,31 +133,37 @@ class Connected(ABC):
                 f"{self.name}: links of a {self.declaration.model} are {', '.join(specs)}; "
                 + ", ".join([f"{n} is missing" for n in missing] + [f"{n} is unknown" for n in unknown])
             )
-        ports: dict[str, Port] = {}
+        connections: dict[str, Connection] = {}
         device_lock = threading.RLock()
         for name, link in links.items():
             spec = specs[name]
             label = self.name if name == "main" else f"{self.name}.{name}"
             # Links that only listen have no replies to mix up and must not wait for the others.
             lock = device_lock if name in ("main", "control") else None
-            port = Port(link, label, timeout_s=spec.timeout_s, line_delay_s=spec.line_delay_s, lock=lock)
+            connection = Connection(
+                link, label, timeout_s=spec.timeout_s, line_delay_s=spec.line_delay_s, lock=lock
+            )
             link.max_frame_bytes = spec.max_frame_bytes
-            port.recover = self._recover
-            ports[name] = port
-        return ports
+            connection.recover = self._recover
+            connections[name] = connection
+        return connections
 
     @property
-    def _standing_ports(self) -> list[Port]:
-        """The ports that are open whenever the device is."""
-        return [port for name, port in self._ports.items() if not self.declaration.links[name].on_demand]
+    def _standing_connections(self) -> list[Connection]:
+        """The connections that are open whenever the device is."""
+        return [
+            connection
+            for name, connection in self._connections.items()
+            if not self.declaration.links[name].on_demand
+        ]
 
     @contextmanager
     def _held(self, limit_s: float) -> Iterator[None]:
         """Hold all links that are open whenever the device is, as no thread may use one that is closed."""
         deadline = time.monotonic() + limit_s
         with ExitStack() as stack:
-            for port in self._standing_ports:
-                stack.enter_context(port.held(deadline - time.monotonic()))
+            for connection in self._standing_connections:
+                stack.enter_context(connection.held(deadline - time.monotonic()))
             yield
 
     def _connect(self, deadline: float, budget_until: float, first: Callable[[], None] | None = None) -> None:
@@ -166,20 +172,22 @@ class Connected(ABC):
         What is known of the device stays as it was when that fails, so that settings and limits fit each other; a
         device that was closed is closed again, one that was lost is still lost.
         """
-        known, state = (self._identity, self._capabilities), self.port.state
+        known, state = (self._identity, self._capabilities), self.connection.state
         try:
-            for port in self._standing_ports:
-                port.budget_until = budget_until
-                port.transport.open(deadline)
-                if port.transport.reopen_discards:
-                    port.settle(PortState.PROVING)
+            for connection in self._standing_connections:
+                connection.budget_until = budget_until
+                connection.transport.open(deadline)
+                if connection.transport.reopen_discards:
+                    connection.settle(ConnectionState.PROVING)
                 else:
-                    wait_out_late_reply(port, proves=bool(self._proofs()) and port is self.port)
-                    port.state = PortState.PROVING
-            if not self.port.transport.reopen_discards:
+                    wait_out_late_reply(
+                        connection, proves=bool(self._proofs()) and connection is self.connection
+                    )
+                    connection.state = ConnectionState.PROVING
+            if not self.connection.transport.reopen_discards:
                 self._align()
                 if proofs := self._proofs():
-                    prove(self.port, proofs)
+                    prove(self.connection, proofs)
             self._start()
             if first is not None:
                 first()
@@ -193,22 +201,22 @@ class Connected(ABC):
             settings = self._read_settings()
         except BaseException as error:
             self._identity, self._capabilities = known
-            for port in self._standing_ports:
-                port.transport.close()
-                port.state = state
+            for connection in self._standing_connections:
+                connection.transport.close()
+                connection.state = state
             if isinstance(error, QhalError) and self.name not in str(error):
                 error.args = (f"{self.name}: {error}",)
             raise
         self._note_changes(settings)
-        for port in self._standing_ports:
-            port.settle(PortState.READY)
+        for connection in self._standing_connections:
+            connection.settle(ConnectionState.READY)
 
     def _check_identity(self, identity: Identity) -> None:
         for field, wanted in self._expected.items():
             found = getattr(identity, field)
             if found != wanted:
                 raise WrongDevice(
-                    f"{self.name} ({self.port.transport.address}): {field} is {found!r}, {wanted!r} is expected"
+                    f"{self.name} ({self.connection.transport.address}): {field} is {found!r}, {wanted!r} is expected"
                 )
 
     def _note_changes(self, settings: dict[str, Any]) -> None:
@@ -221,29 +229,33 @@ class Connected(ABC):
                 log.warning("%s: after reopening %s is %s, was %s", self.name, key, new, old)
 
     def _refuse_inherited(self) -> None:
-        if self.port.state is PortState.INHERITED:
+        if self.connection.state is ConnectionState.INHERITED:
             raise Disconnected(
-                f"{self.name}: {self.port.transport.address} was opened by the process that this one was forked from; "
-                "make a device of your own here"
+                f"{self.name}: {self.connection.transport.address} was opened by the process that this one was forked"
+                " from; make a device of your own here"
             )
 
     def _recover(self, limit_s: float) -> None:
-        """Make the ports ready again for a call with a time-out: prove a tainted one, reopen all when one is lost.
+        """Make the connections ready for a call with a time-out: verify a tainted one, reopen all when one is lost.
 
         Takes as long as the call and the line's delay, twice; reopening takes up to ``_REOPENING_S`` while the unit
         answers. What is not done by then is left to the next call, and the error says what is being waited for.
         """
-        with self.port.held(limit_s + _REOPENING_S):
+        with self.connection.held(limit_s + _REOPENING_S):
             self._refuse_inherited()
-            states = {port.state for port in self._standing_ports}
-            if PortState.CLOSED in states:
+            states = {connection.state for connection in self._standing_connections}
+            if ConnectionState.CLOSED in states:
                 raise Disconnected(f"{self.name}: not open")
-            if states <= {PortState.READY, PortState.PROVING}:
+            if states <= {ConnectionState.READY, ConnectionState.PROVING}:
                 return
             with self._held(limit_s):
-                tainted = [port for port in self._standing_ports if port.state is PortState.TAINTED]
-                if PortState.LOST not in states and not any(
-                    port.transport.reopen_discards for port in tainted
+                tainted = [
+                    connection
+                    for connection in self._standing_connections
+                    if connection.state is ConnectionState.TAINTED
+                ]
+                if ConnectionState.LOST not in states and not any(
+                    connection.transport.reopen_discards for connection in tainted
                 ):
                     try:
                         self._clean(tainted, limit_s)
@@ -252,32 +264,32 @@ class Connected(ABC):
                         pass  # the line is gone or another unit is on it: open everything again
                 self._reopen(limit_s)
 
-    def _clean(self, tainted: list[Port], limit_s: float) -> None:
+    def _clean(self, tainted: list[Connection], limit_s: float) -> None:
         """Wait for a late reply and prove that none is under way."""
-        deadline = time.monotonic() + limit_s + 2 * self.port.line_delay_s
-        proofs = self._proofs() if self.port in tainted else ()
+        deadline = time.monotonic() + limit_s + 2 * self.connection.line_delay_s
+        proofs = self._proofs() if self.connection in tainted else ()
         try:
-            for port in tainted:
-                port.budget_until = deadline
-                wait_out_late_reply(port, proves=bool(proofs) and port is self.port)
-                port.state = PortState.PROVING
+            for connection in tainted:
+                connection.budget_until = deadline
+                wait_out_late_reply(connection, proves=bool(proofs) and connection is self.connection)
+                connection.state = ConnectionState.PROVING
             if proofs:
-                prove(self.port, proofs, listen_s=self.port.line_delay_s)
+                prove(self.connection, proofs, listen_s=self.connection.line_delay_s)
             self._prove()
-            for port in tainted:
-                refuse_more(port, 0.0 if proofs else port.line_delay_s)
+            for connection in tainted:
+                refuse_more(connection, 0.0 if proofs else connection.line_delay_s)
         except BaseException:
-            for port in tainted:
-                if port.state is PortState.PROVING:
-                    port.state = PortState.TAINTED
+            for connection in tainted:
+                if connection.state is ConnectionState.PROVING:
+                    connection.state = ConnectionState.TAINTED
             raise
-        for port in tainted:
-            port.settle(PortState.READY)
+        for connection in tainted:
+            connection.settle(ConnectionState.READY)
 
     def _reopen(self, limit_s: float) -> None:
-        for port in self._standing_ports:
-            port.transport.close()
-            port.state = PortState.LOST
+        for connection in self._standing_connections:
+            connection.transport.close()
+            connection.state = ConnectionState.LOST
         now = time.monotonic()
         self._connect(now + max(limit_s, _CONNECT_S), now + limit_s + _REOPENING_S)
         self._reconnects += 1
