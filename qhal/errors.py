@@ -7,7 +7,7 @@
     |-- OutOfRange           (ValueError)           an argument is beyond the device's limits
     |-- Unsupported          (NotImplementedError)  this unit cannot do that
     |-- ReplyTimeout         (TimeoutError)         no complete reply before the deadline
-    |-- Disconnected         (ConnectionError)      the link is gone or cannot be opened
+    |-- Disconnected         (ConnectionError)      the connection is gone or cannot be opened
     |-- ProtocolError        (RuntimeError)         bytes came that the protocol does not allow
     |-- WrongDevice          (ConnectionError)      another device answers at this address
     |-- DeviceError          (RuntimeError)         the device refused or reported a fault
@@ -46,7 +46,7 @@ class ReplyTimeout(QhalError, TimeoutError):
 
 
 class Disconnected(QhalError, ConnectionError):
-    """The link is gone or cannot be opened; the next call tries to open it again."""
+    """The connection is gone or cannot be opened; the next call tries to open it again."""
 
 
 class ProtocolError(QhalError, RuntimeError):

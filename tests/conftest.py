@@ -38,14 +38,17 @@ def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[A
         def start(model: str, /, *, driver_options: dict[str, Any] | None = None, **options: Any) -> Any:
             background = simulate(model, **options)
             device = open_device(
-                model, background.address(model), links=background.links(model), **(driver_options or {})
+                model,
+                background.address(model),
+                connections=background.connections(model),
+                **(driver_options or {}),
             )
             stack.callback(device.close)
             return device, background
 
         yield start
 
-
+    """Scale a number of attacks: ``attacks(100_000)`` is all in ``make attacks``, a fraction in ``make samples``."""
 @pytest.fixture
 def attacks(request: pytest.FixtureRequest) -> Callable[[int], int]:
     """Scale a number of attacks: ``attacks(100_000)`` is all of them in ``make attacks``, a fraction in ``make samples``."""

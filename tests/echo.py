@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from qhal.devices.declaration import (
     Capabilities,
+    ConnectionSpec,
     Declaration,
     Evidence,
     Identity,
     IdentityGrade,
-    LinkSpec,
 )
 from qhal.devices.device import Device
 from qhal.errors import ProtocolError
@@ -28,7 +28,9 @@ class EchoDevice(Device):
 
     declaration = Declaration(
         model="Echo",
-        links={"main": LinkSpec(("serial", "tcp", "visa", "zmq+tcp"), timeout_s=1.0, line_delay_s=0.1)},
+        connections={
+            "main": ConnectionSpec(("serial", "tcp", "visa", "zmq+tcp"), timeout_s=1.0, line_delay_s=0.1)
+        },
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.SINGLE,),
     )

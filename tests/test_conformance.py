@@ -29,7 +29,7 @@ def test_driver(name):
     assert issubclass(driver, Kind)
     assert set(instruments()) >= {name}, "a driver without a simulator cannot be tested"
     declaration = driver.declaration
-    assert "main" in declaration.links
+    assert "main" in declaration.connections
     assert declaration.evidence
     assert Evidence.HARDWARE not in declaration.evidence, "nothing was tried on hardware by this project"
     source = inspect.getmodule(driver).__doc__

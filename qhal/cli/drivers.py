@@ -7,7 +7,7 @@ import typer
 from rich.markup import escape
 
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table, prose, spaced
-from qhal.devices.declaration import LinkSpec, UsbId
+from qhal.devices.declaration import ConnectionSpec, UsbId
 from qhal.devices.device import Device
 from qhal.devices.kind import Facet, Kind
 from qhal.errors import ConfigurationError
@@ -54,7 +54,9 @@ def drivers(
 def _print_one(name: str, json: bool) -> None:
     driver = load_driver(name)
     row = describe(name, driver)
-    row["connections"] = {link: _connection(spec) for link, spec in driver.declaration.links.items()}
+    row["connections"] = {
+        connection: _connection(spec) for connection, spec in driver.declaration.connections.items()
+    }
     fields = driver.options_model.model_fields
     row["options"] = {
         option: {"type": _type_name(info.annotation), "default": None if info.is_required() else info.default}
@@ -78,13 +80,13 @@ def _print_one(name: str, json: bool) -> None:
         ("name", "schemes", "needed", "time-out", "serial line"),
         [
             (
-                link,
+                connection,
                 ", ".join(each["schemes"]),
                 "yes" if each["required"] else "no",
                 f"{each['timeout_s']:g} s",
                 each["serial"],
             )
-            for link, each in row["connections"].items()
+            for connection, each in row["connections"].items()
         ],
     )
     if fields:
@@ -97,7 +99,7 @@ def _print_one(name: str, json: bool) -> None:
         CONSOLE.print(prose(explained), markup=False, highlight=False, style="dim")
 
 
-def _connection(spec: LinkSpec) -> dict[str, Any]:
+def _connection(spec: ConnectionSpec) -> dict[str, Any]:
     line = spec.serial
     return {
         "schemes": list(spec.schemes),
@@ -119,8 +121,10 @@ def describe(name: str, driver: type[Device]) -> dict[str, Any]:
         "model": declaration.model,
         "kind": kind_of(driver),
         "facets": [kind_of(facet) for facet in driver.facet_types],
-        "transports": sorted({scheme for link in declaration.links.values() for scheme in link.schemes}),
-        "links": list(declaration.links),
+        "transports": sorted(
+            {scheme for connection in declaration.connections.values() for scheme in connection.schemes}
+        ),
+        "connections": list(declaration.connections),
         "rests_on": [str(evidence) for evidence in declaration.evidence],
         "identity": str(declaration.identity),
         "usb": [usb_text(usb) for usb in declaration.usb],

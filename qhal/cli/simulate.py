@@ -46,7 +46,9 @@ def simulate(
     speed: Annotated[
         float, typer.Option(min=1e-3, max=1e6, callback=finite, help="World s per wall s.")
     ] = 1.0,
-    control: Annotated[bool, typer.Option(help="Print the control link's address as a last line.")] = False,
+    control: Annotated[
+        bool, typer.Option(help="Print the control connection's address as a last line.")
+    ] = False,
     list_names: Annotated[
         bool, typer.Option("--list", help="List what can be simulated, with options and defaults.")
     ] = False,

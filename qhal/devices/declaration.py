@@ -47,13 +47,13 @@ class UsbId:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkSpec:
-    """One named link of a device.
+class ConnectionSpec:
+    """One named connection of a device.
 
     ``schemes`` are the address schemes it may use. ``timeout_s`` is that of an ordinary query: how long the unit may
     take. ``line_delay_s`` is what the line may add to that: the latency timer of a USB bridge (16 ms in FTDI's chips
     as delivered, 255 ms at most), a serial device server that collects bytes. ``max_frame_bytes`` is the longest
-    reply. ``on_demand`` links are opened by the driver when it needs them.
+    reply. ``on_demand`` connections are opened by the driver when it needs them.
     """
 
     schemes: tuple[str, ...]
@@ -70,21 +70,21 @@ class LinkSpec:
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 < value < inf):
                 raise ConfigurationError(
-                    f"link for {', '.join(self.schemes)}: {name} {value!r} must be above 0"
+                    f"connection for {', '.join(self.schemes)}: {name} {value!r} must be above 0"
                 )
 
     @property
-    def late_s(self) -> float:
+    def stale_reply_s(self) -> float:
         """The longest time after an ordinary request in which its reply may still come."""
         return self.timeout_s + self.line_delay_s
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A driver's data sheet. ``links`` has at least ``main``."""
+    """A driver's data sheet. ``connections`` has at least ``main``."""
 
     model: str
-    links: Mapping[str, LinkSpec]
+    connections: Mapping[str, ConnectionSpec]
     identity: IdentityGrade
     evidence: tuple[Evidence, ...]
     usb: tuple[UsbId, ...] = ()

@@ -1,6 +1,6 @@
-"""The device: identity, settings, opening and closing; its links are in :mod:`qhal.devices.session`.
+"""The device: identity, settings, opening and closing; its connections are in :mod:`qhal.devices.session`.
 
-A driver is ``class Model(Device, Kind)``: it declares its links, says who it is (``_identify``), what it
+A driver is ``class Model(Device, Kind)``: it declares its connections, says who it is (``_identify``), what it
 can do (``_read_capabilities``) and how it is set (``_read_settings``), and fills in the private hooks of
 its kind. Everything else - locks, deadlines, taint, reopening, reporting what changed meanwhile - is here
 and in its base class.
@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 
 
 class Device(Guarded, Connected):
-    """An instrument behind one or more links.
+    """An instrument behind one or more connections.
 
     ``expected`` are identity fields that must match at every opening (``serial_number``, ``model``, ...).
     Use it as a context manager; it is thread-safe.
@@ -51,14 +51,14 @@ class Device(Guarded, Connected):
 
     def __init__(
         self,
-        links: Mapping[str, Transport],
+        transports: Mapping[str, Transport],
         *,
         name: str = "",
         clock: Clock | None = None,
         options: Options | None = None,
         expected: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(links, name, expected or {})
+        super().__init__(transports, name, expected or {})
         self.clock = clock or WallClock()
         self.options = options or self.options_model()
         self.carries_traffic = False
@@ -103,7 +103,7 @@ class Device(Guarded, Connected):
 
     @property
     def health(self) -> Health:
-        """States and counters of the links, without asking the device."""
+        """States and counters of the connections, without asking the device."""
         counters = [connection.counters for connection in self._connections.values()]
         worst = max(
             self._standing_connections, key=lambda connection: list(ConnectionState).index(connection.state)
@@ -134,7 +134,7 @@ class Device(Guarded, Connected):
     # -- opening and closing
 
     def open(self, *, first: Callable[[], None] | None = None) -> Self:
-        """Open all links, check who answers, read capabilities and settings. Idempotent.
+        """Open all connections, check who answers, read capabilities and settings. Idempotent.
 
         ``first`` is called as soon as commands can be sent, before the unit is asked who it is: to make safe without
         delay a unit that was identified at this address before.
@@ -151,10 +151,10 @@ class Device(Guarded, Connected):
         return self
 
     def close(self) -> None:
-        """Close all links; the hardware stays as it was set. Idempotent.
+        """Close all connections; the hardware stays as it was set. Idempotent.
 
         A thread that is waiting for a reply gets it first; the next use raises Disconnected. In a process that was
-        forked off it does nothing. Raises ReplyTimeout when a thread does not let go of a link within 10 s.
+        forked off it does nothing. Raises ReplyTimeout when a thread does not let go of a connection within 10 s.
         """
         if self.connection.state is ConnectionState.INHERITED:
             return
@@ -162,7 +162,7 @@ class Device(Guarded, Connected):
             self._before_close()
         with self.connection.held(CLOSE_S):
             for name in self._connections:
-                self.close_link(name)
+                self.close_connection(name)
 
     def __enter__(self) -> Self:
         return self.open()
@@ -213,7 +213,7 @@ class Device(Guarded, Connected):
     # -- hooks of drivers; more of them are in the base class
 
     def _before_close(self) -> None:
-        """End what runs in the background, without the lock. Must not raise for a lost link."""
+        """End what runs in the background, without the lock. Must not raise for a lost connection."""
 
     def _facets(self) -> tuple[object, ...]:
         """Return further roles of the device."""

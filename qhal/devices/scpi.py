@@ -1,4 +1,4 @@
-"""The asking side of SCPI, over any link: texts, numbers and the error queue."""
+"""The asking side of SCPI, over any connection: texts, numbers and the error queue."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar

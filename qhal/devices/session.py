@@ -1,4 +1,4 @@
-"""How a device opens its links, and how it comes back after a time-out or a loss."""
+"""How a device opens its connections, and how it comes back after a time-out or a loss."""
 
 import logging
 import threading
@@ -24,24 +24,24 @@ _REOPENING_S = 5.0
 """What a call may take beyond its own time-out to open a lost device again."""
 _CONNECT_S = 1.0
 CLOSE_S = 10.0
-"""How long closing waits for a thread that uses a link."""
+"""How long closing waits for a thread that uses a connection."""
 
 
 class Connected(ABC):
-    """The links of a device, and the hooks by which a driver identifies and describes itself."""
+    """The connections of a device, and the hooks by which a driver identifies and describes itself."""
 
     declaration: ClassVar[Declaration]
 
     name: str
 
-    def __init__(self, links: Mapping[str, Transport], name: str, expected: Mapping[str, str]) -> None:
+    def __init__(self, transports: Mapping[str, Transport], name: str, expected: Mapping[str, str]) -> None:
         self.name = name or self.declaration.model
         self._expected = dict(expected)
         for field in self._expected:
             if field not in Identity.model_fields:
                 fields = ", ".join(Identity.model_fields)
                 raise ConfigurationError(f"{self.name}: expected field {field!r}; allowed are {fields}")
-        self._connections = self._make_connections(links)
+        self._connections = self._make_connections(transports)
         self._identity: Identity | None = None
         self._capabilities: Capabilities | None = None
         self._settings: dict[str, Any] = {}
@@ -60,17 +60,17 @@ class Connected(ABC):
         """The lock of the device is that of its main connection."""
         return self.connection.lock
 
-    # -- links
+    # -- connections
 
-    def link_port(self, name: str) -> Connection:
-        """Return the connection of a named link. Raises ConfigurationError when it was not given."""
+    def connection_named(self, name: str) -> Connection:
+        """Return a connection by its name. Raises ConfigurationError when it was not given."""
         if name not in self._connections:
-            raise ConfigurationError(f"{self.name}: no address for link {name!r}")
+            raise ConfigurationError(f"{self.name}: no address for connection {name!r}")
         return self._connections[name]
 
-    def open_link(self, name: str) -> Connection:
-        """Open an on-demand link, after closing it, and return its connection. Raises Disconnected."""
-        connection = self.link_port(name)
+    def open_connection(self, name: str) -> Connection:
+        """Open an on-demand connection, after closing it, and return it. Raises Disconnected."""
+        connection = self.connection_named(name)
         self._refuse_inherited()
         with connection.held(CLOSE_S):
             connection.transport.close()
@@ -79,9 +79,9 @@ class Connected(ABC):
             connection.state = ConnectionState.READY
         return connection
 
-    def close_link(self, name: str) -> None:
-        """Close an on-demand link, once no thread uses it."""
-        connection = self.link_port(name)
+    def close_connection(self, name: str) -> None:
+        """Close an on-demand connection, once no thread uses it."""
+        connection = self.connection_named(name)
         if connection.state is ConnectionState.INHERITED:
             return
         with connection.held(CLOSE_S):
@@ -103,10 +103,10 @@ class Connected(ABC):
         """Read every setting that another client or a power cycle could have changed."""
 
     def _align(self) -> None:
-        """End what another program may have left half said, on a link that outlives its clients."""
+        """End what another program may have left half said, on a connection that outlives its clients."""
 
     def _start(self) -> None:
-        """Bring a freshly opened link into a known state, before the first question."""
+        """Bring a freshly opened connection into a known state, before the first question."""
 
     def _proofs(self) -> tuple[Proof, ...]:
         """Return at least two questions on the main connection whose answers fit no other request.
@@ -116,7 +116,7 @@ class Connected(ABC):
         """
         return ()
 
-    def _prove(self) -> None:
+    def _resynchronise(self) -> None:
         """Check on the main connection that it is still this unit and that it can be used. By default: who it is."""
         identity = self._identify()
         if self._identity is not None and identity != self._identity:
@@ -124,26 +124,26 @@ class Connected(ABC):
 
     # -- inside
 
-    def _make_connections(self, links: Mapping[str, Transport]) -> dict[str, Connection]:
-        specs = self.declaration.links
-        unknown = set(links) - set(specs)
-        missing = {name for name, spec in specs.items() if spec.required} - set(links)
+    def _make_connections(self, transports: Mapping[str, Transport]) -> dict[str, Connection]:
+        specs = self.declaration.connections
+        unknown = set(transports) - set(specs)
+        missing = {name for name, spec in specs.items() if spec.required} - set(transports)
         if unknown or missing:
             raise ConfigurationError(
-                f"{self.name}: links of a {self.declaration.model} are {', '.join(specs)}; "
+                f"{self.name}: connections of a {self.declaration.model} are {', '.join(specs)}; "
                 + ", ".join([f"{n} is missing" for n in missing] + [f"{n} is unknown" for n in unknown])
             )
         connections: dict[str, Connection] = {}
         device_lock = threading.RLock()
-        for name, link in links.items():
+        for name, transport in transports.items():
             spec = specs[name]
             label = self.name if name == "main" else f"{self.name}.{name}"
-            # Links that only listen have no replies to mix up and must not wait for the others.
+            # Connections that only listen have no replies to mix up and must not wait for the others.
             lock = device_lock if name in ("main", "control") else None
             connection = Connection(
-                link, label, timeout_s=spec.timeout_s, line_delay_s=spec.line_delay_s, lock=lock
+                transport, label, timeout_s=spec.timeout_s, line_delay_s=spec.line_delay_s, lock=lock
             )
-            link.max_frame_bytes = spec.max_frame_bytes
+            transport.max_frame_bytes = spec.max_frame_bytes
             connection.recover = self._recover
             connections[name] = connection
         return connections
@@ -154,12 +154,12 @@ class Connected(ABC):
         return [
             connection
             for name, connection in self._connections.items()
-            if not self.declaration.links[name].on_demand
+            if not self.declaration.connections[name].on_demand
         ]
 
     @contextmanager
     def _held(self, limit_s: float) -> Iterator[None]:
-        """Hold all links that are open whenever the device is, as no thread may use one that is closed."""
+        """Hold all connections that are open whenever the device is, as no thread may use one that is closed."""
         deadline = time.monotonic() + limit_s
         with ExitStack() as stack:
             for connection in self._standing_connections:
@@ -167,7 +167,7 @@ class Connected(ABC):
             yield
 
     def _connect(self, deadline: float, budget_until: float, first: Callable[[], None] | None = None) -> None:
-        """Open all standing links by ``deadline``, call ``first``, and read everything by ``budget_until``.
+        """Open all standing connections by ``deadline``, call ``first``, and read everything by ``budget_until``.
 
         What is known of the device stays as it was when that fails, so that settings and limits fit each other; a
         device that was closed is closed again, one that was lost is still lost.
@@ -178,12 +178,12 @@ class Connected(ABC):
                 connection.budget_until = budget_until
                 connection.transport.open(deadline)
                 if connection.transport.reopen_discards:
-                    connection.settle(ConnectionState.PROVING)
+                    connection.settle(ConnectionState.VERIFYING)
                 else:
                     wait_out_late_reply(
                         connection, proves=bool(self._proofs()) and connection is self.connection
                     )
-                    connection.state = ConnectionState.PROVING
+                    connection.state = ConnectionState.VERIFYING
             if not self.connection.transport.reopen_discards:
                 self._align()
                 if proofs := self._proofs():
@@ -246,7 +246,7 @@ class Connected(ABC):
             states = {connection.state for connection in self._standing_connections}
             if ConnectionState.CLOSED in states:
                 raise Disconnected(f"{self.name}: not open")
-            if states <= {ConnectionState.READY, ConnectionState.PROVING}:
+            if states <= {ConnectionState.READY, ConnectionState.VERIFYING}:
                 return
             with self._held(limit_s):
                 tainted = [
@@ -272,15 +272,15 @@ class Connected(ABC):
             for connection in tainted:
                 connection.budget_until = deadline
                 wait_out_late_reply(connection, proves=bool(proofs) and connection is self.connection)
-                connection.state = ConnectionState.PROVING
+                connection.state = ConnectionState.VERIFYING
             if proofs:
                 prove(self.connection, proofs, listen_s=self.connection.line_delay_s)
-            self._prove()
+            self._resynchronise()
             for connection in tainted:
                 refuse_more(connection, 0.0 if proofs else connection.line_delay_s)
         except BaseException:
             for connection in tainted:
-                if connection.state is ConnectionState.PROVING:
+                if connection.state is ConnectionState.VERIFYING:
                     connection.state = ConnectionState.TAINTED
             raise
         for connection in tainted:

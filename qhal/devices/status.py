@@ -70,7 +70,7 @@ class Snapshot:
 
 
 class Health(Worded):
-    """What a device object knows of its links without asking: states and counters."""
+    """What a device object knows of its connections without asking: states and counters."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -24,13 +24,13 @@ def make_device(
     address: str,
     *,
     name: str = "",
-    links: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     where: str = "",
 ) -> Device:
-    """Return a closed device. Raises ConfigurationError for a wrong driver, address, link or option.
+    """Return a closed device. Raises ConfigurationError for a wrong driver, address, connection or option.
 
     ``where`` begins the message of the error: the place where the user wrote it (default: name or driver).
     """
@@ -38,7 +38,7 @@ def make_device(
         if not isinstance(driver, str):
             raise ConfigurationError(f"driver {driver!r}: a name such as 'ozoptics.dd100' is needed")
         kind = load_driver(driver)
-        made = _links(driver, kind, {"main": address, **(links or {})})
+        made = _connections(driver, kind, {"main": address, **(connections or {})})
         return kind(made, name=name, clock=clock, options=_options(kind, options or {}), expected=expected)
     except ConfigurationError as error:
         reason = str(error).removeprefix(f"{name or driver}: ")
@@ -49,17 +49,18 @@ def make_device(
         raise Disconnected(f"{where or name or driver}: {error}") from error
 
 
-def _links(driver: str, kind: type[Device], addresses: Mapping[str, str]) -> dict[str, Any]:
-    specs, made = kind.declaration.links, {}
-    for link, text in addresses.items():
-        if link not in specs:
-            raise ConfigurationError(f"no link {link!r}; a {driver} has {', '.join(specs)}")
+def _connections(driver: str, kind: type[Device], addresses: Mapping[str, str]) -> dict[str, Any]:
+    specs, made = kind.declaration.connections, {}
+    for connection, text in addresses.items():
+        if connection not in specs:
+            raise ConfigurationError(f"no connection {connection!r}; a {driver} has {', '.join(specs)}")
         scheme = Address(text).scheme
-        if scheme not in specs[link].schemes and scheme != "replay":
+        if scheme not in specs[connection].schemes and scheme != "replay":
             raise ConfigurationError(
-                f"{text!r} on link {link!r}; allowed schemes are {', '.join(specs[link].schemes)}"
+                f"{text!r} on connection {connection!r}; allowed schemes are {', '.join(specs[connection].schemes)}"
             )
-        made[link] = make_transport(text, serial=specs[link].serial, zmq_pattern=specs[link].zmq_pattern)
+        spec = specs[connection]
+        made[connection] = make_transport(text, serial=spec.serial, zmq_pattern=spec.zmq_pattern)
     return made
 
 
@@ -87,7 +88,7 @@ def make_devices(file: NodeFile, clock: Clock) -> dict[str, Device]:
             table.driver,
             table.address,
             name=name,
-            links=table.links,
+            connections=table.connections,
             clock=clock,
             expected={str(key): value for key, value in table.expected.items()},
             options=table.options,
@@ -107,7 +108,7 @@ def open_device(
     address: str,
     kind: type[Role],
     *,
-    links: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     **options: Any,
@@ -119,7 +120,7 @@ def open_device(
     driver: str,
     address: str,
     *,
-    links: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     **options: Any,
@@ -131,7 +132,7 @@ def open_device(
     address: str,
     kind: type[Any] | None = None,
     *,
-    links: Mapping[str, str] | None = None,
+    connections: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     **options: Any,
@@ -140,11 +141,13 @@ def open_device(
 
     ``driver`` is a registry name such as ``ozoptics.dd100``. With ``kind``, an interface such as ``Attenuator`` or
     the driver's class, the result has that type (for tools that check and complete), and a device that does not
-    offer it is refused. ``links``: addresses of further links. ``expected``: identity fields that must match.
-    ``options``: the driver's own. The hardware is left as it was set when the device is closed, however the
+    offer it is refused. ``connections``: addresses of further connections. ``expected``: identity fields that must
+    match. ``options``: the driver's own. The hardware is left as it was set when the device is closed, however the
     program ends: only nodes are made safe.
     """
-    device = make_device(driver, address, links=links, clock=clock, expected=expected, options=options)
+    device = make_device(
+        driver, address, connections=connections, clock=clock, expected=expected, options=options
+    )
     device.open()
     if kind is None:
         return device

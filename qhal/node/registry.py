@@ -45,8 +45,8 @@ def _what_is_wrong(found: Any) -> str:
         return f"incomplete: it lacks {', '.join(sorted(found.__abstractmethods__))}"
     if not isinstance(getattr(found, "declaration", None), Declaration):
         return "incomplete: it lacks its declaration"
-    if "main" not in found.declaration.links:
-        return "its declaration has no link 'main'"
+    if "main" not in found.declaration.connections:
+        return "its declaration has no connection 'main'"
     if not (isinstance(found.options_model, type) and issubclass(found.options_model, Options)):
         return "its options_model is not derived from Options"
     return ""

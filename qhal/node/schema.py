@@ -48,12 +48,14 @@ class ClockTable(_Table):
     @model_validator(mode="after")
     def _stepped_needs_address(self) -> Self:
         if (self.mode == "stepped") != (self.address is not None):
-            raise ValueError("address is the control link of a simulator: needed with mode 'stepped' only")
+            raise ValueError(
+                "address is the control connection of a simulator: needed with mode 'stepped' only"
+            )
         return self
 
 
 class DeviceTable(_Table):
-    """``[devices.NAME]``: driver, address of the main link, further links, options, expected identity.
+    """``[devices.NAME]``: driver, address of the main connection, further connections, options, expected identity.
 
     ``carries``: a device that carries a customer's traffic, such as the laser of a classical channel, is never made
     safe by anyone.
@@ -61,7 +63,7 @@ class DeviceTable(_Table):
 
     driver: Name
     address: str
-    links: dict[Name, str] = Field(default_factory=dict)
+    connections: dict[Name, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
     expected: dict[IdentityField, str] = Field(default_factory=dict)
     carries: Carries = "quantum"

@@ -41,7 +41,7 @@ class ConnectionState(Enum):
     """What is known about the wire."""
 
     CLOSED = "closed"
-    PROVING = "proving"
+    VERIFYING = "verifying"
     READY = "ready"
     TAINTED = "tainted"
     LOST = "lost"
@@ -97,7 +97,7 @@ class Connection:
         _connections.add(self)
 
     @property
-    def late_s(self) -> float:
+    def stale_reply_s(self) -> float:
         """The longest time after an ordinary request in which its reply may still come."""
         return self.timeout_s + self.line_delay_s
 
@@ -122,11 +122,11 @@ class Connection:
         """
         limit_s = timeout_s or self.timeout_s
         while True:
-            if self.state is not ConnectionState.READY and self.state is not ConnectionState.PROVING:
+            if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
                 self.recover(limit_s)
             with self.lock:
                 if self.state is not ConnectionState.READY:
-                    if self.state is not ConnectionState.PROVING:
+                    if self.state is not ConnectionState.VERIFYING:
                         continue  # another thread closed or tainted it meanwhile
                     limit_s = self._within_budget(limit_s)
                 transport = self.transport
@@ -162,11 +162,11 @@ class Connection:
         """Send a request that has no reply; ``frame`` reads unsolicited frames that came before it."""
         limit_s = timeout_s or self.timeout_s
         while True:
-            if self.state is not ConnectionState.READY and self.state is not ConnectionState.PROVING:
+            if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
                 self.recover(limit_s)
             with self.lock:
                 if self.state is not ConnectionState.READY:
-                    if self.state is not ConnectionState.PROVING:
+                    if self.state is not ConnectionState.VERIFYING:
                         continue
                     limit_s = self._within_budget(limit_s)
                 started = time.monotonic()
@@ -194,7 +194,7 @@ class Connection:
         """
         limit_s = timeout_s or self.timeout_s
         with self.lock:
-            if self.state is not ConnectionState.READY and self.state is not ConnectionState.PROVING:
+            if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
                 raise Disconnected(f"{self.name}: {self.transport.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
@@ -227,7 +227,7 @@ class Connection:
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
         self.state = ConnectionState.TAINTED
-        self.late_until = max(self.late_until, time.monotonic() + self.late_s)
+        self.late_until = max(self.late_until, time.monotonic() + self.stale_reply_s)
 
     def settle(self, state: ConnectionState) -> None:
         """Take a state in which no reply is under way: the connection is proven, or its transport is new or closed."""
@@ -290,7 +290,7 @@ class Connection:
         try:
             self._surplus(frame, time.monotonic() + limit_s)
         except Disconnected:
-            if self.state is ConnectionState.PROVING:
+            if self.state is ConnectionState.VERIFYING:
                 raise
             # Nothing was sent yet, so opening again is all that is needed.
             self.state = ConnectionState.LOST

@@ -174,4 +174,4 @@ def align(connection: Connection, proofs: Sequence[Proof], filler: bytes, most: 
                 raise
             if attempt:
                 connection.transport.write(filler, time.monotonic() + connection.timeout_s)
-            connection.state = ConnectionState.PROVING
+            connection.state = ConnectionState.VERIFYING

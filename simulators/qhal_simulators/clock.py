@@ -1,7 +1,7 @@
 """World time, and what is due in it.
 
 World time follows the wall as far as the machine allows, runs ``speed`` times faster, or is stepped by a client over
-the control link.
+the control connection.
 Queries never move stepped time. A command whose reply or completion is due later does: ``after`` then
 moves the world to that moment itself.
 """

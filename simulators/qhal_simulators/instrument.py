@@ -22,7 +22,7 @@ LONGEST_LINE = 1 << 16
 
 
 class Wire(StrEnum):
-    """What a link of an instrument is carried by."""
+    """What a connection of an instrument is carried by."""
 
     PTY = "pty"
     TCP = "tcp"
@@ -67,7 +67,7 @@ class Options(BaseModel):
 class Instrument(ABC):
     """One simulated unit.
 
-    ``wires`` names its links. ``bind_pair`` is set by the server: it binds a PAIR socket at a TCP port.
+    ``wires`` names its connections. ``bind_pair`` is set by the server: it binds a PAIR socket at a TCP port.
     """
 
     wires: ClassVar[Mapping[str, Wire]]
@@ -88,8 +88,8 @@ class Instrument(ABC):
         """Take the state after power-up; called again for every power cycle."""
 
     @abstractmethod
-    def connect(self, link: str, send: Send) -> Connection:
-        """Return the instrument's end of a new connection on a link."""
+    def connect(self, name: str, send: Send) -> Connection:
+        """Return the instrument's end of a new connection of this name."""
 
 
 class LineConnection(ABC):

@@ -38,8 +38,8 @@ def to_toml(content: Mapping[str, Any], path: tuple[str, ...] = ()) -> str:
 
 def _device(description: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     device = {"driver": description["driver"], "address": description["address"]}
-    if description["links"]:
-        device["links"] = description["links"]
+    if description["connections"]:
+        device["connections"] = description["connections"]
     if options:
         device["options"] = dict(options)
     return device

@@ -68,7 +68,7 @@ def run(
 def _made(
     name: str, options: Sequence[str], clock: SimulationClock, seed: int | None
 ) -> tuple[str, list[Unit], dict[str, Handler], dict[str, Any]]:
-    """Return the node's name, its units, handlers for the control link and tables for the node file."""
+    """Return the node's name, its units, handlers for the control connection and tables for the node file."""
     if name in instruments():
         values = toml_values(options, "--option")
         with _naming_options(values):

@@ -1,4 +1,4 @@
-"""Bring a scenario to life: its world, its instruments on their parts, and what the control link tells of it."""
+"""Bring a scenario to life: its world, its instruments on their parts, and what the control connection tells of it."""
 
 import base64
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def build(
     *,
     report: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Unit], dict[str, Handler], dict[str, Any]]:
-    """Return the units of a scenario, handlers for the control link, and tables for the node file.
+    """Return the units of a scenario, handlers for the control connection, and tables for the node file.
 
     ``options`` are further simulator options by unit. The physics is compiled when this returns; ``report`` gets lines
     of progress. Raises ConfigurationError.
@@ -116,7 +116,7 @@ def _unit(
 
 
 class TruthService:
-    """What the world knows and no instrument tells: for checks, over the control link.
+    """What the world knows and no instrument tells: for checks, over the control connection.
 
     Where a scenario has several links, a request names one: ``link``.
     """

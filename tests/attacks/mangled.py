@@ -47,11 +47,11 @@ class Unit:
 
     def driver(self) -> Device:
         """Return a driver of its own, closed."""
-        links = {
+        transports = {
             name: (_Messages if spec.schemes == ("zmq+tcp",) else _Bytes)(self, name)
-            for name, spec in self.kind.declaration.links.items()
+            for name, spec in self.kind.declaration.connections.items()
         }
-        device = self.kind(links, clock=_Clock(self.clock))
+        device = self.kind(transports, clock=_Clock(self.clock))
         for connection in device._connections.values():
             connection.line_delay_s = 0.0
         read = device._read_capabilities
@@ -122,7 +122,7 @@ class Unit:
 
 
 class _Wire:
-    """What both kinds of link share: the instrument's end, without a socket."""
+    """What both kinds of connection share: the instrument's end, without a socket."""
 
     reopen_discards = True
     conn: Any = None
@@ -130,11 +130,11 @@ class _Wire:
     def open(self, deadline: float) -> None:
         if self.conn is not None:
             return
-        if self.link.startswith("stream"):
+        if self.connection.startswith("stream"):
             self.conn = _Pushed()
             self.unit.pushed[Address(self.address).port] = self
         else:
-            self.conn = self.unit.instrument.connect(self.link, self.arrived)
+            self.conn = self.unit.instrument.connect(self.connection, self.arrived)
 
     def close(self) -> None:
         if self.conn is not None:
@@ -170,9 +170,9 @@ class _Wire:
 
 
 class _Bytes(_Wire, ByteTransport):
-    def __init__(self, unit: Unit, link: str) -> None:
+    def __init__(self, unit: Unit, connection: str) -> None:
         ByteTransport.__init__(self, "tcp://memory:1")
-        self.unit, self.link, self.waiting = unit, link, []
+        self.unit, self.connection, self.waiting = unit, connection, []
 
     def close(self) -> None:
         super().close()
@@ -180,10 +180,10 @@ class _Bytes(_Wire, ByteTransport):
 
 
 class _Messages(_Wire, MessageTransport):
-    def __init__(self, unit: Unit, link: str) -> None:
-        number = STREAM_PORTS + int(link[6:]) if link.startswith("stream") else 1
+    def __init__(self, unit: Unit, connection: str) -> None:
+        number = STREAM_PORTS + int(connection[6:]) if connection.startswith("stream") else 1
         MessageTransport.__init__(self, f"zmq+tcp://127.0.0.1:{number}")
-        self.unit, self.link, self.waiting = unit, link, []
+        self.unit, self.connection, self.waiting = unit, connection, []
 
     def close(self) -> None:
         super().close()
@@ -191,7 +191,7 @@ class _Messages(_Wire, MessageTransport):
 
 
 class _Pushed:
-    """The far end of a link that only listens."""
+    """The far end of a connection that only listens."""
 
     def closed(self) -> None:
         pass
@@ -204,8 +204,8 @@ class _Pair:
         self._unit, self._port = unit, port
 
     def send(self, data: bytes) -> bool:
-        if (link := self._unit.pushed.get(self._port)) is not None and link.conn is not None:
-            link.arrived(data)
+        if (connection := self._unit.pushed.get(self._port)) is not None and connection.conn is not None:
+            connection.arrived(data)
         return True
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 
-from qhal.devices.declaration import LinkSpec
+from qhal.devices.declaration import ConnectionSpec
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, ReplyTimeout
 from qhal.node.open import make_device
 from qhal.node.registry import drivers, load_driver
@@ -43,11 +43,13 @@ def through():
         def start(name):
             make, kind = PAIRS[name]
             middle = stack.enter_context(make(kind()))
-            links = {}
+            connections = {}
             if kind is dialects.WebSq:
                 counts = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
-                links = {"counts": f"tcp://127.0.0.1:{counts.getsockname()[1]}"}
-            device = stack.enter_context(make_device(middle.dialect.model, middle.address, links=links))
+                connections = {"counts": f"tcp://127.0.0.1:{counts.getsockname()[1]}"}
+            device = stack.enter_context(
+                make_device(middle.dialect.model, middle.address, connections=connections)
+            )
             device.connection.timeout_s, device.connection.line_delay_s = TIMEOUT_S, LINE_DELAY_S
             return device, middle
 
@@ -99,21 +101,21 @@ def test_a_write_ends_in_time_however_slowly_the_peer_reads(form):
 
         reading = threading.Thread(target=read_slowly)
         reading.start()
-        link = make_transport(form.format(server.getsockname()[1]))
-        link.open(time.monotonic() + 5.0)
+        connection = make_transport(form.format(server.getsockname()[1]))
+        connection.open(time.monotonic() + 5.0)
         started = time.monotonic()
         with pytest.raises(ReplyTimeout):
-            link.write(bytes(24 << 20), started + 0.3)
+            connection.write(bytes(24 << 20), started + 0.3)
         assert time.monotonic() - started < 0.3 + OWN_TIME_S
         stop.set()
-        link.close()
+        connection.close()
         reading.join()
 
 
 def test_an_interrupted_home_is_waited_for_aloud_and_no_longer_than_needed(bench, caplog):
     voa, _ = bench("ozoptics.dd100", homed=True, home_time_s=3.0, move_time_s=0.0)
 
-    def interrupted(link, deadline):
+    def interrupted(connection, deadline):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -134,8 +136,8 @@ def test_an_interrupted_home_is_waited_for_aloud_and_no_longer_than_needed(bench
 
 @pytest.mark.parametrize("driver", sorted(drivers()))
 def test_a_dead_unit_is_noticed_soon_and_late_replies_are_waited_for(driver):
-    for name, spec in load_driver(driver).declaration.links.items():
-        assert spec.late_s > spec.timeout_s, name
+    for name, spec in load_driver(driver).declaration.connections.items():
+        assert spec.stale_reply_s > spec.timeout_s, name
         if "serial" in spec.schemes or driver == "singlequantum.websq":
             assert spec.timeout_s <= 1.0, name
 
@@ -143,4 +145,4 @@ def test_a_dead_unit_is_noticed_soon_and_late_replies_are_waited_for(driver):
 @pytest.mark.parametrize("wrong", [{"timeout_s": 0.0}, {"line_delay_s": 0.0}, {"line_delay_s": float("nan")}])
 def test_a_declaration_that_waits_for_nothing_is_refused(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        LinkSpec(("serial",), **wrong)
+        ConnectionSpec(("serial",), **wrong)

@@ -87,18 +87,18 @@ class Attack:
 
     def _ask_all(self, stack: ExitStack) -> None:
         middle = stack.enter_context(self.middle)
-        links = {}
+        connections = {}
         if isinstance(middle.dialect, dialects.WebSq):
             counts = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=4096))
-            links = {"counts": f"tcp://127.0.0.1:{counts.getsockname()[1]}"}
-        device = make_device(middle.dialect.model, middle.address, links=links)
+            connections = {"counts": f"tcp://127.0.0.1:{counts.getsockname()[1]}"}
+        device = make_device(middle.dialect.model, middle.address, connections=connections)
         device.connection.timeout_s = OPENED_WITHIN_S
         stack.enter_context(device)
-        spec = device.declaration.links["main"]
+        spec = device.declaration.connections["main"]
         timeout_s = max(TIMEOUT_S, LONGER_THAN_USUAL * max(self._asked_s(device) for _ in range(USUAL)))
         device.connection.line_delay_s = timeout_s * spec.line_delay_s / spec.timeout_s
         device.connection.timeout_s = timeout_s
-        # Where a link is opened again, that asks dozens of questions, and few openings would ever end.
+        # Where a connection is opened again, that asks dozens of questions, and few openings would ever end.
         others = 0.02 if device.connection.transport.reopen_discards else 0.1
         # A message of ZeroMQ comes whole or not at all.
         cut = 0.0 if isinstance(middle, ZmqMiddle) else 0.005

@@ -111,9 +111,9 @@ def open_patiently(device: Device) -> None:
 @pytest.mark.parametrize("driver", sorted(drivers()))
 def test_the_driver_is_answered_as_before(simulate, driver):
     background = simulate(driver)
-    address, links = background.address(driver), background.links(driver)
+    address, connections = background.address(driver), background.connections(driver)
     with ExitStack() as stack:
-        device = stack.enter_context(open_device(driver, address, links=links))
+        device = stack.enter_context(open_device(driver, address, connections=connections))
         # The error queue of the AWG is one for all clients: it shows what others sent.
         others = {"time", "problems", "quality"} if driver == "tektronix.awg5014" else {"time"}
         before = device.status().model_dump(exclude=others)
@@ -127,11 +127,11 @@ def test_the_driver_is_answered_as_before(simulate, driver):
                 device.close()
             return
         device.connection.timeout_s = LONGEST_S  # a busy machine is no odd client
-        standing = [link for name, link in links.items() if not name.startswith("stream")]
+        standing = [connection for name, connection in connections.items() if not name.startswith("stream")]
         for client in CLIENTS:
             for each in (address, *standing):
                 client(stack, each, question)
             assert device.status().model_dump(exclude=others) == before, client.__name__
-            with open_device(driver, address, links=links) as other:
+            with open_device(driver, address, connections=connections) as other:
                 assert other.status().model_dump(exclude=others) == before, client.__name__
         assert device.health.losses == device.health.protocol_errors == device.health.timeouts == 0

@@ -33,7 +33,7 @@ class Rig:
     """One simulated unit without sockets: a client that asks oddly, and another that asks plainly."""
 
     model: str
-    link = "main"
+    connection = "main"
     options: ClassVar[dict[str, str]] = {}
     shared_line = False
     """A serial line has one client at a time; the next one finds what the one before left."""
@@ -47,12 +47,12 @@ class Rig:
         self.unit = instrument(self.clock, None, options)
         self.unit.bind_pair = lambda port: Pair()
         self.odd_replies, self.replies = [], []
-        self.odd = self.unit.connect(self.link, self.odd_replies.append)
+        self.odd = self.unit.connect(self.connection, self.odd_replies.append)
         self.plain = self.odd
         if self.shared_line:
             self.replies = self.odd_replies
         else:
-            self.plain = self.unit.connect(self.link, self.replies.append)
+            self.plain = self.unit.connect(self.connection, self.replies.append)
 
     def seeds(self, draw: random.Random) -> list[bytes]:
         raise NotImplementedError
@@ -75,7 +75,7 @@ class Rig:
             self.odd.receive(request[: draw.randrange(len(request) + 1)])
             if not self.shared_line:
                 self.odd.closed()
-                self.odd = self.unit.connect(self.link, self.odd_replies.append)
+                self.odd = self.unit.connect(self.connection, self.odd_replies.append)
 
     def ask_by_driver(self, draw: random.Random) -> None:
         """Let the driver do everything with the unit, whatever its state is; it may fail in order."""
@@ -153,7 +153,7 @@ class OldId900(Id900):
 
 class DataLink(Rig):
     model = "idquantique.id900"
-    link = "dlt"
+    connection = "dlt"
     has_messages = True
     options: ClassVar[dict[str, str]] = {"save_to": "{}"}
 

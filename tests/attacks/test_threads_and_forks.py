@@ -1,4 +1,4 @@
-"""Threads that close what others use, a stream beside a lost main link, forks, no file descriptor left.
+"""Threads that close what others use, a stream beside a lost main connection, forks, no file descriptor left.
 
 Each ends in typed errors: libzmq aborts the whole process when a socket is closed under a thread that uses it,
 when it is used in a forked child, and when it gets no descriptor.
@@ -75,7 +75,7 @@ def test_closing_beside_use_gives_typed_errors(bench, driver, attacks, caplog):
     assert device.status().model_dump(exclude={"time"}) == before
 
 
-def test_a_stream_goes_on_while_the_main_link_comes_back(bench, attacks, caplog):
+def test_a_stream_goes_on_while_the_main_connection_comes_back(bench, attacks, caplog):
     caplog.set_level(logging.CRITICAL)
     tagger, background = bench(ID900)
     tagger.set_enabled(1, True)
@@ -174,7 +174,7 @@ OPEN_WITH_FEW_DESCRIPTORS = """
 import json, os, resource, sys
 from qhal import open_device
 from qhal.errors import QhalError
-driver, address, links = json.loads(sys.argv[1])
+driver, address, connections = json.loads(sys.argv[1])
 spare = -1  # listing the descriptors takes one
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 while True:
@@ -182,7 +182,7 @@ while True:
     here = max(int(name) for name in os.listdir("/proc/self/fd")) + 1
     resource.setrlimit(resource.RLIMIT_NOFILE, (here + spare, most))
     try:
-        with open_device(driver, address, links=links) as device:
+        with open_device(driver, address, connections=connections) as device:
             device.status()
         break
     except QhalError as error:
@@ -198,13 +198,13 @@ def test_without_descriptors_there_are_typed_errors(simulate, driver):
     import json
 
     background = simulate(driver)
-    links = background.links(driver)
+    connections = background.connections(driver)
     done = subprocess.run(
         [
             sys.executable,
             "-c",
             OPEN_WITH_FEW_DESCRIPTORS,
-            json.dumps([driver, background.address(driver), links]),
+            json.dumps([driver, background.address(driver), connections]),
         ],
         capture_output=True,
         text=True,

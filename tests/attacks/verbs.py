@@ -122,7 +122,7 @@ def verbs_of(device: Device) -> dict[str, Verb]:
             )
             assert not unknown, f"no attack on {kind.__name__}: {', '.join(sorted(unknown))}"
     if "dlt" in device._connections:
-        service = DataLink(device.link_port("dlt"))
+        service = DataLink(device.connection_named("dlt"))
         found |= {
             "DataLink.acquisitions": service.acquisitions,
             "DataLink.start_stream": partial(service.start_stream, "127.0.0.1", 1, 4242),

@@ -28,7 +28,7 @@ Truth = dict[tuple[str, Place], float]
 
 @dataclass
 class Hidden:
-    """A world that runs: its node is open; ``ask`` is the control link, for the truth."""
+    """A world that runs: its node is open; ``ask`` is the control connection, for the truth."""
 
     node: Node
     background: Background

@@ -1,4 +1,4 @@
-"""What was counted by a latched detector is refused, whatever became of a link of it."""
+"""What was counted by a latched detector is refused, whatever became of a connection of it."""
 
 import pytest
 
@@ -8,17 +8,17 @@ from qhal.transport.connection import ConnectionState
 
 
 @pytest.mark.parametrize("state", [ConnectionState.READY, ConnectionState.TAINTED, ConnectionState.LOST])
-@pytest.mark.parametrize("link", ["main", "counts"])
-def test_a_latched_detector_is_refused_whatever_its_links_are(link, state, bench):
+@pytest.mark.parametrize("connection", ["main", "counts"])
+def test_a_latched_detector_is_refused_whatever_its_connections_are(connection, state, bench):
     detector, background = bench("singlequantum.websq")
     unit = background.unit("singlequantum.websq").instrument.port
     detector.set_bias_ua([10.0] * detector.capabilities.channels)
     detector.enable()
     _refuse_latched([detector])
     unit.read_voltages_v = lambda: (0.007, 2.4, 0.007, 0.007)
-    detector.link_port(link).state = state
+    detector.connection_named(connection).state = state
     cause = Disconnected("of a laser")
-    if link == "main" and state is not ConnectionState.READY:
+    if connection == "main" and state is not ConnectionState.READY:
         _refuse_latched([detector], cause)  # that the detector is lost is the cause itself
     else:
         with pytest.raises(DeviceError, match=r"channels \[2\] are latched"):

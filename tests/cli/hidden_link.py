@@ -18,7 +18,7 @@ BRIGHT_DBM = 12.0
 
 @dataclass
 class Control:
-    """A control link that tells the published data sheet, whatever the world is."""
+    """A control connection that tells the published data sheet, whatever the world is."""
 
     control: SimulatorControl
     published: dict[str, Any]

@@ -88,7 +88,7 @@ mode = "wall"
 [devices.detectors]
 driver = "singlequantum.websq"
 address = "tcp://127.0.0.1:9"
-links = { counts = "tcp://127.0.0.1:9" }
+connections = {counts = "tcp://127.0.0.1:9" }
 [devices.voa]
 driver = "ozoptics.dd100"
 address = "serial:///dev/qhal-absent"

@@ -42,7 +42,7 @@ def test_one_simulated_instrument_from_start_to_status(simulator, tmp_path):
     unit, control = simulator("ozoptics.dd100", "--option", "homed=true", "--node-file", node)
     assert unit["name"] == unit["driver"] == "ozoptics.dd100"
     assert unit["address"].startswith("serial:///")
-    assert unit["links"] == {}
+    assert unit["connections"] == {}
     assert control["control"].startswith("tcp://127.0.0.1:")
     found = json.loads(qhal("check", node, "--json").stdout)
     assert found["failures"] == {}
@@ -121,7 +121,7 @@ def test_a_scenario_from_start_to_status(simulator, tmp_path):
     node = tmp_path / "node.toml"
     *units, last = simulator("wuhan-metro-link", "--stepped", "--node-file", node, "-o", "voa.homed=true")
     assert [unit["name"] for unit in units][:3] == ["quantum-laser", "classical-laser", "awg"]
-    assert set(units[-1]["links"]) == {"dlt", "stream1", "stream2", "stream3", "stream4"}
+    assert set(units[-1]["connections"]) == {"dlt", "stream1", "stream2", "stream3", "stream4"}
     assert len(json.loads(qhal("check", node, "--json").stdout)["devices"]) == 8
     status = json.loads(qhal("status", node, "--json").stdout)["devices"]
     assert status["voa"]["attenuation_db"] == 60.0

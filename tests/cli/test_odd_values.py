@@ -44,7 +44,7 @@ guard = false
 [devices.detectors]
 driver = "singlequantum.websq"
 address = "tcp://127.0.0.1:9"
-links = {counts = "tcp://127.0.0.1:9"}
+connections = {counts = "tcp://127.0.0.1:9"}
 """
 
 REQUESTS = {

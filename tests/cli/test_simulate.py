@@ -14,7 +14,7 @@ SCENARIO = (files("qhal_simulators") / "scenarios" / "detector-bench.toml").read
 
 
 def started(*arguments, **options):
-    """Start it; return the process and its lines up to the control link's."""
+    """Start it; return the process and its lines up to the control connection's."""
     command = [sys.executable, "-m", "qhal", "simulate", *map(str, arguments), "--control"]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options

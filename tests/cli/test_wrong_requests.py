@@ -22,7 +22,7 @@ NODES = {
     "driver": GOOD.replace("dd100", "dd10"),
     "address": GOOD.replace("serial:///dev/qhal-absent", "nowhere"),
     "scheme": GOOD.replace("serial:///dev/qhal-absent", "zmq+tcp://h:1"),
-    "links": GOOD + 'links = {aux = "tcp://h:1"}\n',
+    "connections": GOOD + 'connections = {aux = "tcp://h:1"}\n',
     "options": GOOD + "options = {colour = 1}\n",
     "expected": GOOD + 'expected = {serial = "1"}\n',
     "kind": GOOD.replace('"serial:///dev/qhal-absent"', "7"),
@@ -39,8 +39,8 @@ WORDS = {
     "tables": "clocktree: unknown key 'clocktree'; did you mean 'clock_tree'? allowed: node, clock",
     "driver": "driver.toml: devices.a: no driver 'ozoptics.dd10'; there are hubersuhner.polatis",
     "address": "address.toml: devices.a: address 'nowhere': no scheme",
-    "scheme": "scheme.toml: devices.a: 'zmq+tcp://h:1' on link 'main'; allowed schemes are serial",
-    "links": "links.toml: devices.a: no link 'aux'",
+    "scheme": "scheme.toml: devices.a: 'zmq+tcp://h:1' on connection 'main'; allowed schemes are serial",
+    "connections": "connections.toml: devices.a: no connection 'aux'",
     "options": "options.toml: devices.a: options: colour: unknown key 'colour'",
     "expected": "devices.a.expected.serial",
     "nested": "nested.toml: ",
@@ -223,7 +223,7 @@ def test_a_failure_is_one_json_document(qhal, tmp_path, arguments):
     (tmp_path / "a.h5").write_bytes(bytes(64))
     (tmp_path / "detectors.toml").write_text(
         '[node]\nname = "n"\nguard = false\n[devices.a]\ndriver = "singlequantum.websq"\n'
-        'address = "tcp://127.0.0.1:9"\nlinks = {counts = "tcp://127.0.0.1:9"}\n'
+        'address = "tcp://127.0.0.1:9"\nconnections = {counts = "tcp://127.0.0.1:9"}\n'
     )
     code, shown, errors = qhal(*arguments, "--json")
     assert code == FAILURES[arguments], errors
@@ -249,15 +249,15 @@ def test_an_interruption_is_one_json_document(qhal, monkeypatch, raised, code):
 PACKAGE = """
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.device import Device
-from qhal.devices.declaration import Declaration, Evidence, IdentityGrade, LinkSpec
+from qhal.devices.declaration import Declaration, Evidence, IdentityGrade, ConnectionSpec
 
 class Hookless(Device, Attenuator):
-    declaration = Declaration("X", {"main": LinkSpec(("serial",))}, IdentityGrade.NONE, (Evidence.MANUAL,))
+    declaration = Declaration("X", {"main": ConnectionSpec(("serial",))}, IdentityGrade.NONE, (Evidence.MANUAL,))
 
 class Undeclared(Hookless):
     _home = _identify = _read_attenuation_db = _read_capabilities = _read_settings = _write_attenuation_db = None
 
-class Linkless(Undeclared):
+class Connectionless(Undeclared):
     declaration = Declaration("X", {}, IdentityGrade.NONE, (Evidence.MANUAL,))
 
 class Optionless(Undeclared):
@@ -265,16 +265,17 @@ class Optionless(Undeclared):
 
 del Hookless.declaration
 Undeclared2 = Undeclared
-Optionless.declaration = Declaration("X", {"main": LinkSpec(("serial",))}, IdentityGrade.NONE, (Evidence.MANUAL,))
+Optionless.declaration = Declaration("X", {"main": ConnectionSpec(("serial",))}, IdentityGrade.NONE, (Evidence.MANUAL,))
 
-DRIVERS = {name: f"acme_qhal:{name}" for name in ("Hookless", "Undeclared", "Linkless", "Optionless", "Absent", "dict")}
+NAMES = ("Hookless", "Undeclared", "Connectionless", "Optionless", "Absent", "dict")
+DRIVERS = {name: f"acme_qhal:{name}" for name in NAMES}
 DRIVERS |= {"Module": "acme_absent:X", "Raising": "acme_raises:X", "Needing": "acme_needs:X"}
 NOT_A_DICT = ["Hookless"]
 """
 INCOMPLETE = {
     "Hookless": "lacks _home, _identify, _read_attenuation_db, _read_capabilities, _read_settings,",
     "Undeclared": "lacks its declaration",
-    "Linkless": "no link 'main'",
+    "Connectionless": "no connection 'main'",
     "Optionless": "its options_model is not derived from Options",
     "Absent": "has no attribute 'Absent'",
     "dict": "cannot be imported",

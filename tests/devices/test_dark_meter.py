@@ -2,7 +2,14 @@
 
 import pytest
 
-from qhal.devices.declaration import Capabilities, Declaration, Evidence, Identity, IdentityGrade, LinkSpec
+from qhal.devices.declaration import (
+    Capabilities,
+    ConnectionSpec,
+    Declaration,
+    Evidence,
+    Identity,
+    IdentityGrade,
+)
 from qhal.devices.device import Device
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
@@ -40,7 +47,7 @@ class Answering(ByteTransport):
 class Meter(Device, PowerMeter):
     declaration = Declaration(
         model="PM42",
-        links={"main": LinkSpec(("tcp",))},
+        connections={"main": ConnectionSpec(("tcp",))},
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.SINGLE,),
     )

@@ -1,4 +1,4 @@
-"""Every driver, every way a link can fail, idle or in a command: a typed error in time, and back by itself."""
+"""Every driver, every way a connection can fail, idle or in a command: a typed error in time, and back by itself."""
 
 import threading
 import time
@@ -17,8 +17,8 @@ DEADLINE_S = 3.0
 @pytest.mark.parametrize("driver", sorted(drivers()))
 def test_fails_in_time_and_comes_back(bench, driver, fault, moment):
     device, background = bench(driver)
-    for name in device.declaration.links:
-        connection = device.link_port(name)
+    for name in device.declaration.connections:
+        connection = device.connection_named(name)
         connection.timeout_s, connection.line_delay_s = TIMEOUT_S, 0.1
     before = device.status()
     endpoints = background.unit(driver).endpoints.values()

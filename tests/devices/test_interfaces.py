@@ -109,9 +109,10 @@ def test_wrong_arguments_are_typed_errors_that_name_the_device(name, bench):
 def test_nothing_else_can_be_assigned(name):
     address = {"serial": "serial:///dev/absent", "tcp": "tcp://h:1", "zmq+tcp": "zmq+tcp://h:1"}
     main, *others = [
-        (link, address[spec.schemes[0]]) for link, spec in load_driver(name).declaration.links.items()
+        (connection, address[spec.schemes[0]])
+        for connection, spec in load_driver(name).declaration.connections.items()
     ]
-    device = make_device(name, main[1], links=dict(others))
+    device = make_device(name, main[1], connections=dict(others))
     for verb in [word for word in dir(type(device)) if word.startswith("set_")]:
         with pytest.raises(AttributeError, match=rf"{verb}\(\.\.\.\)"):
             setattr(device, verb.removeprefix("set_"), 1)
@@ -149,7 +150,7 @@ def test_wrong_requests_of_open_device(bench):
             "expected field 'serial'; allowed are manufacturer, model, serial_number",
         ),
         ({"colour": "red"}, "unknown key 'colour'"),
-        ({"links": {"stream": "tcp://h:1"}}, "no link 'stream'"),
+        ({"connections": {"stream": "tcp://h:1"}}, "no connection 'stream'"),
     ):
         with pytest.raises(ConfigurationError, match=re.escape(message)):
             open_device("ozoptics.dd100", "serial:///dev/absent", **wrong)

@@ -109,9 +109,9 @@ def test_requests_on_the_wire(name, mocker):
     model, options, verb, expected = CASES[name]
     with (
         Background.of(model, **options) as simulator,
-        qhal.open_device(model, simulator.address(model), links=simulator.links(model)) as device,
+        qhal.open_device(model, simulator.address(model), connections=simulator.connections(model)) as device,
     ):
-        sent = mocker.spy(device.link_port("main").transport, "write")
+        sent = mocker.spy(device.connection_named("main").transport, "write")
         verb(device)
     frames = [bytes(call.args[0]) for call in sent.call_args_list]
     assert expected == in_order(frames, expected)

@@ -97,13 +97,13 @@ def test_texts_that_nobody_has_established(bench, idn, set_reply):
     assert tagger.identity.model in ("ID900", "ID1000")
 
 
-def test_streaming_needs_its_links_and_its_firmware(simulate, bench):
+def test_streaming_needs_its_connections_and_its_firmware(simulate, bench):
     from qhal.node.open import open_device
 
     background = simulate(NAME)
     with open_device(NAME, background.address(NAME)) as tagger:
         tagger.set_enabled(1, True)
-        with pytest.raises(ConfigurationError, match="no address for link 'dlt'"):
+        with pytest.raises(ConfigurationError, match="no address for connection 'dlt'"):
             tagger.stream()
     old, _ = bench(NAME, firmware="old")
     old.set_enabled(1, True)
@@ -223,8 +223,8 @@ def test_a_slow_reader_loses_its_own_batches_with_their_count(stepped):
 def test_leftovers_of_our_unit_are_stopped_and_others_left_alone(stepped):
     tagger, background = stepped(pulse_rate_hz=1_000.0, inputs=(1,))
     service, ports = background.unit(NAME).instrument.datalink, background.unit(NAME).pair_ports
-    for address, link in (("127.0.0.1", "stream1"), ("10.0.0.9", "stream2")):
-        request = f"start-stream --address {address} --channel 1 --stream-port {ports[link].number}"
+    for address, connection in (("127.0.0.1", "stream1"), ("10.0.0.9", "stream2")):
+        request = f"start-stream --address {address} --channel 1 --stream-port {ports[connection].number}"
         background.do(lambda request=request: service.answer(request))
     with tagger.stream() as tags:
         next(tags)

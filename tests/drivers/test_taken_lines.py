@@ -12,7 +12,9 @@ from qhal.errors import Disconnected
 from qhal.node.open import open_device
 from qhal.node.registry import drivers, load_driver
 
-SERIAL = sorted(name for name in drivers() if "serial" in load_driver(name).declaration.links["main"].schemes)
+SERIAL = sorted(
+    name for name in drivers() if "serial" in load_driver(name).declaration.connections["main"].schemes
+)
 TIOCGEXCL = 0x80045440
 REST = {
     "ozoptics.dd100": [b"A", b"\x12\x00\x00\x00\x50\x01", b"H2 spam", b"CD\rA?\rCD\r", b"\xff\x00"],

@@ -125,7 +125,7 @@ def test_another_clients_changes_do_not_disturb(bench, simulate):
     from qhal import open_device
 
     detector, background = bench(NAME)
-    with open_device(NAME, background.address(NAME), links=background.links(NAME)) as other:
+    with open_device(NAME, background.address(NAME), connections=background.connections(NAME)) as other:
         for current in (5.0, 6.0, 7.0):
             other.set_bias_ua([current] * 4)
             assert detector.status().bias_ua == (current,) * 4
@@ -147,5 +147,8 @@ def test_wrong_shape(simulate):
     background = simulate(NAME, detectors=2)
     with pytest.raises(WrongDevice, match="'2 detectors', '4 detectors' is expected"):
         open_device(
-            NAME, background.address(NAME), links=background.links(NAME), expected={"shape": "4 detectors"}
+            NAME,
+            background.address(NAME),
+            connections=background.connections(NAME),
+            expected={"shape": "4 detectors"},
         )

@@ -70,11 +70,13 @@ def test_all_failures_are_reported_together_and_nothing_stays_open(rack):
 )
 def test_a_device_of_another_model_is_refused_and_left_as_it_was(simulate, driver, at, error):
     background = simulate(at)
-    links = background.links(at)
+    connections = background.connections(at)
     if driver == "singlequantum.websq":
-        links = {"counts": background.address(at)}
+        connections = {"counts": background.address(at)}
     with pytest.raises(error) as caught:
-        qhal.open_device(driver, background.address(at), links=links if driver.startswith("single") else None)
+        qhal.open_device(
+            driver, background.address(at), connections=connections if driver.startswith("single") else None
+        )
     assert background.address(at).rpartition("/")[2] in str(caught.value) or isinstance(
         caught.value, WrongDevice
     )

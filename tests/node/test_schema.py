@@ -67,7 +67,7 @@ def test_good():
         (("paths", "quantum", "elements"), [{"loss_db": -1.0}], "loss_db"),
         (("clock_tree", "voa"), "switch", "locked to itself"),
         (("clock_tree", "nobody"), "internal", "no device 'nobody'"),
-        (("clock",), {"mode": "stepped"}, "control link of a simulator"),
+        (("clock",), {"mode": "stepped"}, "control connection of a simulator"),
         (("clock",), {"speed": 0}, "clock.speed"),
     ],
 )

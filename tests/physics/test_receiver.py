@@ -1,4 +1,4 @@
-"""The receiver's splitter and analysers, what light they leave where, and what the control link tells of them."""
+"""The receiver's splitter and analysers, what light they leave where, and what the control connection tells of them."""
 
 import json
 

@@ -45,7 +45,8 @@ if child == 0:
     soon = time.monotonic() + 5.0
     refused = 0
     for action in (
-        lambda: device.ask(2), lambda: device.open_link("main"), lambda: device.close_link("main"), device.open,
+        lambda: device.ask(2), lambda: device.open_connection("main"), lambda: device.close_connection("main"),
+        device.open,
         device.close, transport.close, lambda: transport.write(b"ASK 3\\n", soon),
         lambda: transport.read_until(b"\\n", soon),
         lambda: transport.read_exactly(1, soon), lambda: transport.read_message(soon), transport.pending,

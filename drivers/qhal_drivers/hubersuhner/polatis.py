@@ -7,7 +7,7 @@ so each is followed by reading the pattern and the error queue. Ingress ports co
 import re
 from typing import Any
 
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.declaration import Options as BaseOptions
 from qhal.devices.device import Device
 from qhal.devices.kind import Facet
@@ -49,7 +49,7 @@ class Polatis(Device, OpticalSwitch):
     options: PolatisOptions
     declaration = Declaration(
         model="HUBER+SUHNER Polatis",
-        links={"main": LinkSpec(("tcp", "visa"))},
+        connections={"main": ConnectionSpec(("tcp", "visa"))},
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.CLIENTS,),
     )

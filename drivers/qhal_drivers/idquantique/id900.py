@@ -2,7 +2,7 @@
 
 Rests on the vendor's manual as far as it is public, the vendor's examples and independent clients. Every SCPI
 message, set commands too, has one reply; the text of those to set commands is not established, so settings are
-read back. Link ``main`` is the instrument (TCP 5555), ``dlt`` the service (6060), ``stream1`` to ``stream4`` the
+read back. Connection ``main`` is the instrument (TCP 5555), ``dlt`` the service (6060), ``stream1`` to ``stream4`` the
 ports at which the service pushes. Levels are quantised to about 1 mV; limits of the levels are not established.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, Options
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, Options
 from qhal.devices.device import Device
 from qhal.devices.scpi import Scpi
 from qhal.devices.time_tagger import (
@@ -81,11 +81,11 @@ class Id900(Device, TimeTagger):
     options: Id900Options
     declaration = Declaration(
         model="ID Quantique ID900",
-        links={
-            "main": LinkSpec(("zmq+tcp",)),
-            "dlt": LinkSpec(("zmq+tcp",), required=False),
+        connections={
+            "main": ConnectionSpec(("zmq+tcp",)),
+            "dlt": ConnectionSpec(("zmq+tcp",), required=False),
             **{
-                f"stream{n}": LinkSpec(
+                f"stream{n}": ConnectionSpec(
                     ("zmq+tcp",),
                     zmq_pattern="pair",
                     max_frame_bytes=_LONGEST_STREAM_BYTES,
@@ -239,7 +239,7 @@ class Id900(Device, TimeTagger):
             for channel in self._recording:
                 service.stop(channel.acquisition)
                 self._scpi.set_up(f"RAW{channel.number}:SEND OFF")
-                self.close_link(f"stream{channel.number}")
+                self.close_connection(f"stream{channel.number}")
                 if count := self._scpi.ask_int(f"RAW{channel.number}:ERRORS?", low=0):
                     errors[channel.number] = count
             if errors:
@@ -260,12 +260,12 @@ class Id900(Device, TimeTagger):
 
     def _start_channel(self, service: DataLink, address: str, n: int) -> Channel:
         stream = f"stream{n}"
-        tcp_port = Address(self.link_port(stream).transport.address).port
+        tcp_port = Address(self.connection_named(stream).transport.address).port
         assert tcp_port is not None
         self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
         self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
         acquisition = service.start_stream(address, n, tcp_port)
-        connection = self.open_link(stream)
+        connection = self.open_connection(stream)
         self._scpi.set_up(f"RAW{n}:SEND ON")
         return Channel(n, acquisition, connection)
 
@@ -292,7 +292,7 @@ class Id900(Device, TimeTagger):
         return TagBatch(all_times[order], all_channels[order], start, stop, gaps=tuple(gaps))
 
     def _service(self) -> DataLink:
-        return DataLink(self.link_port("dlt"))
+        return DataLink(self.connection_named("dlt"))
 
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""

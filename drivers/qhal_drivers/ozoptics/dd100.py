@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from qhal.devices.attenuator import Attenuator, AttenuatorCapabilities
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.device import Device
 from qhal.errors import DeviceError, PositionUnknown, ProtocolError, WrongDevice
 from qhal.transport import replies
@@ -65,7 +65,9 @@ class Dd100(Device, Attenuator):
 
     declaration = Declaration(
         model="OZ Optics DD-100-MC",
-        links={"main": LinkSpec(("serial", "tcp"), timeout_s=1.0, serial=SerialSettings(baudrate=9600))},
+        connections={
+            "main": ConnectionSpec(("serial", "tcp"), timeout_s=1.0, serial=SerialSettings(baudrate=9600))
+        },
         identity=IdentityGrade.SHAPE,
         evidence=(Evidence.CLIENTS,),
     )

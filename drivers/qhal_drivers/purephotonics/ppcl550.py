@@ -9,7 +9,7 @@ answers a read with a good checksum.
 from collections.abc import Callable
 from typing import Any
 
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, UsbId
 from qhal.devices.device import Device
 from qhal.devices.kind import Facet, check_read
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
@@ -54,8 +54,8 @@ class Ppcl550(Device, Source):
 
     declaration = Declaration(
         model="Pure Photonics PPCL550",
-        links={
-            "main": LinkSpec(
+        connections={
+            "main": ConnectionSpec(
                 ("serial",),
                 timeout_s=0.5,
                 serial=SerialSettings(baudrate=9600, dtr=False, rts=False),
@@ -82,7 +82,7 @@ class Ppcl550(Device, Source):
             self.clock.sleep_s(_POLL_S)
             left_s -= _POLL_S
 
-    def _prove(self) -> None:
+    def _resynchronise(self) -> None:
         if self._read(_NOP) & 0x10 == 0:
             raise DeviceError(f"{self.name}: the module is not ready")
 

@@ -11,7 +11,7 @@ import json
 import math
 from typing import Any, Literal
 
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, Options
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, Options
 from qhal.devices.detector import CountReading, Detector, DetectorCapabilities, Scope
 from qhal.devices.device import Device
 from qhal.devices.kind import now
@@ -54,9 +54,9 @@ class WebSq(Device, Detector):
     options: WebSqOptions
     declaration = Declaration(
         model="Single Quantum Atlas",
-        links={
-            "main": LinkSpec(("tcp",), timeout_s=1.0),
-            "counts": LinkSpec(("tcp",), timeout_s=1.0, on_demand=True),
+        connections={
+            "main": ConnectionSpec(("tcp",), timeout_s=1.0),
+            "counts": ConnectionSpec(("tcp",), timeout_s=1.0, on_demand=True),
         },
         identity=IdentityGrade.SHAPE,
         evidence=(Evidence.CLIENTS,),
@@ -115,12 +115,12 @@ class WebSq(Device, Detector):
         period_s = milliseconds * 1e-3
         before_s = self._period_s()
         self._set("SetMeasurementPeriod", _PERIOD, milliseconds)
-        counts = self.open_link("counts")
+        counts = self.open_connection("counts")
         try:
             self._next_line(counts, (period_s, before_s))
             device_time_s, found = self._next_line(counts, (period_s, period_s))
         finally:
-            self.close_link("counts")
+            self.close_connection("counts")
         if (after_s := self._period_s()) != period_s:
             raise DeviceError(
                 f"{self.name}: the measurement period became {after_s:g} s during a reading of {period_s:g} s;"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.device import Device
 from qhal.devices.pattern_generator import PatternGenerator, PatternGeneratorCapabilities
 from qhal.devices.scpi import Scpi
@@ -41,7 +41,7 @@ class Awg5014(Device, PatternGenerator):
 
     declaration = Declaration(
         model="Tektronix AWG5014",
-        links={"main": LinkSpec(("tcp", "visa"), timeout_s=10.0)},
+        connections={"main": ConnectionSpec(("tcp", "visa"), timeout_s=10.0)},
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.MANUAL, Evidence.CLIENTS),
     )

@@ -9,7 +9,7 @@ position that is asked for after another reply is none from before the move.
 import struct
 from typing import Any, NamedTuple
 
-from qhal.devices.declaration import Declaration, Evidence, Identity, IdentityGrade, LinkSpec, UsbId
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, UsbId
 from qhal.devices.device import Device
 from qhal.devices.kind import check_read
 from qhal.devices.polarization_controller import (
@@ -58,8 +58,8 @@ class Mpc320(Device, PolarizationController):
 
     declaration = Declaration(
         model="Thorlabs MPC320",
-        links={
-            "main": LinkSpec(
+        connections={
+            "main": ConnectionSpec(
                 ("serial",),
                 timeout_s=1.0,
                 serial=SerialSettings(baudrate=115200, rtscts=True),

@@ -16,7 +16,7 @@ _STOP_S = 10.0
 
 
 class SimulatorProcess:
-    """``qhal simulate SCENARIO`` with a stepped clock, its node file and its control link."""
+    """``qhal simulate SCENARIO`` with a stepped clock, its node file and its control connection."""
 
     def __init__(self, scenario: str, seed: int | None, announce: Callable[[str], None]) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="qhal-demo-")
@@ -32,7 +32,7 @@ class SimulatorProcess:
 
     @property
     def control(self) -> SimulatorControl:
-        """The control link of the running simulator."""
+        """The control connection of the running simulator."""
         if self._control is None:
             raise Disconnected("the simulator is not running")
         return self._control

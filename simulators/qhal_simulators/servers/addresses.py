@@ -1,4 +1,4 @@
-"""Where a simulation's links are: a folder of serial lines and TCP ports, new every time or the same every time."""
+"""Addresses of a simulation: a folder of serial lines and TCP ports, new every time or the same every time."""
 
 import errno
 import fcntl

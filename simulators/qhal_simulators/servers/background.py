@@ -57,7 +57,7 @@ class Background:
         *,
         stepped: bool = True,
     ) -> Self:
-        """Return a simulation of a scenario with its control link; ``options`` are further ones by instrument."""
+        """Return a simulation of a scenario with its control connection; ``options`` are further ones by instrument."""
         from qhal_simulators.scenario import build
 
         clock = SimulationClock(stepped=stepped)
@@ -116,15 +116,15 @@ class Background:
         """Return a unit."""
         return self.simulation.units[name]
 
-    def address(self, name: str, link: str = "main") -> str:
-        """Return the address of a unit's link."""
+    def address(self, name: str, connection: str = "main") -> str:
+        """Return the address of a unit's connection."""
         description = self.unit(name).description()
-        links = description["links"]
-        assert isinstance(links, dict)
-        return str(description["address"] if link == "main" else links[link])
+        connections = description["connections"]
+        assert isinstance(connections, dict)
+        return str(description["address"] if connection == "main" else connections[connection])
 
-    def links(self, name: str) -> dict[str, str]:
-        """Return the addresses of a unit's further links."""
-        links = self.unit(name).description()["links"]
-        assert isinstance(links, dict)
-        return dict(links)
+    def connections(self, name: str) -> dict[str, str]:
+        """Return the addresses of a unit's further connections."""
+        connections = self.unit(name).description()["connections"]
+        assert isinstance(connections, dict)
+        return dict(connections)

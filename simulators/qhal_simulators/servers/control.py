@@ -1,4 +1,4 @@
-"""The control link of a simulation: steps, faults and, with a world, its truth. JSON lines over TCP."""
+"""The control connection of a simulation: steps, faults and, with a world, its truth. JSON lines over TCP."""
 
 import asyncio
 import contextlib
@@ -31,13 +31,13 @@ class ControlServer:
 
     @property
     def address(self) -> str:
-        """The address of the control link."""
+        """The address of the control connection."""
         assert self._server is not None
         return f"tcp://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def start(self) -> None:
         """Listen on loopback. Raises ConfigurationError when the port is taken."""
-        port = self._simulation.addresses.tcp_port("the control link")
+        port = self._simulation.addresses.tcp_port("the control connection")
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, limit=1 << 24)
 
     def stop(self) -> None:
@@ -96,7 +96,7 @@ class ControlServer:
 
     def _fault(self, request: dict[str, Any]) -> dict[str, Any]:
         """``silent``: swallow all replies; ``delay_s`` and ``seed``: delay them at random; neither: heal."""
-        endpoint = self._simulation.units[request["unit"]].endpoints[request.get("link", "main")]
+        endpoint = self._simulation.units[request["unit"]].endpoints[request.get("connection", "main")]
         endpoint.heal()
         endpoint.silent = bool(request.get("silent"))
         if "delay_s" in request:
@@ -104,9 +104,9 @@ class ControlServer:
         return {}
 
     def _dropped(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Count what could not be delivered, by unit and link."""
+        """Count what could not be delivered, by unit and connection."""
         return {
-            unit.name: {link: endpoint.dropped for link, endpoint in unit.endpoints.items()}
+            unit.name: {connection: endpoint.dropped for connection, endpoint in unit.endpoints.items()}
             | {str(port): pair.dropped for port, pair in unit.pairs.items()}
             for unit in self._simulation.units.values()
         }

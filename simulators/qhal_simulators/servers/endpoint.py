@@ -42,11 +42,11 @@ class Delivery:
 
 
 class Endpoint(ABC):
-    """One address at which clients reach one link of one instrument."""
+    """One address at which clients reach one connection of one instrument."""
 
-    def __init__(self, name: str, link: str, instrument: Instrument, clock: SimulationClock) -> None:
+    def __init__(self, name: str, connection: str, instrument: Instrument, clock: SimulationClock) -> None:
         self.name = name
-        self.link = link
+        self.connection = connection
         self.instrument = instrument
         self.clock = clock
         self.silent = False
@@ -78,7 +78,7 @@ class Endpoint(ABC):
     def attach(self, write: Send) -> Connection:
         """Return the instrument's end of a new connection whose output goes through the faults."""
         self.clock.refresh()
-        return self.instrument.connect(self.link, Delivery(self, write))
+        return self.instrument.connect(self.connection, Delivery(self, write))
 
     def deliver(self, connection: Connection, data: bytes) -> None:
         """Hand a client's bytes to the instrument, with the world brought up to date first if it can follow."""
@@ -86,5 +86,7 @@ class Endpoint(ABC):
         try:
             connection.receive(data)
         except Exception:  # noqa: BLE001 - a fault of the simulator must not silence it for other clients
-            _log.exception("%s: %s: a request broke the simulator: %r", self.name, self.link, data[:200])
+            _log.exception(
+                "%s: %s: a request broke the simulator: %r", self.name, self.connection, data[:200]
+            )
             connection.failed()

@@ -23,9 +23,9 @@ class PtyEndpoint(Endpoint):
     """A pty; the client opens a symbolic link, which outlives an unplugged line as a udev name does."""
 
     def __init__(
-        self, name: str, link: str, instrument: Instrument, clock: SimulationClock, path: Path
+        self, name: str, connection: str, instrument: Instrument, clock: SimulationClock, path: Path
     ) -> None:
-        super().__init__(name, link, instrument, clock)
+        super().__init__(name, connection, instrument, clock)
         self._path = path
         self._master = self._slave = -1
         self._connection: Connection | None = None

@@ -36,11 +36,18 @@ class Unit:
     pairs: dict[int, PairSocket] = field(default_factory=dict)
 
     def description(self) -> dict[str, object]:
-        """Return name, driver, main address and further links by name."""
-        addresses = {link: endpoint.address for link, endpoint in self.endpoints.items()}
-        addresses |= {link: f"zmq+tcp://127.0.0.1:{port.number}" for link, port in self.pair_ports.items()}
+        """Return name, driver, main address and further connections by name."""
+        addresses = {connection: endpoint.address for connection, endpoint in self.endpoints.items()}
+        addresses |= {
+            connection: f"zmq+tcp://127.0.0.1:{port.number}" for connection, port in self.pair_ports.items()
+        }
         main = addresses.pop("main")
-        return {"name": self.name, "driver": self.driver or self.model, "address": main, "links": addresses}
+        return {
+            "name": self.name,
+            "driver": self.driver or self.model,
+            "address": main,
+            "connections": addresses,
+        }
 
 
 class Simulation:
@@ -125,19 +132,19 @@ class Simulation:
     async def _start_unit(self, unit: Unit) -> None:
         instrument = unit.instrument
         instrument.bind_pair = lambda port: self._bind_pair(unit, port)
-        for link, wire in instrument.wires.items():
-            name = unit.name if link == "main" else f"{unit.name}.{link}"
+        for connection, wire in instrument.wires.items():
+            name = unit.name if connection == "main" else f"{unit.name}.{connection}"
             if wire is Wire.ZMQ_PAIR:
-                unit.pair_ports[link] = ReservedPort(self.addresses.tcp_port(name))
+                unit.pair_ports[connection] = ReservedPort(self.addresses.tcp_port(name))
                 continue
             if wire is Wire.PTY:
                 path = self.addresses.line(name)
-                unit.endpoints[link] = PtyEndpoint(unit.name, link, instrument, self.clock, path)
+                unit.endpoints[connection] = PtyEndpoint(unit.name, connection, instrument, self.clock, path)
             else:
                 kind = TcpEndpoint if wire is Wire.TCP else RepEndpoint
                 port = self.addresses.tcp_port(name)
-                unit.endpoints[link] = kind(unit.name, link, instrument, self.clock, port)
-            await unit.endpoints[link].start()
+                unit.endpoints[connection] = kind(unit.name, connection, instrument, self.clock, port)
+            await unit.endpoints[connection].start()
 
     def _bind_pair(self, unit: Unit, tcp_port: int) -> PairEndpoint:
         unit.pairs = {port: pair for port, pair in unit.pairs.items() if port != tcp_port}

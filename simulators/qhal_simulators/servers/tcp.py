@@ -1,4 +1,4 @@
-"""A TCP server for one link of an instrument; any number of clients."""
+"""A TCP server for one connection of an instrument; any number of clients."""
 
 import asyncio
 import socket
@@ -13,9 +13,9 @@ class TcpEndpoint(Endpoint):
     """A listening socket on loopback; stopping and starting keeps the port."""
 
     def __init__(
-        self, name: str, link: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
+        self, name: str, connection: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
     ) -> None:
-        super().__init__(name, link, instrument, clock)
+        super().__init__(name, connection, instrument, clock)
         self._tcp_port = tcp_port
         self._server: asyncio.Server | None = None
         self.clients: set[_Client] = set()

@@ -26,9 +26,9 @@ class RepEndpoint(Endpoint):
     """
 
     def __init__(
-        self, name: str, link: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
+        self, name: str, connection: str, instrument: Instrument, clock: SimulationClock, tcp_port: int = 0
     ) -> None:
-        super().__init__(name, link, instrument, clock)
+        super().__init__(name, connection, instrument, clock)
         self._tcp_port = tcp_port
         self._socket: zmq.Socket[bytes] | None = None
         self._connection: Connection | None = None
@@ -42,9 +42,9 @@ class RepEndpoint(Endpoint):
 
     async def start(self) -> None:
         """Bind."""
-        link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
-        link.maxmsgsize = LONGEST_MESSAGE
-        self._socket = link
+        opened: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.ROUTER)
+        opened.maxmsgsize = LONGEST_MESSAGE
+        self._socket = opened
         self._socket.linger = 0
         if self._tcp_port:
             _bind(self._socket, self._tcp_port)
@@ -109,15 +109,15 @@ class PairSocket:
     """
 
     def __init__(self, tcp_port: int) -> None:
-        link: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
-        link.linger = 0
-        link.sndhwm = PAIR_QUEUE_MESSAGES
+        opened: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.PAIR)
+        opened.linger = 0
+        opened.sndhwm = PAIR_QUEUE_MESSAGES
         try:
-            _bind(link, tcp_port)
+            _bind(opened, tcp_port)
         except zmq.ZMQError as error:
-            link.close()
+            opened.close()
             raise OSError(error.errno, f"port {tcp_port}: {error.strerror}") from error
-        self._socket = link
+        self._socket = opened
         self.dropped = 0
         self.silent = False
 
@@ -154,12 +154,12 @@ class ReservedPort:
         self._holder.close()
 
 
-def _bind(link: "zmq.Socket[bytes]", tcp_port: int) -> None:
+def _bind(opened: "zmq.Socket[bytes]", tcp_port: int) -> None:
     """Bind to a port that ZeroMQ's thread may hold for another moment for a closed socket of ours."""
     deadline = time.monotonic() + _BIND_PATIENCE_S
     while True:
         try:
-            link.bind(f"tcp://127.0.0.1:{tcp_port}")
+            opened.bind(f"tcp://127.0.0.1:{tcp_port}")
             return
         except zmq.ZMQError:
             if time.monotonic() > deadline:

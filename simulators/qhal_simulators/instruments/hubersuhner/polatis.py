@@ -89,7 +89,7 @@ class Polatis(Instrument):
         self.moves: dict[int, int] = {}
         self.show()
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the switch's end of one client's socket."""
         return _Client(self, send)
 

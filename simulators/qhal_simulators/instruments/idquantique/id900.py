@@ -111,12 +111,12 @@ class Id900(Instrument):
         self.raw_errors = [0] * INPUTS
         self.apply()
 
-    def connect(self, link: str, send: Send) -> Connection:
-        """Return the unit's end of the SCPI link, or the service's."""
-        return self.datalink_connection(send) if link == "dlt" else _Scpi(self, send)
+    def connect(self, name: str, send: Send) -> Connection:
+        """Return the unit's end of the SCPI connection, or the service's."""
+        return self.datalink_connection(send) if name == "dlt" else _Scpi(self, send)
 
     def datalink_connection(self, send: Send) -> Connection:
-        """Return the service's end of its link."""
+        """Return the service's end of its connection."""
         return _DataLink(self, send)
 
     def value(self, block: str, number: int, key: str) -> str:

@@ -105,7 +105,7 @@ class Dd100(Instrument):
         """The attenuation on the scale of the replies, which ``L`` shifts."""
         return self.attenuation_db + self.offset_db
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the one connection of the serial line."""
         return _Line(self, send)
 

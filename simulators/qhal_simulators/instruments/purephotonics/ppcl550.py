@@ -94,7 +94,7 @@ class Ppcl550(Instrument):
         self.ready_s = self.clock.now_s() + self.options.initialising_s
         self.show()
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the one connection of the serial line."""
         return _Module(self, send)
 

@@ -91,9 +91,9 @@ class WebSq(Instrument):
         self.apply()
         self.restart_counting()
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the unit's end of a client's control or counts connection."""
-        return Control(self, send) if link == "main" else _Counts(self, send)
+        return Control(self, send) if name == "main" else _Counts(self, send)
 
     def apply(self) -> None:
         """Let the detectors see bias and trigger as set."""

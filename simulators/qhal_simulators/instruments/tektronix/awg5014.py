@@ -65,7 +65,7 @@ class Awg5014(Instrument):
         self.setup = ("", "")
         self.show()
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the generator's end of one client's socket."""
         return _Client(self, send)
 

@@ -67,7 +67,7 @@ class Mpc320(Instrument):
         self.parameters = [0, self.options.velocity_percent, 0, 25, 25, 25]
         self.show()
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the one connection of the serial line."""
         return _Apt(self, send)
 
