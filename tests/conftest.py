@@ -48,10 +48,10 @@ def bench(simulate: Callable[..., Background]) -> Iterator[Callable[..., tuple[A
 
         yield start
 
-    """Scale a number of attacks: ``attacks(100_000)`` is all in ``make attacks``, a fraction in ``make samples``."""
+
 @pytest.fixture
 def attacks(request: pytest.FixtureRequest) -> Callable[[int], int]:
-    """Scale a number of attacks: ``attacks(100_000)`` is all of them in ``make attacks``, a fraction in ``make samples``."""
+    """Scale a number of attacks: ``attacks(100_000)`` is all in ``make attacks``, a fraction in ``make samples``."""
     fraction = float(request.config.getoption("--attacks"))
     return lambda full: max(1, round(full * fraction))
 
