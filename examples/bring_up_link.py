@@ -14,9 +14,7 @@ from bench import SimulatedBench
 from matplotlib.figure import Figure
 
 import qhal
-from qhal.calibration.figures.style import save_picture, with_uncertainty
-from qhal.calibration.framework.registry import load_calibration
-from qhal.calibration.framework.roles import calibrate_node
+from qhal.calibration import calibrate_node, load_calibration, save_picture, with_uncertainty
 
 FOLDER = Path(os.environ.get("QHAL_EXAMPLE_FOLDER") or tempfile.mkdtemp(prefix="qhal-example-"))
 BIAS_UA = [25.1, 27.1, 29.4, 28.8]

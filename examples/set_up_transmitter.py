@@ -15,9 +15,7 @@ from matplotlib.figure import Figure
 from uncertainties import umath
 
 import qhal
-from qhal.calibration.figures.style import save_picture, with_uncertainty
-from qhal.calibration.framework.registry import load_calibration
-from qhal.calibration.framework.roles import calibrate_node
+from qhal.calibration import calibrate_node, load_calibration, save_picture, with_uncertainty
 from qhal.calibration.transmitter.intensity_ratio import IntensityRatioPlan
 
 FOLDER = Path(os.environ.get("QHAL_EXAMPLE_FOLDER") or tempfile.mkdtemp(prefix="qhal-example-"))

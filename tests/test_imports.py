@@ -10,6 +10,7 @@ import pytest
     ("code", "absent"),
     [
         ("import qhal", ("serial", "pyvisa", "zmq", "numpy", "numba", "pydantic", "typer")),
+        ("import qhal.calibration", ("h5py", "numpy", "numba", "pydantic", "scipy", "uncertainties")),
         ("import qhal_drivers, qhal_simulators", ("serial", "pyvisa", "zmq", "numpy", "numba", "pydantic")),
         (
             "from qhal.transport.open import make_transport; make_transport('tcp://h:1')",

@@ -1,39 +1,87 @@
 """Calibrations: functions of devices that leave a record.
 
-One module each: a plan (what to do), ``measure`` (devices to raw data), ``evaluate`` (raw data to quantities, a pure
-function) and ``draw`` (a record to a picture), joined in ``CALIBRATION``.
-:func:`qhal.calibration.framework.runner.calibrate` runs one: it remembers and restores settings, keeps
-what was measured, and writes the record.
+A calibration is a module in ``detector``, ``transmitter``, ``receiver``, ``channel`` or ``clock``: a plan (its
+parameters), ``measure`` (devices to raw data), ``evaluate`` (raw data to quantities, a pure function) and ``draw`` (a
+record to a picture), joined in ``CALIBRATION``. :func:`calibrate` runs one with open devices, :func:`calibrate_node`
+with those of a node: it stores and restores settings, keeps a journal of what was measured, and writes the record.
+Importing this package loads no numpy and none of the calibrations.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from qhal.calibration.figures.style import draw_record, save_picture, with_uncertainty
+    from qhal.calibration.framework.plan import Plan
+    from qhal.calibration.framework.registry import calibrations, load_calibration
+    from qhal.calibration.framework.roles import calibrate_node
+    from qhal.calibration.framework.runner import Calibration, Site, calibrate
+
+__all__ = [
+    "CALIBRATIONS",
+    "Calibration",
+    "Plan",
+    "Site",
+    "calibrate",
+    "calibrate_node",
+    "calibrations",
+    "draw_record",
+    "load_calibration",
+    "save_picture",
+    "with_uncertainty",
+]
 
 CALIBRATIONS: dict[str, str] = {
     "afterpulse": "qhal.calibration.detector.afterpulse",
-    "attenuator-curve": "qhal.calibration.channel.attenuator_curve",
-    "classical-noise": "qhal.calibration.channel.classical_noise",
-    "clock-offset": "qhal.calibration.clock.clock_offset",
-    "clock-stability": "qhal.calibration.clock.clock_stability",
-    "code-density": "qhal.calibration.clock.code_density",
     "dark-counts": "qhal.calibration.detector.dark_counts",
     "dead-time": "qhal.calibration.detector.dead_time",
     "detection-efficiency": "qhal.calibration.detector.detection_efficiency",
-    "detection-window": "qhal.calibration.receiver.detection_window",
     "efficiency-bias": "qhal.calibration.detector.efficiency_bias",
     "efficiency-spectrum": "qhal.calibration.detector.efficiency_spectrum",
-    "filter-scan": "qhal.calibration.receiver.filter_scan",
     "gate-scan": "qhal.calibration.detector.gate_scan",
-    "intensity-ratio": "qhal.calibration.transmitter.intensity_ratio",
     "linearity": "qhal.calibration.detector.linearity",
-    "loss-budget": "qhal.calibration.channel.loss_budget",
+    "polarization-dependence": "qhal.calibration.detector.polarization_dependence",
+    "threshold-scan": "qhal.calibration.detector.threshold_scan",
+    "timing-profile": "qhal.calibration.detector.timing_profile",
+    "intensity-ratio": "qhal.calibration.transmitter.intensity_ratio",
     "mean-photon-number": "qhal.calibration.transmitter.mean_photon_number",
     "modulator": "qhal.calibration.transmitter.modulator",
     "modulator-bias": "qhal.calibration.transmitter.modulator_bias",
     "photon-statistics": "qhal.calibration.transmitter.photon_statistics",
-    "polarization-alignment": "qhal.calibration.receiver.polarization_alignment",
-    "polarization-dependence": "qhal.calibration.detector.polarization_dependence",
     "polarization-modulator": "qhal.calibration.transmitter.polarization_modulator",
+    "detection-window": "qhal.calibration.receiver.detection_window",
+    "filter-scan": "qhal.calibration.receiver.filter_scan",
+    "polarization-alignment": "qhal.calibration.receiver.polarization_alignment",
     "receiver-matrix": "qhal.calibration.receiver.receiver_matrix",
+    "attenuator-curve": "qhal.calibration.channel.attenuator_curve",
+    "classical-noise": "qhal.calibration.channel.classical_noise",
+    "loss-budget": "qhal.calibration.channel.loss_budget",
     "switch-loss": "qhal.calibration.channel.switch_loss",
-    "threshold-scan": "qhal.calibration.detector.threshold_scan",
-    "timing-profile": "qhal.calibration.detector.timing_profile",
+    "clock-offset": "qhal.calibration.clock.clock_offset",
+    "clock-stability": "qhal.calibration.clock.clock_stability",
+    "code-density": "qhal.calibration.clock.code_density",
 }
 """Modules by name; published in the entry-point group ``qhal.calibrations``."""
+
+_LATE = {
+    "Calibration": "qhal.calibration.framework.runner",
+    "Plan": "qhal.calibration.framework.plan",
+    "Site": "qhal.calibration.framework.runner",
+    "calibrate": "qhal.calibration.framework.runner",
+    "calibrate_node": "qhal.calibration.framework.roles",
+    "calibrations": "qhal.calibration.framework.registry",
+    "draw_record": "qhal.calibration.figures.style",
+    "load_calibration": "qhal.calibration.framework.registry",
+    "save_picture": "qhal.calibration.figures.style",
+    "with_uncertainty": "qhal.calibration.figures.style",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATE:
+        return getattr(import_module(_LATE[name]), name)
+    raise AttributeError(f"module 'qhal.calibration' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -64,7 +64,7 @@ def calibrate(
 
     Exit code 1 when it fails or its model does not describe the data, 130 after Ctrl-C (128 and the signal).
     """
-    from qhal.calibration.framework.registry import load_calibration
+    from qhal.calibration import load_calibration
     from qhal.cli.calibrations import print_calibration, print_calibrations
     from qhal.cli.records import print_record
 

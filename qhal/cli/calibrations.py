@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from qhal.calibration.framework.registry import calibrations, load_calibration
+from qhal.calibration import calibrations, load_calibration
 from qhal.cli.output import CONSOLE, print_json, print_table, prose, spaced
 from qhal.words import value_in_words
 

@@ -99,7 +99,7 @@ def plot(
     json: AsJson = False,
 ) -> None:
     """Draw a record's data, model and result."""
-    from qhal.calibration.figures.style import save_picture
+    from qhal.calibration import save_picture
 
     if output is not None:
         check_picture(output)
@@ -157,7 +157,7 @@ def compare(first: Name, second: Name, folder: Folder = _FOLDER, json: AsJson = 
 
 def print_record(record: "Record", *, budgets: bool = False) -> None:
     """Print a record as tables."""
-    from qhal.calibration.figures.style import with_uncertainty
+    from qhal.calibration import with_uncertainty
 
     rows = []
     for quantity in record.quantities:

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from qhal.calibration.framework.plan import Plan
+from qhal.calibration import Calibration, Plan, Site, calibrate
 from qhal.calibration.framework.points import Progress
-from qhal.calibration.framework.runner import Calibration, Site, calibrate
 from qhal.node.node import Node
 from qhal.node.schema import parse_node
 from qhal.records.record import Quantity, Record

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from qhal.calibration.figures.style import draw_record
+from qhal.calibration import draw_record
 from qhal.records.record import Record
 
 _DOTTED = (":", "--", "-.")

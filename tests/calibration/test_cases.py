@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhal.calibration import CALIBRATIONS
-from qhal.calibration.figures.style import save_picture
+from qhal.calibration import CALIBRATIONS, save_picture
 from qhal.calibration.framework.data import Data
 from qhal.records.store import RecordStore
 from tests.calibration import cases

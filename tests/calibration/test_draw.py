@@ -7,8 +7,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from qhal.calibration import with_uncertainty
 from qhal.calibration.figures import style
-from qhal.calibration.figures.style import COLOURS, with_uncertainty
+from qhal.calibration.figures.style import COLOURS
 from qhal.records.record import Quantity
 from qhal.records.uncertain import statistical, systematic
 from tests.calibration.pictures import faults

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from qhal.calibration import calibrate
 from qhal.calibration.framework.journal import FORMAT, Journal, line_of
-from qhal.calibration.framework.runner import calibrate
 from qhal.errors import Busy, ConfigurationError, DataError, InvalidRecord
 from tests.calibration.hidden import devices_of, hidden_world
 from tests.calibration.test_cases import CASES

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qhal.calibration.framework.registry import calibrations, load_calibration
-from qhal.calibration.framework.runner import Site
+from qhal.calibration import Site, calibrations, load_calibration
 from qhal.errors import ConfigurationError, InvalidRecord
 from qhal.records.record import Instrument, Quantity, Record, Validity
 from qhal.records.uncertain import statistical

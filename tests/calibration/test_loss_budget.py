@@ -2,8 +2,8 @@
 
 import pytest
 
+from qhal.calibration import calibrate
 from qhal.calibration.channel.loss_budget import CALIBRATION, LossBudgetPlan
-from qhal.calibration.framework.runner import calibrate
 from qhal.calibration.inputs.path_loss import PathLoss
 from tests.calibration.cases.channel.loss_budget import CASE, PLAN
 from tests.calibration.hidden import OF_OTHERS, World, hidden_world, run_case

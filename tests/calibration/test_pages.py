@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from qhal.calibration.framework.registry import calibrations, load_calibration
+from qhal.calibration import calibrations, load_calibration
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from qhal.calibration.framework.plan import MAX_ROWS, Plan
-from qhal.calibration.framework.registry import calibrations, load_calibration
-from qhal.calibration.framework.runner import calibrate
+from qhal.calibration import Plan, calibrate, calibrations, load_calibration
+from qhal.calibration.framework.plan import MAX_ROWS
 from qhal.errors import ConfigurationError
 from tests.calibration.hidden import devices_of, hidden_world
 from tests.calibration.test_cases import CASES

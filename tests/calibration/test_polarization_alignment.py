@@ -2,7 +2,7 @@
 
 import pytest
 
-from qhal.calibration.framework.runner import calibrate
+from qhal.calibration import calibrate
 from qhal.calibration.receiver.polarization_alignment import KnownReceiver
 from tests.calibration.cases.receiver.polarization_alignment import CASE
 from tests.calibration.hidden import devices_of, hidden_world

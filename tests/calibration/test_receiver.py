@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qhal.calibration import Site, calibrate
 from qhal.calibration.detector.polarization_dependence import PolarizationDependencePlan, evaluate
 from qhal.calibration.fitting.receiver_fit import receiver_model
 from qhal.calibration.framework.data import Data
-from qhal.calibration.framework.runner import Site, calibrate
 from qhal.calibration.receiver.polarization_alignment import KnownReceiver
 from qhal.errors import ConfigurationError
 from qhal.link.errors import NotEnoughCounts

@@ -11,9 +11,9 @@ import tomllib
 import pytest
 from rich.console import Console
 
+from qhal.calibration import load_calibration
 from qhal.calibration.framework.journal import Journal
 from qhal.calibration.framework.points import Progress
-from qhal.calibration.framework.registry import load_calibration
 from qhal.cli import calibrate
 from qhal.cli.app import run
 from tests.calibration.hidden import hidden_world, run_case

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qhal.calibration.framework.registry import load_calibration
+from qhal.calibration import load_calibration
 from qhal.calibration.framework.roles import assign_roles, site_of
 from qhal.calibration.inputs.path_loss import losses, losses_to, parts_from
 from qhal.devices.status import Quality

@@ -6,9 +6,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from qhal.calibration import calibrate_node
 from qhal.calibration.channel import attenuator_curve, loss_budget
 from qhal.calibration.detector import detection_efficiency
-from qhal.calibration.framework.roles import calibrate_node
 from qhal.calibration.transmitter import modulator
 from qhal.cli.demo.process import SimulatorProcess
 from qhal.errors import DeviceError
