@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qhal.calibration.figures.style import draw_record, save_picture, with_uncertainty
+    from qhal.calibration.figures.labels import with_uncertainty
+    from qhal.calibration.figures.record_picture import draw_record, save_picture
     from qhal.calibration.framework.plan import Plan
     from qhal.calibration.framework.registry import calibrations, load_calibration
     from qhal.calibration.framework.roles import calibrate_node
@@ -70,10 +71,10 @@ _LATE = {
     "calibrate": "qhal.calibration.framework.runner",
     "calibrate_node": "qhal.calibration.framework.roles",
     "calibrations": "qhal.calibration.framework.registry",
-    "draw_record": "qhal.calibration.figures.style",
+    "draw_record": "qhal.calibration.figures.record_picture",
     "load_calibration": "qhal.calibration.framework.registry",
-    "save_picture": "qhal.calibration.figures.style",
-    "with_uncertainty": "qhal.calibration.figures.style",
+    "save_picture": "qhal.calibration.figures.record_picture",
+    "with_uncertainty": "qhal.calibration.figures.labels",
 }
 
 

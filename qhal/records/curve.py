@@ -7,6 +7,9 @@ from qhal.errors import InvalidRecord, OutOfRange
 from qhal.records.record import Record
 from qhal.records.uncertain import statistical, systematic, values_of
 
+CURVE = "attenuator-curve"
+"""The calibration whose records these are."""
+
 
 class AttenuatorCurve:
     """The curve of one attenuator, straight between the set points that were measured.

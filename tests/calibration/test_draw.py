@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from qhal.calibration import with_uncertainty
-from qhal.calibration.figures import style
+from qhal.calibration.figures import record_picture, style
 from qhal.calibration.figures.style import COLOURS
 from qhal.records.record import Quantity
 from qhal.records.uncertain import statistical, systematic
@@ -60,11 +60,11 @@ def test_no_point_is_cut_whatever_limits_a_picture_sets(scale, monkeypatch):
         axes.set_yscale(scale)
         axes.set_ylim(0.1, 10)
 
-    monkeypatch.setattr(style, "_headline", lambda record: "")
-    monkeypatch.setattr(style, "_footline", lambda record: "")
+    monkeypatch.setattr(record_picture, "_headline", lambda record: "")
+    monkeypatch.setattr(record_picture, "_footline", lambda record: "")
     figure = Figure(figsize=(9.0, 5.6), layout="constrained")
     cut(figure, None)
     assert faults(figure)
     for axes in figure.axes:
-        style.show_all_points(axes)
+        record_picture.show_all_points(axes)
     assert not faults(figure)

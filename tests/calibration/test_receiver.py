@@ -14,7 +14,7 @@ from qhal.errors import ConfigurationError
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.retarders import controller_rotation
 from qhal.records.record import Table
-from tests.calibration.cases import polarization_alignment, receiver_matrix
+from tests.calibration.cases.receiver import polarization_alignment, receiver_matrix
 from tests.calibration.hidden import World, devices_of, hidden_world, run_case, shown
 
 UNEVEN = World(

@@ -3,7 +3,8 @@
 import pytest
 
 from qhal.errors import DeviceError
-from tests.calibration.cases import classical_noise, filter_scan
+from tests.calibration.cases.channel import classical_noise
+from tests.calibration.cases.receiver import filter_scan
 from tests.calibration.hidden import Case, World, hidden_world, run_case
 
 

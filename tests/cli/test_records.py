@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qhal.calibration.figures import style
+from qhal.calibration.figures import record_picture
 from qhal.cli.app import run
 from qhal.records.hdf5 import write_record
 from qhal.records.record import Quantity
@@ -78,7 +78,7 @@ def test_names_of_no_record(qhal, store, tmp_path):
 
 @pytest.mark.parametrize("picture", ["pic", "", ".", "pic.h5", "pic.png.", ".png"])
 def test_the_ending_of_a_picture_is_told_before_it_is_drawn(qhal, store, tmp_path, monkeypatch, picture):
-    monkeypatch.setattr(style, "save_picture", None)
+    monkeypatch.setattr(record_picture, "save_picture", None)
     code, _, errors = qhal("records", "plot", ID, picture)
     assert code == 2
     assert "PICTURE must end in .png, .pdf or .svg" in errors

@@ -29,6 +29,7 @@ from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.errors import DeviceError
 from qhal.link.errors import NotEnoughCounts
+from qhal.records.curve import CURVE
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import statistical, systematic
 
@@ -259,7 +260,7 @@ def draw(figure: Any, record: Record) -> None:
 
 
 CALIBRATION = Calibration(
-    name="attenuator-curve",
+    name=CURVE,
     title="True attenuation of an attenuator at its set points",
     method="differences of power levels, stitched by least squares over passes at shifted levels",
     plan=AttenuatorCurvePlan,

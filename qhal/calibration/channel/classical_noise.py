@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from qhal.calibration.figures.style import channels_of, data_and_residuals, in_unit, line, points, spread
+from qhal.calibration.figures.labels import channels_of, in_unit
+from qhal.calibration.figures.style import data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive

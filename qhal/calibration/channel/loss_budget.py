@@ -12,7 +12,8 @@ from pydantic import Field
 from uncertainties import UFloat
 
 from qhal.calibration.figures.budget import budget_bars
-from qhal.calibration.figures.style import points, tidy, with_uncertainty
+from qhal.calibration.figures.labels import with_uncertainty
+from qhal.calibration.figures.style import points, tidy
 from qhal.calibration.fitting.agreement import agree
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation

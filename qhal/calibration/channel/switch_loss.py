@@ -12,7 +12,8 @@ from pydantic import Field
 from scipy import special
 from uncertainties import UFloat
 
-from qhal.calibration.figures.style import in_unit, points, tidy
+from qhal.calibration.figures.labels import in_unit
+from qhal.calibration.figures.style import points, tidy
 from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan

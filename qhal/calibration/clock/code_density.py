@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from qhal.calibration.figures.style import COLOURS, line, points, tidy, with_uncertainty
+from qhal.calibration.figures.labels import with_uncertainty
+from qhal.calibration.figures.style import COLOURS, line, points, tidy
 from qhal.calibration.fitting.fit import Array
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive

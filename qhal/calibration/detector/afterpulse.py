@@ -12,15 +12,15 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import minimize
 
-from qhal.calibration.figures.style import channels_of, data_and_residuals, in_unit
+from qhal.calibration.figures.hazard import draw_hazard
+from qhal.calibration.figures.labels import channels_of, in_unit
+from qhal.calibration.figures.style import data_and_residuals
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.fitting.intervals import (
     TABLE,
     Intervals,
     cumulated_decay,
     cumulated_edge,
-    draw_hazard,
-    keep_intervals,
     read,
     smearing_ns,
 )
@@ -31,6 +31,7 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
+from qhal.calibration.optics.interval_recording import keep_intervals
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.figures.style import COLOURS, channels_of, data_and_residuals, line, points, spread
+from qhal.calibration.figures.labels import channels_of
+from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Plan, Positive, steps_between

@@ -12,21 +12,18 @@ import numpy as np
 from pydantic import Field
 from uncertainties import UFloat
 
-from qhal.calibration.figures.style import channels_of, data_and_residuals, in_unit
+from qhal.calibration.figures.hazard import draw_hazard
+from qhal.calibration.figures.labels import channels_of, in_unit
+from qhal.calibration.figures.style import data_and_residuals
 from qhal.calibration.fitting.hazard_fit import FORMULA, HazardFit
-from qhal.calibration.fitting.intervals import (
-    TABLE,
-    draw_hazard,
-    keep_intervals,
-    read,
-    smearing_ns,
-)
+from qhal.calibration.fitting.intervals import TABLE, read, smearing_ns
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
+from qhal.calibration.optics.interval_recording import keep_intervals
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector

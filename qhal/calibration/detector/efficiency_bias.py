@@ -14,15 +14,8 @@ from pydantic import Field, model_validator
 from scipy import special
 from uncertainties import umath
 
-from qhal.calibration.figures.style import (
-    COLOURS,
-    channels_of,
-    data_and_residuals,
-    in_unit,
-    line,
-    points,
-    spread,
-)
+from qhal.calibration.figures.labels import channels_of, in_unit
+from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.figures.style import COLOURS, data_and_residuals, in_unit, line, points
+from qhal.calibration.figures.labels import in_unit
+from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points
 from qhal.calibration.fitting.clock_phase import fit_clock
 from qhal.calibration.fitting.fit import Array, fit_values
 from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share

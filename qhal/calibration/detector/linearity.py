@@ -13,7 +13,8 @@ from pydantic import Field
 from scipy.optimize import brentq
 from uncertainties import UFloat
 
-from qhal.calibration.figures.style import channels_of, data_and_residuals, in_unit, line, points
+from qhal.calibration.figures.labels import channels_of, in_unit
+from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between

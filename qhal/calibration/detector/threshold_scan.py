@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, model_validator
 
-from qhal.calibration.figures.style import COLOURS, channels_of, data_and_residuals, in_unit, line, points
+from qhal.calibration.figures.labels import channels_of, in_unit
+from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points
 from qhal.calibration.fitting.threshold_fit import Steps, fit_steps
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.figures.style import COLOURS, in_unit, tidy
+from qhal.calibration.figures.labels import in_unit
+from qhal.calibration.figures.style import COLOURS, tidy
 from qhal.calibration.fitting.pulse_profile import Profile, agreement, fold, widened
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent

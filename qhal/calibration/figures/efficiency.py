@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 
 from qhal.calibration.figures.budget import budget_bars
-from qhal.calibration.figures.style import COLOURS, channels_of, tidy, with_uncertainty
+from qhal.calibration.figures.labels import channels_of, with_uncertainty
+from qhal.calibration.figures.style import COLOURS, tidy
 from qhal.calibration.fitting.output_fractions import counted_of, fit_shares
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import nominal

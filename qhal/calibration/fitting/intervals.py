@@ -6,17 +6,12 @@ and the afterpulses. Counts per bin over those at risk in it are independent, to
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qhal.calibration.figures.style import COLOURS, line, points
 from qhal.calibration.fitting.fit import Array
-from qhal.calibration.framework.points import Run
-from qhal.calibration.optics.recording import record_tags
-from qhal.devices.time_tagger import TimeTagger
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Table
 from qhal.tags.batch import TagBatch
@@ -64,26 +59,6 @@ class Intervals:
         """Return the counts that a hazard, cumulated up to each edge, lets expect."""
         counts: Array = self.at_risk * np.diff(cumulated)
         return counts
-
-
-def keep_intervals(run: Run, tagger: TimeTagger, repetitions: int, period_s: float, range_ns: float) -> None:
-    """Record tags of all inputs and keep histograms of their intervals, a row for each repetition."""
-    bin_ps = tagger.capabilities.resolution_ps
-    bins = round(range_ns * 1e3 / bin_ps)
-    for point in run.points(TABLE, [{"repetition": n} for n in range(repetitions)]):
-        batch = record_tags(tagger, period_s)
-        found = [
-            histogram(batch, channel, bin_ps, bins) for channel in range(1, tagger.capabilities.channels + 1)
-        ]
-        run.keep(
-            TABLE,
-            **point,
-            bin_ps=bin_ps,
-            period_s=batch.live_time_s(),
-            counts=[each[0].tolist() for each in found],
-            tail_counts=[each[1] for each in found],
-            tail_ns=[each[2] for each in found],
-        )
 
 
 def histogram(batch: TagBatch, channel: int, bin_ps: int, bins: int) -> tuple[NDArray[np.int64], int, float]:
@@ -150,22 +125,3 @@ def smearing_ns(table: Table, jitter_fwhm_ps: float) -> float:
     """Return the standard deviation of an interval less its bin: both ends have the jitter, and a bin is rounding."""
     bin_ps = float(table["bin_ps"][0])
     return float(np.hypot(jitter_fwhm_ps / _FWHM_PER_SIGMA * 2**0.5, bin_ps / 12**0.5) * 1e-3)
-
-
-def draw_hazard(
-    upper: Any, lower: Any, intervals: Intervals, expected: Array, number: int, label: str
-) -> None:
-    """Draw the measured hazard, merged to points of some counts, its model (per microsecond), and residuals."""
-    exposure_us = intervals.at_risk * np.diff(intervals.edges_ns) * 1e-3
-    lit = expected > 1
-    group = np.floor(np.cumsum(expected[lit]) / max(200.0, expected.sum() / 150)).astype(np.int64)
-    group = np.unique(group, return_inverse=True)[1]
-    counts, model, exposure, place = (
-        np.bincount(group, weights[lit])
-        for weights in (intervals.counts, expected, exposure_us, intervals.middle_ns * exposure_us)
-    )
-    middle_ns = place / exposure
-    points(upper, middle_ns, counts / exposure, np.sqrt(model) / exposure, number, label)
-    line(upper, intervals.middle_ns, expected / exposure_us, number)
-    colour = COLOURS[number % len(COLOURS)]
-    lower.plot(middle_ns, (counts - model) / np.sqrt(model), ".", markersize=4, color=colour)

@@ -6,7 +6,6 @@ import numpy as np
 
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data
-from qhal.calibration.optics.four_states import FourStatesPlan
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import fit_fibre, measured_setting
@@ -74,6 +73,23 @@ class ReceiverFit:
     expected: Array
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class ReceiverPriors:
+    """Knowledge before the measurement: nominal values with standard uncertainties.
+
+    ``retardances_rad``: of the paddles, known to ``retardance_uncertainty`` (relative). ``twist_uncertainty``: of the
+    fibre behind the paddles, about 0. ``vpi_uncertainty`` (relative): of the sender's phases. ``play_deg``: of a
+    paddle's position. ``window_ps``: detection window, for the dark counts in it.
+    """
+
+    retardances_rad: Array
+    retardance_uncertainty: float
+    twist_uncertainty: float
+    vpi_uncertainty: float
+    play_deg: float
+    window_ps: float
+
+
 class _Counts:
     """Clicks (settings, 4, 4), live symbols of a state and angles of the table ``settings``, and the dark counts.
 
@@ -111,15 +127,15 @@ def directions(angles: Array) -> Array:
     return np.stack((level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)), axis=1)
 
 
-def fit_receiver(data: Data, plan: FourStatesPlan) -> ReceiverFit:
+def fit_receiver(data: Data, priors: ReceiverPriors) -> ReceiverFit:
     """Fit everything at once, by least squares with the counts' expected variances.
 
-    What is known before counts as a measurement: retardances, twist, the sender's phases and where the
-    paddles stop. Raises NotEnoughCounts.
+    Each prior counts as a measurement: retardances, twist, the sender's phases and the paddles' positions.
+    Raises NotEnoughCounts.
     """
     counts = _Counts(data)
     settings, paddles = counts.angles_deg.shape
-    nominal = plan.retardances_rad
+    nominal = priors.retardances_rad
     matrices = [ClickMatrix(clicks.astype(np.int64)) for clicks in counts.clicks]
     rough = fit_fibre(
         [measured_setting(tuple(a), m) for a, m in zip(counts.angles_deg, matrices, strict=True)],
@@ -135,7 +151,7 @@ def fit_receiver(data: Data, plan: FourStatesPlan) -> ReceiverFit:
         stokes = (turns @ fibre @ states(part.vpi).T).transpose(0, 2, 1)
         seen = shares(stokes, directions(part.angles), part.offsets, part.contrasts, np.exp(part.log_weights))
         light = np.exp(part.log_light)[:, None, None] * seen
-        dark = part.dark_hz * plan.window_ps * 1e-12
+        dark = part.dark_hz * priors.window_ps * 1e-12
         signal = counts.live[:, None, None] * _click(light + dark)
         vacuum = counts.vacuum_live[:, None, None] * _click(np.exp(part.log_vacuum) * light + dark)
         return signal, vacuum.sum(axis=0)
@@ -148,9 +164,9 @@ def fit_receiver(data: Data, plan: FourStatesPlan) -> ReceiverFit:
 
     known_sigma = np.concatenate(
         (
-            np.full(paddles, plan.retardance_uncertainty),
-            [plan.twist_uncertainty, plan.vpi_uncertainty],
-            np.full(settings * paddles, plan.play_deg),
+            np.full(paddles, priors.retardance_uncertainty),
+            [priors.twist_uncertainty, priors.vpi_uncertainty],
+            np.full(settings * paddles, priors.play_deg),
         )
     )
     known = np.concatenate((np.ones(paddles), [0.0, 0.0], np.zeros(settings * paddles)))

@@ -8,7 +8,6 @@ from typing import Any
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Tell, silent
 from qhal.calibration.framework.runner import Calibration, Site, calibrate
-from qhal.calibration.inputs.attenuator_model import CURVE
 from qhal.devices.device import Device
 from qhal.devices.kind import Kind
 from qhal.devices.power_meter import PowerMeter
@@ -16,6 +15,7 @@ from qhal.devices.source import Source
 from qhal.errors import ConfigurationError, QhalError, Unsupported
 from qhal.node.node import Node
 from qhal.node.schema import PathTable
+from qhal.records.curve import CURVE
 from qhal.records.record import Record
 
 

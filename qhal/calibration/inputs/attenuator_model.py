@@ -5,10 +5,8 @@ from typing import TypeAlias
 from uncertainties import UFloat
 
 from qhal.calibration.framework.data import Data
-from qhal.records.curve import AttenuatorCurve
+from qhal.records.curve import CURVE, AttenuatorCurve
 from qhal.records.uncertain import statistical, systematic
-
-CURVE = "attenuator-curve"
 
 
 class DeclaredAttenuator:

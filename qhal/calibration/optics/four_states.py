@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from qhal.calibration.fitting.fit import Array
+from qhal.calibration.fitting.receiver_fit import ReceiverPriors
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Site
@@ -51,6 +52,17 @@ class FourStatesPlan(PatternPlan):
     def retardances_rad(self) -> Array:
         """Nominal retardances of the paddles."""
         return np.pi * np.array(self.retardances_pi)
+
+    def priors(self) -> ReceiverPriors:
+        """Return the knowledge before the measurement that a fit of the receiver uses."""
+        return ReceiverPriors(
+            retardances_rad=self.retardances_rad,
+            retardance_uncertainty=self.retardance_uncertainty,
+            twist_uncertainty=self.twist_uncertainty,
+            vpi_uncertainty=self.vpi_uncertainty,
+            play_deg=self.play_deg,
+            window_ps=self.window_ps,
+        )
 
 
 def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:

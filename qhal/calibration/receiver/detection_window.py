@@ -13,7 +13,8 @@ import numpy as np
 from pydantic import Field, model_validator
 from uncertainties import umath
 
-from qhal.calibration.figures.style import COLOURS, in_unit, line, tidy
+from qhal.calibration.figures.labels import in_unit
+from qhal.calibration.figures.style import COLOURS, line, tidy
 from qhal.calibration.fitting.clock_phase import Array
 from qhal.calibration.fitting.pulse_profile import Profile, agreement, fold, widened
 from qhal.calibration.framework.data import Data, Evaluation

@@ -79,7 +79,7 @@ def measure(
 
 def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
     """Fit sender, fibre, paddles and receiver together, and say what the receiver is."""
-    found = fit_receiver(data, plan)
+    found = fit_receiver(data, plan.priors())
     values = found.fitted.values
     paddles = len(plan.retardances_pi)
     a0, e0, a1, e1, b0, b1, c0, c1, w0, w1, w2 = values[paddles + 5 : paddles + 16]
@@ -138,7 +138,7 @@ def _matrix(weights: Any, offsets: Any, contrasts: Any, skewed: Any) -> list[Qua
 def draw(figure: Any, record: Record) -> None:
     """Show the matrix, measured clicks over those of the model, and the residuals of every setting."""
     plan = ReceiverMatrixPlan(**record.inputs)
-    found = fit_receiver(Data(record.tables), plan)
+    found = fit_receiver(Data(record.tables), plan.priors())
     clicks = record.tables["settings"]["clicks"]
     residuals = (clicks - found.expected) / np.sqrt(found.expected)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))

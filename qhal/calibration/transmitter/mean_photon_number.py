@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from uncertainties import umath
 
 from qhal.calibration.figures.budget import budget_bars
-from qhal.calibration.figures.style import line, points, tidy, with_uncertainty
+from qhal.calibration.figures.labels import with_uncertainty
+from qhal.calibration.figures.style import line, points, tidy
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Positive
 from qhal.calibration.framework.points import Run

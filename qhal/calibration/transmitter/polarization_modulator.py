@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 from uncertainties import umath
 
-from qhal.calibration.figures.style import data_and_residuals, in_unit, line, points, spread
+from qhal.calibration.figures.labels import in_unit
+from qhal.calibration.figures.style import data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Positive
