@@ -18,7 +18,7 @@ from numba import njit
 from benchmarks.runner import Outcome, compare
 from qhal.link.modulation import IntensityModulator, PhaseModulator, TransmitterCalibration, waveforms
 from qhal.link.pattern import bb84_pattern
-from qhal_simulators.physics.scenario import Scenario, load_scenario, parse_scenario
+from qhal_simulators.physics.scenario_tables import Scenario, load_scenario, parse_scenario
 from qhal_simulators.physics.world import World
 
 CLICKS = 1_500_000

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.runner import Outcome, server
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Wire
-from qhal_simulators.physics.scenario import load_scenario
-from qhal_simulators.scenario import build
+from qhal_simulators.physics.scenario_tables import load_scenario
+from qhal_simulators.scenario_units import build
 from qhal_simulators.servers.simulation import Simulation
+from qhal_simulators.simulated_time import SimulationClock
 from tests.echo import echo_simulation
 
 UNITS = 1000

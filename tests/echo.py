@@ -14,11 +14,11 @@ from qhal.devices.declaration import (
 from qhal.devices.device import Device
 from qhal.errors import ProtocolError
 from qhal.transport.frames import line
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Connection, Instrument, LineConnection, Send, Wire
 from qhal_simulators.physics.ports import Port
 from qhal_simulators.servers.background import Background
 from qhal_simulators.servers.simulation import Simulation, Unit
+from qhal_simulators.simulated_time import SimulationClock
 
 LINE = line(b"\n")
 

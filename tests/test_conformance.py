@@ -12,7 +12,7 @@ from qhal.devices.kind import Kind
 from qhal.node.registry import drivers, load_driver
 from qhal.testing import suites
 from qhal.testing.kinds import KINDS
-from qhal_simulators.registry import instruments, load
+from qhal_simulators.instrument_registry import instruments, load
 
 ROOT = Path(__file__).parents[1]
 NAMES = sorted(drivers())

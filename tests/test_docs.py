@@ -14,7 +14,7 @@ from qhal import published
 from qhal.devices.power_meter import PowerMeter
 from qhal.node.open import open_device
 from qhal.node.schema import parse_node
-from qhal_simulators.physics.scenario import load_scenario
+from qhal_simulators.physics.scenario_tables import load_scenario
 from qhal_simulators.servers.background import Background
 
 ROOT = Path(__file__).parents[1]

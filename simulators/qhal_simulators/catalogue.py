@@ -5,8 +5,8 @@ import inspect
 import os
 from typing import Any
 
-from qhal_simulators.physics.scenario import load_scenario, scenario_names
-from qhal_simulators.registry import instruments, load
+from qhal_simulators.instrument_registry import instruments, load
+from qhal_simulators.physics.scenario_tables import load_scenario, scenario_names
 
 
 def catalogue() -> dict[str, Any]:

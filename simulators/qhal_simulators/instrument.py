@@ -11,8 +11,8 @@ from typing import ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.physics.ports import Port
+from qhal_simulators.simulated_time import SimulationClock
 
 Send = Callable[[bytes], None]
 """Give bytes (one message) to the far side; never blocks: what does not fit is dropped and counted."""

@@ -15,12 +15,12 @@ from typing import Any
 from qhal.errors import ConfigurationError
 from qhal.key_values import toml_values
 from qhal_simulators.catalogue import catalogue, is_file, unknown_name
-from qhal_simulators.clock import SimulationClock
+from qhal_simulators.instrument_registry import instruments, make_unit
 from qhal_simulators.nodefile import node_file_text
-from qhal_simulators.registry import instruments, make_unit
 from qhal_simulators.servers.addresses import addresses_for
-from qhal_simulators.servers.control import ControlServer, Handler
+from qhal_simulators.servers.control_server import ControlServer, Handler
 from qhal_simulators.servers.simulation import Simulation, Unit
+from qhal_simulators.simulated_time import SimulationClock
 
 __all__ = ["catalogue", "run"]
 
@@ -75,8 +75,8 @@ def _made(
             return name, [make_unit(name, name, values, clock)], {}, {}
     if unknown := unknown_name(name):
         raise ConfigurationError(unknown)
-    from qhal_simulators.physics.scenario import load_scenario
-    from qhal_simulators.scenario import build
+    from qhal_simulators.physics.scenario_tables import load_scenario
+    from qhal_simulators.scenario_units import build
 
     scenario, by_unit = load_scenario(name), _by_unit(options)
     with _naming_options(by_unit):

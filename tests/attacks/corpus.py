@@ -5,7 +5,7 @@ import random
 import re
 from collections.abc import Iterable
 
-from qhal_simulators.scpi import short_form
+from qhal_simulators.scpi_commands import short_form
 
 NUMBERS = (
     *(b"0", b"1", b"-1", b"+7", b"20.00", b"100", b"1e5", b"1e9", b"1e999", b"-1e999", b"1e-999", b"9.9E37"),

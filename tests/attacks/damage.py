@@ -5,7 +5,7 @@ import random
 import re
 from typing import Any
 
-from qhal_simulators.instruments.purephotonics.itla import bip4
+from qhal_simulators.instruments.purephotonics.itla_packets import bip4
 
 BROKEN = (
     *b"1.2.3 12.3q --1 1e 0x1F 1_000 +-1 1e1e1 nan 9.91E37 1e999 - . e 5dBW 3GTB 7% 9THzHz".split(),

@@ -10,9 +10,9 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from qhal.devices.power_meter import PowerMeter
-from qhal_simulators.instruments.purephotonics.itla import Status
-from qhal_simulators.instruments.purephotonics.itla import reply as itla_reply
-from qhal_simulators.instruments.thorlabs import apt
+from qhal_simulators.instruments.purephotonics.itla_packets import Status
+from qhal_simulators.instruments.purephotonics.itla_packets import reply as itla_reply
+from qhal_simulators.instruments.thorlabs import apt_messages
 
 
 class Dialect(ABC):
@@ -88,7 +88,7 @@ class Ppcl550(Dialect):
 
 
 class Mpc320(Dialect):
-    model, stray = "thorlabs.mpc320", apt.short(0x0464, 1)
+    model, stray = "thorlabs.mpc320", apt_messages.short(0x0464, 1)
 
     def split(self, buffer: bytes) -> tuple[list[bytes], bytes]:
         requests = []
@@ -104,7 +104,7 @@ class Mpc320(Dialect):
         return request[:4] == bytes.fromhex("90 04 01 00")
 
     def numbered(self, reply: bytes, number: int) -> bytes:
-        return apt.long(0x0491, struct.pack("<HihhI", 1, number % 1371, 0, 0, 0x8000_0000))
+        return apt_messages.long(0x0491, struct.pack("<HihhI", 1, number % 1371, 0, 0, 0x8000_0000))
 
     def encoded(self, number: int) -> float:
         return number % 1371

@@ -10,9 +10,9 @@ from qhal.node.registry import load_driver
 from qhal.transport.address import Address
 from qhal.transport.base import ByteTransport, MessageTransport
 from qhal.transport.connection import ConnectionState
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
-from qhal_simulators.registry import load
+from qhal_simulators.instrument_registry import load
+from qhal_simulators.simulated_time import SimulationClock
 from tests.attacks.damage import damage, mangle, with_checksum
 
 ITLA = "purephotonics.ppcl550"

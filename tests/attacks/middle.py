@@ -21,9 +21,9 @@ from typing import Self
 
 import zmq
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
-from qhal_simulators.registry import load
+from qhal_simulators.instrument_registry import load
+from qhal_simulators.simulated_time import SimulationClock
 from tests.attacks.dialects import Dialect
 
 

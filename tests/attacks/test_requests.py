@@ -10,9 +10,9 @@ from typing import ClassVar
 import pytest
 
 from qhal.errors import QhalError
-from qhal_simulators.clock import SimulationClock
-from qhal_simulators.instruments.purephotonics.itla import bip4
-from qhal_simulators.registry import load
+from qhal_simulators.instrument_registry import load
+from qhal_simulators.instruments.purephotonics.itla_packets import bip4
+from qhal_simulators.simulated_time import SimulationClock
 from tests.attacks.corpus import mutate, scpi, websq
 from tests.attacks.mangled import Unit
 from tests.attacks.verbs import verbs_of

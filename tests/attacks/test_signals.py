@@ -17,7 +17,7 @@ import pytest
 
 import qhal
 from qhal_simulators.nodefile import to_toml
-from qhal_simulators.physics.scenario import load_scenario
+from qhal_simulators.physics.scenario_tables import load_scenario
 from qhal_simulators.servers.background import Background
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

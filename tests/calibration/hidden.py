@@ -16,7 +16,7 @@ from qhal.node.node import Node
 from qhal.node.schema import parse_node
 from qhal.records.record import Quantity, Record
 from qhal.transport.control import SimulatorControl
-from qhal_simulators.physics.scenario import load_scenario, parse_scenario
+from qhal_simulators.physics.scenario_tables import load_scenario, parse_scenario
 from qhal_simulators.servers.background import Background
 
 Changes = dict[str, dict[str, Any]]

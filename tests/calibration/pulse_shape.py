@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from qhal.link.modulation import waveforms
-from qhal_simulators.physics.waveform import IntensityModulator, PhaseModulator, light_pattern
+from qhal_simulators.physics.sender.light_pattern import IntensityModulator, PhaseModulator, light_pattern
 from tests.calibration.transmitter import transmitter
 
 STEP_PS = 10.0

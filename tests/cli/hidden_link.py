@@ -10,7 +10,7 @@ from qhal.cli.demo.calibrations import BenchRecords
 from qhal.cli.demo.run import SCENARIO, measure_state
 from qhal.node.node import open_node
 from qhal.transport.control import SimulatorControl
-from qhal_simulators.physics.scenario import load_scenario, parse_scenario
+from qhal_simulators.physics.scenario_tables import load_scenario, parse_scenario
 from qhal_simulators.servers.background import Background
 
 BRIGHT_DBM = 12.0

@@ -9,7 +9,7 @@ import pytest
 
 from qhal.cli.demo.calibrations import calibrate_on_bench
 from qhal.cli.demo.reported import reported_checks
-from qhal_simulators.physics.scenario import load_scenario
+from qhal_simulators.physics.scenario_tables import load_scenario
 from tests.cli.hidden_link import hidden_link, measure
 
 SECONDS = 0.5

@@ -7,7 +7,7 @@ from typing import Literal, get_args, get_origin
 import pytest
 
 from qhal.testing.kinds import KINDS, has_kind
-from qhal_simulators.registry import instruments, load
+from qhal_simulators.instrument_registry import instruments, load
 
 DRIVER_OPTIONS = ("voltage_unit",)
 """Options that a driver must be told, because the wire does not tell them."""

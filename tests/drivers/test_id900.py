@@ -20,7 +20,7 @@ from qhal.errors import (
 )
 from qhal.tags.batch import Loss, TagBatch
 from qhal.transport.control import SteppedClock
-from qhal_simulators.servers.control import ControlServer
+from qhal_simulators.servers.control_server import ControlServer
 
 NAME = "idquantique.id900"
 PERIOD_PS = 200_000_103_700

@@ -6,7 +6,7 @@ import pytest
 
 from qhal.errors import DeviceError, OutOfRange, Unsupported, WrongDevice
 from qhal_drivers.thorlabs import apt
-from qhal_simulators.instruments.thorlabs import apt as simulated_apt
+from qhal_simulators.instruments.thorlabs import apt_messages as simulated_apt
 from qhal_simulators.instruments.thorlabs import mpc320 as simulated
 
 FAST = {"speed": 50.0}

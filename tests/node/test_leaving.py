@@ -18,7 +18,7 @@ from qhal.devices.safety import by_device, kinds_of
 from qhal.errors import Disconnected, OpenFailed, ReplyTimeout
 from qhal.node.node import Node, open_node
 from qhal.node.schema import load_node_file
-from qhal_simulators.physics.scenario import load_scenario, scenario_names
+from qhal_simulators.physics.scenario_tables import load_scenario, scenario_names
 from qhal_simulators.servers.background import Background
 
 BIAS_UA = [25.1, 27.1, 29.4, 28.8]

@@ -7,7 +7,7 @@ import numpy as np
 
 from qhal.link.modulation import IntensityModulator, PhaseModulator, TransmitterCalibration, waveforms
 from qhal.link.pattern import bb84_pattern
-from qhal_simulators.physics.scenario import Scenario, load_scenario, parse_scenario
+from qhal_simulators.physics.scenario_tables import Scenario, load_scenario, parse_scenario
 from qhal_simulators.physics.world import World
 
 NAME = "wuhan-metro-link"

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from qhal_simulators.physics import four_wave, raman
+from qhal_simulators.physics.channel import four_wave_mixing, raman
 from qhal_simulators.physics.expectation import integrated_raman_hz
-from qhal_simulators.physics.units import dbm, photon_energy_j, watts
+from qhal_simulators.physics.light_units import dbm, photon_energy_j, watts
 from tests.physics.bench import Link, scenario
 
 
@@ -30,7 +30,7 @@ def test_four_wave_mixing_of_three_channels(power_dbm, dispersion, expected_dbm)
     """25 km, channels 100 and 200 GHz from the third; cubic in power, and less with more dispersion."""
     power_w = watts(power_dbm)
     channels = [(193.1, power_w), (193.2, power_w), (193.0, power_w)]
-    found = four_wave.mixed_w(*channels, 25.0, 0.2, dispersion)
+    found = four_wave_mixing.mixed_w(*channels, 25.0, 0.2, dispersion)
     assert dbm(found) == pytest.approx(expected_dbm, abs=1.5)
 
 
@@ -42,20 +42,23 @@ def test_phase_matching_is_what_integration_along_the_fibre_gives():
     mismatch = 2 * math.pi * wavelength_m**2 / 299_792_458.0 * 0.1e12 * 0.25e12 * dispersion * 1e-6 * 1e3
     z = np.linspace(0, length_km, 200_001)
     field = np.trapezoid(np.exp((-decay + 1j * mismatch) * z), z)
-    product = 4 * four_wave.GAMMA_PER_W_KM**2 * 1e-3 * 2e-3 * 1.5e-3
+    product = 4 * four_wave_mixing.GAMMA_PER_W_KM**2 * 1e-3 * 2e-3 * 1.5e-3
     expected = product * abs(field) ** 2 * math.exp(-decay * length_km)
-    assert four_wave.mixed_w(first, second, third, length_km, loss, dispersion) == pytest.approx(
+    assert four_wave_mixing.mixed_w(first, second, third, length_km, loss, dispersion) == pytest.approx(
         expected, rel=1e-6
     )
-    assert four_wave.efficiency(0.0, 0.1, 193.0, 25.0, 0.2, 17.0) == 1.0
-    lossless = four_wave.efficiency(0.1, 0.25, 193.35, 25.0, 0.0, 3.0)
-    assert lossless == pytest.approx(four_wave.efficiency(0.1, 0.25, 193.35, 25.0, 1e-7, 3.0), rel=1e-4)
+    assert four_wave_mixing.efficiency(0.0, 0.1, 193.0, 25.0, 0.2, 17.0) == 1.0
+    lossless = four_wave_mixing.efficiency(0.1, 0.25, 193.35, 25.0, 0.0, 3.0)
+    assert lossless == pytest.approx(
+        four_wave_mixing.efficiency(0.1, 0.25, 193.35, 25.0, 1e-7, 3.0), rel=1e-4
+    )
 
 
 def test_which_channels_mix_into_the_quantum_channel():
     comb = [(193.0 + 0.1 * n, 1e-3) for n in range(4)]
     found = [
-        tuple(round(channel[0], 1) for channel in triple) for triple in four_wave.triples(comb, 193.4, 0.02)
+        tuple(round(channel[0], 1) for channel in triple)
+        for triple in four_wave_mixing.triples(comb, 193.4, 0.02)
     ]
     assert sorted(found) == [
         (193.1, 193.3, 193.0),
@@ -63,7 +66,7 @@ def test_which_channels_mix_into_the_quantum_channel():
         (193.2, 193.3, 193.1),
         (193.3, 193.3, 193.2),
     ]
-    assert list(four_wave.triples(comb[:2], 193.4, 0.02)) == []
+    assert list(four_wave_mixing.triples(comb[:2], 193.4, 0.02)) == []
 
 
 def test_a_channel_against_the_signal_gives_more_raman_light_and_hardly_any_leakage():
@@ -94,8 +97,8 @@ def test_channels_of_others_add_raman_light_and_mix_into_the_signal():
         truths.append(truth)
     assert truths[0].raman_hz == truths[0].leak_hz == 0.0
     assert truths[1].raman_hz == pytest.approx(integrated_raman_hz(crowded, truths[1], 193.4), rel=1e-5)
-    triples = list(four_wave.triples([(c["frequency_thz"], watts(-3.0)) for c in comb], 194.4, 0.02))
-    mixed_w = sum(four_wave.mixed_w(*triple, 20.0, 0.2, 1.0) for triple in triples)
+    triples = list(four_wave_mixing.triples([(c["frequency_thz"], watts(-3.0)) for c in comb], 194.4, 0.02))
+    mixed_w = sum(four_wave_mixing.mixed_w(*triple, 20.0, 0.2, 1.0) for triple in triples)
     after = 10 ** (-(0.5 + 0.8 + 1.8 + 0.2 + 1.6) / 10)
     assert truths[1].leak_hz == pytest.approx(mixed_w * after / photon_energy_j(194.4), rel=1e-9)
     assert truths[1].leak_hz > truths[1].raman_hz

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qhal.errors import ConfigurationError
-from qhal_simulators.physics import tagger_bins
+from qhal_simulators.physics.readout import tagger_bins
 from tests.physics.bench import Link, scenario
 
 DEAD_NS = 1000.0

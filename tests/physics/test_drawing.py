@@ -74,9 +74,12 @@ def test_nothing_is_drawn_while_nobody_wants_it(mocker):
     kernels = [
         mocker.spy(module, name)
         for module, name in (
-            (__import__("qhal_simulators.physics.sampler", fromlist="x"), "signal_events"),
-            (__import__("qhal_simulators.physics.sampler", fromlist="x"), "detect_and_tag"),
-            (__import__("qhal_simulators.physics.background_chain", fromlist="x"), "background_events"),
+            (__import__("qhal_simulators.physics.readout.click_sampler", fromlist="x"), "signal_events"),
+            (__import__("qhal_simulators.physics.readout.click_sampler", fromlist="x"), "detect_and_tag"),
+            (
+                __import__("qhal_simulators.physics.readout.background_chain", fromlist="x"),
+                "background_events",
+            ),
         )
     ]
     link.tagger.recording = False

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from qhal_simulators.physics.electronics import MOST_NOISE_HZ, noise_rate_hz, share_above
+from qhal_simulators.physics.receiver.pulse_thresholds import MOST_NOISE_HZ, noise_rate_hz, share_above
 from tests.physics.bench import Link, scenario
 
 QUIET = {"jitter_fwhm_ps": 0.0, "skew_ps": [0] * 4, "dead_time_ns": 0.0}

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from qhal_simulators.clock import SimulationClock
-from qhal_simulators.physics.grid import CLOCK_S, LIGHT_DB, TURN_RAD, needed_grid_s
-from qhal_simulators.physics.scenario import load_scenario, scenario_names
+from qhal_simulators.physics.scenario_tables import load_scenario, scenario_names
+from qhal_simulators.physics.slow_grid import CLOCK_S, LIGHT_DB, TURN_RAD, needed_grid_s
 from qhal_simulators.physics.world import World
-from qhal_simulators.scenario import build
+from qhal_simulators.scenario_units import build
+from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import scenario
 
 

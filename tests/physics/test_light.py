@@ -5,10 +5,11 @@ import pytest
 
 from qhal.errors import OutOfRange
 from qhal.link import photonics
-from qhal_simulators.physics import polarization, raman, snspd
+from qhal_simulators.physics.channel import poincare_rotations, raman
 from qhal_simulators.physics.expectation import background_rates_hz, integrated_raman_hz
+from qhal_simulators.physics.light_units import SPEED_OF_LIGHT_M_PER_S, photon_energy_j, wavelength_nm
 from qhal_simulators.physics.oscillator import Oscillator
-from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, photon_energy_j, wavelength_nm
+from qhal_simulators.physics.receiver import snspd
 from tests.physics.bench import PATTERN, Link, scenario
 
 
@@ -172,7 +173,9 @@ def test_what_drift_adds_to_the_error_rate_of_an_aligned_basis(elapsed_s, error)
     draw = np.random.default_rng(7)
     walked = np.array([np.eye(3)] * 600)
     for _ in range(10):
-        walked = np.array([polarization.walk_step(draw, elapsed_s / 10, 3600.0) @ each for each in walked])
+        walked = np.array(
+            [poincare_rotations.walk_step(draw, elapsed_s / 10, 3600.0) @ each for each in walked]
+        )
     errors = (1 - walked[:, 0, 0]) / 2
     assert abs(errors.mean() - error) < 4 * errors.std() / np.sqrt(len(errors))
     with pytest.raises(OutOfRange):
@@ -181,7 +184,7 @@ def test_what_drift_adds_to_the_error_rate_of_an_aligned_basis(elapsed_s, error)
 
 def test_rotations_are_uniform_and_orthogonal():
     draw = np.random.default_rng(3)
-    turns = np.array([polarization.random_rotation(draw) for _ in range(3000)])
+    turns = np.array([poincare_rotations.random_rotation(draw) for _ in range(3000)])
     assert np.allclose(turns @ turns.transpose(0, 2, 1), np.eye(3), atol=1e-12)
     assert np.linalg.det(turns) == pytest.approx(1.0)
     # Each column is uniform on the sphere: mean 0, each coordinate squared 1/3.
@@ -194,7 +197,7 @@ def test_the_walk_decays_as_its_correlation_time_says():
     draw, steps, walks = np.random.default_rng(5), 40, 400
     state = np.array([np.eye(3)] * walks)
     for _ in range(steps):
-        state = np.array([polarization.walk_step(draw, 0.05, 4.0) @ each for each in state])
+        state = np.array([poincare_rotations.walk_step(draw, 0.05, 4.0) @ each for each in state])
     overlap = np.trace(state, axis1=1, axis2=2) / 3
     assert overlap.mean() == pytest.approx(
         np.exp(-steps * 0.05 / 4.0), abs=4 * overlap.std() / np.sqrt(walks)
@@ -206,12 +209,12 @@ def test_the_walk_decays_as_its_correlation_time_says():
 )
 def test_which_fibres_a_controller_can_align(loops, reached):
     draw = np.random.default_rng(11)
-    retardances = [np.pi * share for share in polarization.PADDLE_LOOPS[loops]]
+    retardances = [np.pi * share for share in poincare_rotations.PADDLE_LOOPS[loops]]
     errors = []
     for _ in range(60):
-        fibre = polarization.random_rotation(draw)
-        angles = polarization.best_angles_rad(fibre, retardances, np.radians(150.0))
-        turned = polarization.paddles(angles, retardances) @ fibre
+        fibre = poincare_rotations.random_rotation(draw)
+        angles = poincare_rotations.best_angles_rad(fibre, retardances, np.radians(150.0))
+        turned = poincare_rotations.paddles(angles, retardances) @ fibre
         errors.append((1 - (turned[0, 0] + turned[1, 1]) / 2) / 2)
     low, high = reached
     assert low <= np.mean(np.array(errors) < 0.009) <= high

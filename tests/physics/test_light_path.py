@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qhal.errors import ConfigurationError
-from qhal_simulators.physics.units import photon_energy_j
+from qhal_simulators.physics.light_units import photon_energy_j
 from tests.physics.bench import Link, scenario
 
 

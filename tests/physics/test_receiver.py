@@ -10,10 +10,10 @@ from qhal.link.sifting import Sifter
 from qhal.link.skew import Receiver as Skews
 from qhal.link.sync import SymbolClock
 from qhal.tags.batch import TagBatch
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.physics.expectation import background_rates_hz, expect_link
-from qhal_simulators.physics.receiver import Receiver
-from qhal_simulators.scenario import build
+from qhal_simulators.physics.receiver.passive_receiver import Receiver
+from qhal_simulators.scenario_units import build
+from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import PATTERN, Link, scenario
 
 UNEVEN = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qhal.errors import ConfigurationError
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.idquantique.id900 import Id900, Id900Options
+from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import Link, scenario
 
 DARK = {"dead_time_ns": 0.0, "jitter_fwhm_ps": 0.0, "skew_ps": [0] * 4}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qhal_simulators.physics.oscillator import Oscillator
-from qhal_simulators.physics.scenario import timing_fwhm_ps
+from qhal_simulators.physics.scenario_tables import timing_fwhm_ps
 from tests.physics.bench import Link, scenario
 
 PERIOD_PS = 10_000

@@ -7,13 +7,13 @@ import socket
 import pytest
 
 from qhal.errors import ConfigurationError
-from qhal_simulators.clock import SimulationClock
-from qhal_simulators.registry import instruments, make_unit
+from qhal_simulators.instrument_registry import instruments, make_unit
 from qhal_simulators.run import run
 from qhal_simulators.servers import addresses
 from qhal_simulators.servers.addresses import FixedAddresses, addresses_for
 from qhal_simulators.servers.background import Background
 from qhal_simulators.servers.simulation import Simulation
+from qhal_simulators.simulated_time import SimulationClock
 
 ALL = sorted(instruments())
 

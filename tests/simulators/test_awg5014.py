@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.tektronix.awg5014 import Awg5014, Awg5014Options
+from qhal_simulators.simulated_time import SimulationClock
 
 
 class Unit:

@@ -3,19 +3,19 @@
 import re
 from pathlib import Path
 
-from qhal_simulators import messages, scpi
-from qhal_simulators.clock import SimulationClock
-from qhal_simulators.instruments.tektronix import commands, waveforms
+from qhal_simulators import scpi_commands, scpi_messages
+from qhal_simulators.instruments.tektronix import awg_commands, waveform_list
 from qhal_simulators.instruments.tektronix.awg5014 import Awg5014
-from qhal_simulators.instruments.tektronix.settings import SETTINGS
-from qhal_simulators.scpi import CommandTable
+from qhal_simulators.instruments.tektronix.awg_settings import SETTINGS
+from qhal_simulators.scpi_commands import CommandTable
+from qhal_simulators.simulated_time import SimulationClock
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "awg5014-commands.md"
 
 
 def test_page_and_table_agree():
     understood, unknown = PAGE.read_text().split("## Not understood")
-    known = commands.table(Awg5014(SimulationClock(stepped=True)))
+    known = awg_commands.table(Awg5014(SimulationClock(stepped=True)))
     listed = set()
     for header, forms in re.findall(r"^\| `([^`]+)` \| ([a-z, ]+) \|$", understood, re.MULTILINE):
         listed |= {header} if "set" in forms else set()
@@ -34,12 +34,22 @@ def test_page_and_limits_agree():
     limits = PAGE.read_text().partition("## Limits")[2].partition("## Not understood")[0]
     numbers = [int(value) for value in re.findall(r"^\| [a-z, ]+[a-z'].* \| (\d+) \|$", limits, re.MULTILINE)]
     assert numbers == [
-        *(waveforms.MAX_POINTS, waveforms.ALL_POINTS, waveforms.MAX_WAVEFORMS, waveforms.LONGEST_NAME),
-        *(waveforms.LONGEST_BLOCK, messages.LONGEST_TEXT, commands._MOST_ELEMENTS, commands._JUMP_PATTERNS),
-        *(commands._MOST_FILES, commands._DISK_BYTES, scpi.QUEUE_LENGTH),
+        *(
+            waveform_list.MAX_POINTS,
+            waveform_list.ALL_POINTS,
+            waveform_list.MAX_WAVEFORMS,
+            waveform_list.LONGEST_NAME,
+        ),
+        *(
+            waveform_list.LONGEST_BLOCK,
+            scpi_messages.LONGEST_TEXT,
+            awg_commands._MOST_ELEMENTS,
+            awg_commands._JUMP_PATTERNS,
+        ),
+        *(awg_commands._MOST_FILES, awg_commands._DISK_BYTES, scpi_commands.QUEUE_LENGTH),
     ]
     ranges = {setting.header: (setting.kind, (setting.low, setting.high)) for setting in SETTINGS}
-    for key, (kind, _, limit) in commands._ELEMENT.items():
+    for key, (kind, _, limit) in awg_commands._ELEMENT.items():
         ranges[f"SEQuence:ELEMent#:{key}"] = (kind, limit)
     expected = {
         header: ", ".join(kind) if isinstance(kind, tuple) else f"{limit[0]:g} to {limit[1]:g}"

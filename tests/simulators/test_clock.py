@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qhal_simulators.clock import SLICE_S, SimulationClock
+from qhal_simulators.simulated_time import SLICE_S, SimulationClock
 
 
 class World:
@@ -32,7 +32,7 @@ class SlowWorld(World):
 
 @pytest.fixture
 def wall(mocker):
-    return mocker.patch("qhal_simulators.clock.time.monotonic", return_value=100.0)
+    return mocker.patch("qhal_simulators.simulated_time.time.monotonic", return_value=100.0)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine all is slow

@@ -9,16 +9,16 @@ PROGRAM = """
 import sys, types
 sys.path[:0] = {path!r}
 from numba.core.dispatcher import Dispatcher
-from qhal_simulators.physics import detection, draws, photo_events, sampler
-from qhal_simulators.physics.scenario import load_scenario
-from qhal_simulators.scenario import build
-from qhal_simulators.clock import SimulationClock
+from qhal_simulators.physics.readout import click_kernels, draw_kernels, event_kernels
+from qhal_simulators.physics.scenario_tables import load_scenario
+from qhal_simulators.scenario_units import build
+from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import Link, scenario
 
 def signatures():
     return {{
         (module.__name__, name): list(part.signatures)
-        for module in (detection, draws, photo_events)
+        for module in (click_kernels, draw_kernels, event_kernels)
         for name, part in vars(module).items() if isinstance(part, Dispatcher)
     }}
 

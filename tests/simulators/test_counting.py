@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from qhal_simulators.clock import SimulationClock
-from qhal_simulators.physics.scenario import load_scenario
-from qhal_simulators.scenario import build
+from qhal_simulators.physics.scenario_tables import load_scenario
+from qhal_simulators.scenario_units import build
+from qhal_simulators.simulated_time import SimulationClock
 
 DARK_HZ = 400.0
 

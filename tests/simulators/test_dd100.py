@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.ozoptics.dd100 import Dd100, Dd100Options
 from qhal_simulators.physics.ports import AttenuatorPort
+from qhal_simulators.simulated_time import SimulationClock
 
 
 def talk(*requests: bytes, **options: object) -> list[bytes]:

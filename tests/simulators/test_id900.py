@@ -6,8 +6,8 @@ import struct
 import pytest
 import zmq
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.idquantique.id900 import Id900, Id900Options
+from qhal_simulators.simulated_time import SimulationClock
 
 GOLDEN = [
     (b"DEVIce:RESolution?", b"LOWRES"),

@@ -7,12 +7,12 @@ import time
 import pytest
 
 from qhal.transport.control import SimulatorControl
-from qhal_simulators.clock import SimulationClock
-from qhal_simulators.registry import make_unit
+from qhal_simulators.instrument_registry import make_unit
 from qhal_simulators.run import LagReport
 from qhal_simulators.servers.background import Background
-from qhal_simulators.servers.control import ControlServer
+from qhal_simulators.servers.control_server import ControlServer
 from qhal_simulators.servers.simulation import Simulation
+from qhal_simulators.simulated_time import SimulationClock
 
 
 class HeavyWorld:

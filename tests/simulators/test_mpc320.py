@@ -1,7 +1,7 @@
 """Golden bytes of the MPC320 (APT manual, issue 28), both directions."""
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.thorlabs.mpc320 import Mpc320, Mpc320Options
+from qhal_simulators.simulated_time import SimulationClock
 
 
 class Unit:

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.hubersuhner.polatis import Polatis, PolatisOptions
+from qhal_simulators.simulated_time import SimulationClock
 
 
 class Unit:

@@ -3,8 +3,8 @@
 import pytest
 
 from qhal_drivers.purephotonics import itla as host
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.purephotonics.ppcl550 import Ppcl550, Ppcl550Options
+from qhal_simulators.simulated_time import SimulationClock
 
 
 class Module:

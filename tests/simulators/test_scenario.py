@@ -10,13 +10,13 @@ import pytest
 
 from qhal.errors import ConfigurationError
 from qhal.node.schema import parse_node
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.nodefile import node_file_text
-from qhal_simulators.physics.scenario import load_scenario, parse_scenario, scenario_names
-from qhal_simulators.physics.units import photon_energy_j
-from qhal_simulators.scenario import build
+from qhal_simulators.physics.light_units import photon_energy_j
+from qhal_simulators.physics.scenario_tables import load_scenario, parse_scenario, scenario_names
+from qhal_simulators.scenario_units import build
 from qhal_simulators.servers.background import Background
 from qhal_simulators.servers.simulation import Simulation
+from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import Link
 
 NAME = "wuhan-metro-link"

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qhal_simulators.messages import MessageSplitter, split
-from qhal_simulators.scpi import CommandTable, ScpiError, block, number
+from qhal_simulators.scpi_commands import CommandTable, ScpiError, block, number
+from qhal_simulators.scpi_messages import MessageSplitter, split
 
 TABLE = CommandTable(
     {

@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from qhal_simulators.physics import truth
 from qhal_simulators.physics.oscillator import Oscillator
+from qhal_simulators.physics.truth_log import TruthLog
 from tests.physics.bench import Link, scenario
 
 
 def test_the_log_forgets_what_is_long_ago():
-    log = truth.TruthLog(kept=100)
+    log = TruthLog(kept=100)
     for n in range(1000):
         log.add(SimpleNamespace(start_s=n * 0.5, stop_s=(n + 1) * 0.5, detected_per_light_s=1.0))
     assert len(log._entries) <= 200

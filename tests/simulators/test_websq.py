@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instruments.singlequantum.websq import WebSq, WebSqOptions
+from qhal_simulators.simulated_time import SimulationClock
 
 
 class Unit:

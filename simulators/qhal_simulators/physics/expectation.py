@@ -13,11 +13,11 @@ from math import erf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics import raman
-from qhal_simulators.physics.scenario import ReceiverTable, Scenario
-from qhal_simulators.physics.truth import Truth
-from qhal_simulators.physics.units import photon_energy_j, watts, wavelength_nm
-from qhal_simulators.physics.waveform import LightPattern
+from qhal_simulators.physics.channel import raman
+from qhal_simulators.physics.light_units import photon_energy_j, watts, wavelength_nm
+from qhal_simulators.physics.scenario_tables import ReceiverTable, Scenario
+from qhal_simulators.physics.sender.light_pattern import LightPattern
+from qhal_simulators.physics.truth_log import Truth
 
 _POINTS_PER_CELL = 16
 

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from qhal_simulators.physics import quantum_filter
-from qhal_simulators.physics.scenario import Scenario
-from qhal_simulators.physics.sender import SenderPorts, SenderState
-from qhal_simulators.physics.switch_paths import SwitchPaths
-from qhal_simulators.physics.units import dbm, transmission
+from qhal_simulators.physics.channel import signal_bandpass
+from qhal_simulators.physics.channel.switch_paths import SwitchPaths
+from qhal_simulators.physics.light_units import dbm, transmission
+from qhal_simulators.physics.scenario_tables import Scenario
+from qhal_simulators.physics.sender.sender_light import SenderPorts, SenderState
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def light_path(
         tuple(paths.crosstalk_db(start, egress) for egress in egresses),
         ports.attenuation_db,
         dbm(power_at_switch_w) if power_at_switch_w > 0 else None,
-        transmission(quantum_filter.loss_db(scenario.receiver, ports.quantum_laser.frequency_thz)),
+        transmission(signal_bandpass.loss_db(scenario.receiver, ports.quantum_laser.frequency_thz)),
         arriving.detected_per_light_s * arriving.pattern.mean_transmission,
         arriving.raman_hz + arriving.leak_hz,
     )

@@ -12,23 +12,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from qhal_simulators.physics import polarization, slow_light, tagger_bins
-from qhal_simulators.physics.detection import Clock, Inputs, bin_guide
-from qhal_simulators.physics.detector_bank import DetectorBank
-from qhal_simulators.physics.detector_table import detectors_of
-from qhal_simulators.physics.drawing import Drawing, Stretch
-from qhal_simulators.physics.electronics import Electronics
-from qhal_simulators.physics.grid import needed_grid_s
+from qhal_simulators.physics.channel import poincare_rotations
+from qhal_simulators.physics.channel.switch_paths import SwitchPaths
 from qhal_simulators.physics.light_path import LightPath, light_path
+from qhal_simulators.physics.light_units import SPEED_OF_LIGHT_M_PER_S, transmission
 from qhal_simulators.physics.oscillator import Oscillator
 from qhal_simulators.physics.ports import DetectorPort, PaddlePort, Port, TaggerPort
-from qhal_simulators.physics.receiver import Receiver
-from qhal_simulators.physics.sampler import Segment, Tags
-from qhal_simulators.physics.scenario import Scenario
-from qhal_simulators.physics.sender import Sender, SenderPorts, SenderState
-from qhal_simulators.physics.switch_paths import SwitchPaths
-from qhal_simulators.physics.truth import Truth, TruthLog
-from qhal_simulators.physics.units import SPEED_OF_LIGHT_M_PER_S, transmission
+from qhal_simulators.physics.readout import tagger_bins
+from qhal_simulators.physics.readout.click_kernels import Clock, Inputs, bin_guide
+from qhal_simulators.physics.readout.click_sampler import Segment, Tags
+from qhal_simulators.physics.readout.detector_arrays import detectors_of
+from qhal_simulators.physics.readout.tag_drawing import Drawing, Stretch
+from qhal_simulators.physics.receiver.detector_bank import DetectorBank
+from qhal_simulators.physics.receiver.passive_receiver import Receiver
+from qhal_simulators.physics.receiver.pulse_thresholds import Electronics
+from qhal_simulators.physics.scenario_tables import Scenario
+from qhal_simulators.physics.sender import light_drifts
+from qhal_simulators.physics.sender.sender_light import Sender, SenderPorts, SenderState
+from qhal_simulators.physics.slow_grid import needed_grid_s
+from qhal_simulators.physics.truth_log import Truth, TruthLog
 
 _PACE_S, _IDLE_PACE_S = 0.02, 0.5
 _LOGGED_S = 1800.0
@@ -60,9 +62,9 @@ class World:
         self._sender_clock = self._oscillator(scenario.transmitter.clock, scenario.transmitter.clock_offset)
         self._receiver_clock = self._oscillator(scenario.receiver.clock, scenario.receiver.clock_offset)
         self.receiver = Receiver(scenario.receiver)
-        self._fibre = polarization.random_rotation(np.random.default_rng((self.seed, _FIBRE)))
+        self._fibre = poincare_rotations.random_rotation(np.random.default_rng((self.seed, _FIBRE)))
         self._retardances = tuple(
-            share * np.pi for share in polarization.PADDLE_LOOPS[scenario.receiver.controller_loops]
+            share * np.pi for share in poincare_rotations.PADDLE_LOOPS[scenario.receiver.controller_loops]
         )
         self.sender_ports = ports = SenderPorts()
         self.quantum_laser, self.classical_laser = ports.quantum_laser, ports.classical_laser
@@ -129,10 +131,12 @@ class World:
 
     def best_aligned(self, truth: Truth) -> Truth:
         """Return a truth as it would be at the controller's best angles for this fibre."""
-        now = polarization.paddles(self.paddles.angles_rad, self._retardances)
+        now = poincare_rotations.paddles(self.paddles.angles_rad, self._retardances)
         fibre = now.T @ truth.rotation
-        angles = polarization.best_angles_rad(fibre, self._retardances, directions=self.receiver.directions)
-        return replace(truth, rotation=polarization.paddles(angles, self._retardances) @ fibre)
+        angles = poincare_rotations.best_angles_rad(
+            fibre, self._retardances, directions=self.receiver.directions
+        )
+        return replace(truth, rotation=poincare_rotations.paddles(angles, self._retardances) @ fibre)
 
     def light_path(self, ingress: int | None = None) -> LightPath:
         """Return what the light meets now; the switch's paths from ``ingress`` (None: the quantum signal's).
@@ -148,7 +152,7 @@ class World:
         return self._truth(self._begun_s, self.now_s)
 
     @property
-    def fibre(self) -> polarization.Rotation:
+    def fibre(self) -> poincare_rotations.Rotation:
         """The rotation from the sender's Stokes vectors to the controller's input now."""
         return self._fibre
 
@@ -210,7 +214,7 @@ class World:
     def _drift(self) -> None:
         generator = np.random.default_rng((self.seed, _WALK, self._grid))
         correlation_s = self.scenario.channel.polarization_correlation_time_s
-        self._fibre = polarization.walk_step(generator, self._grid_s, correlation_s) @ self._fibre
+        self._fibre = poincare_rotations.walk_step(generator, self._grid_s, correlation_s) @ self._fibre
         if self._sender.drift_to(self._cell_s()):
             begun_s = self._grid * self._grid_s
             self._arriving.append((begun_s + self.fibre_delay_s, self._sender.state()))
@@ -224,8 +228,8 @@ class World:
     def _begin(self, t_s: float) -> None:
         self._begun_s = t_s
         scenario = self.scenario
-        self._lit = state = slow_light.changed(scenario, self._state, self._cell_s())
-        rotation = polarization.paddles(self.paddles.angles_rad, self._retardances) @ self._fibre
+        self._lit = state = light_drifts.changed(scenario, self._state, self._cell_s())
+        rotation = poincare_rotations.paddles(self.paddles.angles_rad, self._retardances) @ self._fibre
         self._rotation = rotation
         stray_hz = state.raman_hz + state.leak_hz
         photon_rate = state.detected_per_light_s * state.pattern.mean_transmission
@@ -349,7 +353,7 @@ class World:
         return times, channels
 
     def _power_at_switch_w(self) -> float:
-        gain_db = slow_light.laser_gain_db(self.scenario.transmitter, self._cell_s())
+        gain_db = light_drifts.laser_gain_db(self.scenario.transmitter, self._cell_s())
         return self._sender.power_at_switch_w() * transmission(-gain_db)
 
     def _wire(self) -> None:

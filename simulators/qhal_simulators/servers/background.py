@@ -6,16 +6,16 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument
+from qhal_simulators.instrument_registry import load
 from qhal_simulators.nodefile import node_file_text
 from qhal_simulators.physics.ports import Port
-from qhal_simulators.registry import load
-from qhal_simulators.servers.control import ControlServer
+from qhal_simulators.servers.control_server import ControlServer
 from qhal_simulators.servers.simulation import Simulation, Unit
+from qhal_simulators.simulated_time import SimulationClock
 
 if TYPE_CHECKING:
-    from qhal_simulators.physics.scenario import Scenario
+    from qhal_simulators.physics.scenario_tables import Scenario
 
 Result = TypeVar("Result")
 
@@ -58,7 +58,7 @@ class Background:
         stepped: bool = True,
     ) -> Self:
         """Return a simulation of a scenario with its control connection; ``options`` are further ones by instrument."""
-        from qhal_simulators.scenario import build
+        from qhal_simulators.scenario_units import build
 
         clock = SimulationClock(stepped=stepped)
         units, handlers, tables = build(scenario, options or {}, clock, seed)

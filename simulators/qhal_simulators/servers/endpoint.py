@@ -6,8 +6,8 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Connection, Instrument, Send
+from qhal_simulators.simulated_time import SimulationClock
 
 _log = logging.getLogger(__name__)
 OUTPUT_LIMIT_BYTES = 4 << 20

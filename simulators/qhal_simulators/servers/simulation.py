@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import zmq
 
 from qhal.errors import ConfigurationError
-from qhal_simulators.clock import SimulationClock
 from qhal_simulators.instrument import Instrument, PairEndpoint, Wire
 from qhal_simulators.servers.addresses import Addresses, NewAddresses
 from qhal_simulators.servers.endpoint import Endpoint
-from qhal_simulators.servers.pty import PtyEndpoint
-from qhal_simulators.servers.tcp import TcpEndpoint
-from qhal_simulators.servers.zeromq import PairSocket, RepEndpoint, ReservedPort
+from qhal_simulators.servers.pty_endpoint import PtyEndpoint
+from qhal_simulators.servers.tcp_endpoint import TcpEndpoint
+from qhal_simulators.servers.zeromq_endpoints import PairSocket, RepEndpoint, ReservedPort
+from qhal_simulators.simulated_time import SimulationClock
 
 _STEP_S = 0.02
 """Stepped time moves in pieces of this length, so that bytes are answered in between."""

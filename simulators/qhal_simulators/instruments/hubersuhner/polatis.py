@@ -10,12 +10,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.messages import MessageSplitter
+from qhal_simulators.physics.light_units import dbm, watts
 from qhal_simulators.physics.ports import SwitchPort
-from qhal_simulators.physics.units import dbm, watts
-from qhal_simulators.scpi import (
+from qhal_simulators.scpi_commands import (
     DEVICE_ERROR,
     TEXTS,
     CommandTable,
@@ -26,6 +24,8 @@ from qhal_simulators.scpi import (
     choice,
     integer,
 )
+from qhal_simulators.scpi_messages import MessageSplitter
+from qhal_simulators.simulated_time import Timer
 
 _METER_FLOOR_DBM = -50.0
 _LONGEST_METER_LIST = 256

@@ -1,6 +1,6 @@
 """The blocks of a Time Controller and their settings, as data: pattern, default, limits."""
 
-from qhal_simulators.instruments.idquantique.settings import Setting
+from qhal_simulators.instruments.idquantique.setting_forms import Setting
 
 INPUTS, DELAYS, GENERATORS, COMBINERS, OUTPUTS = 4, 8, 8, 24, 4
 LONGEST_DELAY_PS = 10**12

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qhal_simulators.clock import Timer
+from qhal_simulators.instruments.idquantique.block_signals import LATEST_PS, History, Times
 from qhal_simulators.instruments.idquantique.blocks import INPUTS
-from qhal_simulators.instruments.idquantique.signals import LATEST_PS, History, Times
+from qhal_simulators.simulated_time import Timer
 
 if TYPE_CHECKING:
     from qhal_simulators.instruments.idquantique.id900 import Id900

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from qhal_simulators.instruments.idquantique.settings import WRONG_TYPE
-from qhal_simulators.instruments.idquantique.signals import Times
-from qhal_simulators.scpi import ScpiError
+from qhal_simulators.instruments.idquantique.block_signals import Times
+from qhal_simulators.instruments.idquantique.setting_forms import WRONG_TYPE
+from qhal_simulators.scpi_commands import ScpiError
 
 if TYPE_CHECKING:
     from qhal_simulators.instruments.idquantique.id900 import Id900

@@ -9,18 +9,18 @@ from typing import Literal
 from pydantic import Field
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.instruments.idquantique import commands
+from qhal_simulators.instruments.idquantique import id900_commands
+from qhal_simulators.instruments.idquantique.block_signals import Tags, plain_input
 from qhal_simulators.instruments.idquantique.blocks import GENERATORS, INPUTS
 from qhal_simulators.instruments.idquantique.counters import RESET_TEXT, Counter, EventCounters, Watched
-from qhal_simulators.instruments.idquantique.datalink import DataLinkService
+from qhal_simulators.instruments.idquantique.datalink_service import DataLinkService
 from qhal_simulators.instruments.idquantique.generators import Generator
 from qhal_simulators.instruments.idquantique.presets import keep_inputs, preset
-from qhal_simulators.instruments.idquantique.pulses import give_pulses
 from qhal_simulators.instruments.idquantique.recorder import Recorder
-from qhal_simulators.instruments.idquantique.settings import NO_CONNECTION
-from qhal_simulators.instruments.idquantique.signals import Tags, plain_input
+from qhal_simulators.instruments.idquantique.setting_forms import NO_CONNECTION
+from qhal_simulators.instruments.idquantique.standalone_pulses import give_pulses
 from qhal_simulators.physics.ports import TaggerPort
-from qhal_simulators.scpi import CommandTable
+from qhal_simulators.scpi_commands import CommandTable
 
 _LONGEST_REQUEST = 1 << 16
 _SIMULATOR_FAULT = -300
@@ -98,7 +98,7 @@ class Id900(Instrument):
             self.datalink.forget()
         else:
             give_pulses(self.port, self.clock, self.options.pulse_rate_hz)
-            self.table = CommandTable(commands.table(self), abbreviations=True)
+            self.table = CommandTable(id900_commands.table(self), abbreviations=True)
         self._powered = True
         self.settings = preset("INIT", self.gate)
         self.tags = Tags(self)

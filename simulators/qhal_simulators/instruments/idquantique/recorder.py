@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.clock import Timer
-from qhal_simulators.instruments.idquantique.settings import LONGEST_PS, WRONG_TYPE
-from qhal_simulators.instruments.idquantique.signals import LATEST_PS, History, Signals, since
-from qhal_simulators.scpi import ScpiError
+from qhal_simulators.instruments.idquantique.block_signals import LATEST_PS, History, Signals, since
+from qhal_simulators.instruments.idquantique.setting_forms import LONGEST_PS, WRONG_TYPE
+from qhal_simulators.scpi_commands import ScpiError
+from qhal_simulators.simulated_time import Timer
 
 if TYPE_CHECKING:
     from qhal_simulators.instruments.idquantique.id900 import Id900

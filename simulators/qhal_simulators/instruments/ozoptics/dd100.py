@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.physics.ports import AttenuatorPort
-from qhal_simulators.values import NumberOutOfRange, decimal
+from qhal_simulators.request_numbers import NumberOutOfRange, decimal
 
 _END = b"\r\n"
 _STEPS_OF_A_MOVE = 10

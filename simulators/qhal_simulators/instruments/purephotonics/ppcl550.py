@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.instruments.purephotonics.itla import Error, Request, Status, parse, reply
+from qhal_simulators.instruments.purephotonics.itla_packets import Error, Request, Status, parse, reply
 from qhal_simulators.physics.ports import LaserPort
+from qhal_simulators.simulated_time import Timer
 
 _NOP, _IOCAP, _EAR = 0x00, 0x0D, 0x0B
 _STATUS_F, _STATUS_W = 0x20, 0x21

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from qhal_simulators.clock import SimulationClock, Timer
+from qhal_simulators.simulated_time import SimulationClock, Timer
 
 MOST_POINTS = 10_000
 _SEARCH_STEPS = 16

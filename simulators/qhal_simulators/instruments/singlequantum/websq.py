@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.instruments.singlequantum.alone import AloneDetectors
 from qhal_simulators.instruments.singlequantum.bias_scan import BiasScan, BiasSearch
-from qhal_simulators.instruments.singlequantum.control import Control
+from qhal_simulators.instruments.singlequantum.control_connection import Control
+from qhal_simulators.instruments.singlequantum.standalone_detectors import AloneDetectors
 from qhal_simulators.physics.ports import DetectorPort
+from qhal_simulators.simulated_time import Timer
 
 _DEFAULT_PERIOD_MS = 100
 _HISTORY_POINTS = 200

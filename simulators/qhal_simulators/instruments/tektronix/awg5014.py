@@ -10,12 +10,12 @@ from typing import Literal
 from pydantic import Field
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.instruments.tektronix import commands
-from qhal_simulators.instruments.tektronix.settings import CHANNELS, defaults
-from qhal_simulators.instruments.tektronix.waveforms import LONGEST_BLOCK, WaveformList
-from qhal_simulators.messages import MessageSplitter
+from qhal_simulators.instruments.tektronix import awg_commands
+from qhal_simulators.instruments.tektronix.awg_settings import CHANNELS, defaults
+from qhal_simulators.instruments.tektronix.waveform_list import LONGEST_BLOCK, WaveformList
 from qhal_simulators.physics.ports import WaveformPort
-from qhal_simulators.scpi import DEVICE_ERROR, CommandTable, ErrorQueue
+from qhal_simulators.scpi_commands import DEVICE_ERROR, CommandTable, ErrorQueue
+from qhal_simulators.scpi_messages import MessageSplitter
 
 
 class Awg5014Options(Options):
@@ -113,7 +113,7 @@ class _Client:
         self._unit = unit
         self._send = send
         self._splitter = MessageSplitter(unit.refuse, LONGEST_BLOCK)
-        self.table = CommandTable(commands.table(unit))
+        self.table = CommandTable(awg_commands.table(unit))
         self._end = b"\n" if unit.options.reply_end == "lf" else b"\r\n"
 
     def receive(self, data: bytes) -> None:

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from qhal_simulators.clock import Timer
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.instruments.thorlabs import apt
+from qhal_simulators.instruments.thorlabs import apt_messages
 from qhal_simulators.physics.ports import PaddlePort
+from qhal_simulators.simulated_time import Timer
 
 COUNTS_PER_DEG = 1370 / 170
 _MAX_COUNTS = 1370
@@ -100,7 +100,7 @@ class _Apt:
         self._received_s = unit.clock.now_s()
         self._updates: Timer | None = None
         self._unacknowledged = 0
-        self.handlers: dict[int, Callable[[apt.Message], None]] = {
+        self.handlers: dict[int, Callable[[apt_messages.Message], None]] = {
             0x0005: self._info,
             0x0011: self._start_updates,
             0x0012: self._stop_updates,
@@ -121,7 +121,7 @@ class _Apt:
         if self._unit.clock.now_s() - self._received_s > self._unit.options.message_timeout_s:
             self._buffer = b""
         self._received_s = self._unit.clock.now_s()
-        messages, self._buffer = apt.split(self._buffer + data)
+        messages, self._buffer = apt_messages.split(self._buffer + data)
         for message in messages:
             if handler := self.handlers.get(message.id):
                 if self._unit.options.noise:
@@ -135,18 +135,18 @@ class _Apt:
         self._buffer = b""
         self._stop_updates(None)
 
-    def _info(self, message: apt.Message) -> None:
+    def _info(self, message: apt_messages.Message) -> None:
         unit = self._unit
         model = unit.options.model.encode().ljust(8, b"\0")
         head = struct.pack("<i8sH4B", unit.options.serial_number, model, 44, 1, 0, 3, 0)
-        self._send(apt.long(0x0006, head + bytes(60) + struct.pack("<HHH", 1, 0, unit.paddles)))
+        self._send(apt_messages.long(0x0006, head + bytes(60) + struct.pack("<HHH", 1, 0, unit.paddles)))
 
-    def _start_updates(self, message: apt.Message) -> None:
+    def _start_updates(self, message: apt_messages.Message) -> None:
         self._stop_updates(None)
         self._unacknowledged = 0
         self._updates = self._unit.clock.call_later(_STATUS_PERIOD_S, self._push)
 
-    def _stop_updates(self, message: apt.Message | None) -> None:
+    def _stop_updates(self, message: apt_messages.Message | None) -> None:
         if self._updates is not None:
             self._updates.cancel()
         self._updates = None
@@ -158,34 +158,34 @@ class _Apt:
                 self._unacknowledged += 1
         self._updates = self._unit.clock.call_later(_STATUS_PERIOD_S, self._push)
 
-    def _acknowledge(self, message: apt.Message) -> None:
+    def _acknowledge(self, message: apt_messages.Message) -> None:
         self._unacknowledged = 0
 
-    def _enable(self, message: apt.Message) -> None:
+    def _enable(self, message: apt_messages.Message) -> None:
         if message.param2 == 1:
             self._unit.enabled = message.param1 & (2**self._unit.paddles - 1)
 
-    def _enabled(self, message: apt.Message) -> None:
+    def _enabled(self, message: apt_messages.Message) -> None:
         on = bool(self._unit.enabled & message.param1)
-        self._send(apt.short(0x0212, message.param1, 1 if on else 2))
+        self._send(apt_messages.short(0x0212, message.param1, 1 if on else 2))
 
-    def _home(self, message: apt.Message) -> None:
+    def _home(self, message: apt_messages.Message) -> None:
         paddle = self._paddle(message.param1)
         if paddle is None:
             return
 
         def done() -> None:
             self._unit.homed[paddle] = True
-            self._send(apt.short(0x0444, message.param1))
+            self._send(apt_messages.short(0x0444, message.param1))
 
         self._start(paddle, self._unit.parameters[2], done)
 
-    def _move_absolute(self, message: apt.Message) -> None:
+    def _move_absolute(self, message: apt_messages.Message) -> None:
         if len(message.data) == 6:
             ident, counts = struct.unpack("<Hi", message.data)
             self._move(ident, counts)
 
-    def _jog(self, message: apt.Message) -> None:
+    def _jog(self, message: apt_messages.Message) -> None:
         paddle = self._paddle(message.param1)
         if paddle is not None and message.param2 in (1, 2):
             step = self._unit.parameters[3 + paddle] * (1 if message.param2 == 1 else -1)
@@ -198,9 +198,9 @@ class _Apt:
 
         def done() -> None:
             if self._unit.options.long_move_completed:
-                self._send(apt.long(0x0464, self._status(paddle)[6:]))
+                self._send(apt_messages.long(0x0464, self._status(paddle)[6:]))
             else:
-                self._send(apt.short(0x0464, ident))
+                self._send(apt_messages.short(0x0464, ident))
 
         self._start(paddle, counts, done)
 
@@ -218,15 +218,15 @@ class _Apt:
         # All paddles run at once: stepped time moves on to the end only when somebody waits for it.
         unit.moving[paddle] = unit.clock.call_later(unit.move_time_s(paddle, counts), arrive)
 
-    def _stop(self, message: apt.Message) -> None:
+    def _stop(self, message: apt_messages.Message) -> None:
         paddle = self._paddle(message.param1)
         if paddle is not None:
             if timer := self._unit.moving[paddle]:
                 timer.cancel()
                 self._unit.moving[paddle] = None
-            self._send(apt.short(0x0466, message.param1))
+            self._send(apt_messages.short(0x0466, message.param1))
 
-    def _ask_status(self, message: apt.Message) -> None:
+    def _ask_status(self, message: apt_messages.Message) -> None:
         paddle = self._paddle(message.param1)
         if paddle is not None:
             self._send(self._status(paddle))
@@ -241,18 +241,18 @@ class _Apt:
         moving = unit.moving[paddle] is not None
         bits |= _MOVING if moving else _SETTLED
         velocity, current = (100, 120) if moving else (0, 0)
-        return apt.long(
+        return apt_messages.long(
             0x0491, struct.pack("<HihhI", 1 << paddle, unit.positions[paddle], velocity, current, bits)
         )
 
-    def _set_parameters(self, message: apt.Message) -> None:
+    def _set_parameters(self, message: apt_messages.Message) -> None:
         if len(message.data) == 12:
             values = list(struct.unpack("<6H", message.data))
             if 10 <= values[1] <= 100 and all(value <= _MAX_COUNTS for value in values[2:]):
                 self._unit.parameters = values
 
-    def _ask_parameters(self, message: apt.Message) -> None:
-        self._send(apt.long(0x0532, struct.pack("<6H", *self._unit.parameters)))
+    def _ask_parameters(self, message: apt_messages.Message) -> None:
+        self._send(apt_messages.long(0x0532, struct.pack("<6H", *self._unit.parameters)))
 
     def _paddle(self, ident: int) -> int | None:
         return {1 << paddle: paddle for paddle in range(self._unit.paddles)}.get(ident)

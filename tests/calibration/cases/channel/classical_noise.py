@@ -2,7 +2,7 @@ import numpy as np
 
 from qhal.calibration.channel.classical_noise import CALIBRATION, ClassicalNoisePlan, RamanPath
 from qhal.calibration.inputs.path_loss import PathLoss
-from qhal_simulators.physics.raman import cross_section_per_km_nm
+from qhal_simulators.physics.channel.raman import cross_section_per_km_nm
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 

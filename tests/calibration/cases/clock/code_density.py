@@ -1,7 +1,7 @@
 import numpy as np
 
 from qhal.calibration.clock.code_density import CALIBRATION, CodeDensityPlan
-from qhal_simulators.physics import tagger_bins
+from qhal_simulators.physics.readout import tagger_bins
 from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA

@@ -1,0 +1,1 @@
+"""From the switch through the fibre to the receiver's filter."""

@@ -1,0 +1,1 @@
+"""From photo-events to the tags of the time tagger."""

@@ -1,0 +1,1 @@
+"""Polarization controller, passive receiver, detectors and their pulses."""

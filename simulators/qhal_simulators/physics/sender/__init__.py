@@ -1,0 +1,1 @@
+"""The sender: lasers, modulators, attenuators, and the light that they launch."""
