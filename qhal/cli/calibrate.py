@@ -21,7 +21,7 @@ from rich.progress import Progress as Bars
 
 from qhal.cli.ending import FAILED, Failed, naming
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json
-from qhal.errors import ConfigurationError, DataError
+from qhal.errors import ConfigurationError
 from qhal.key_values import key_values, toml_values
 
 
@@ -163,7 +163,6 @@ def _prepare(request: _Request) -> Any:
     from qhal.calibration.framework.roles import assign_roles, prepare
     from qhal.calibration.framework.runner import check_journal
     from qhal.node.node import Node
-    from qhal.node.node_records import read_records
     from qhal.node.schema import load_node_file
     from qhal.records.store import RecordStore
 
@@ -195,9 +194,8 @@ def _prepare(request: _Request) -> Any:
     except BaseException:
         node.release()
         raise
-    for _, damaged in read_records(node.file):
-        if isinstance(damaged, DataError):
-            ERRORS.print(f"not used: {damaged}", highlight=False, soft_wrap=True, markup=False)
+    for damaged in node.damaged_records().values():
+        ERRORS.print(f"not used: {damaged}", highlight=False, soft_wrap=True, markup=False)
     return node, prepared
 
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -31,7 +32,8 @@ from qhal.signals import disown, name_of, own, shielded
 from qhal.words import html_table, listed_in_words
 
 if TYPE_CHECKING:
-    from qhal.node.node_records import CalibratedAttenuator
+    from qhal.node.calibrated_attenuator import CalibratedAttenuator
+    from qhal.node.node_records import NodeRecords
     from qhal.records.record import PathPart, Record
 
 FacetType = TypeVar("FacetType")
@@ -295,8 +297,14 @@ class Node(Guarded):
 
     # -- calibration records that the node file names
 
+    @cached_property
+    def _records(self) -> "NodeRecords":
+        from qhal.node.node_records import NodeRecords
+
+        return NodeRecords(self.file, self.devices)
+
     def path(self, name: str) -> "tuple[PathPart, ...]":
-        """Return the elements of an optical path as records keep them. Raises ConfigurationError."""
+        """Return the elements of an optical path in the form of a record. Raises ConfigurationError."""
         from qhal.node.node_records import parts_of
 
         if name not in self.file.paths:
@@ -306,70 +314,47 @@ class Node(Guarded):
         return parts_of(self.file.paths[name])
 
     def records(self) -> "list[Record]":
-        """Read all records that the node file names. Raises DataError for one that is damaged or altered."""
-        if not self.file.records:
-            return []
-        from qhal.node.node_records import load_records
-
-        return load_records(self.file)
+        """Return all records that the node file names. Raises DataError for one that is damaged or altered."""
+        return self._records.all() if self.file.records else []
 
     def record(self, calibration: str, **roles: str) -> "Record":
-        """Return the record of a calibration in which devices had these roles, to start or change something with it.
+        """Return the valid record of a calibration in which devices had these roles, to start or change something with.
 
-        Raises ConfigurationError when the node file names none or several, InvalidRecord when it does not hold,
-        DataError when it is damaged.
+        Raises ConfigurationError unless the node file names exactly one, InvalidRecord if it is invalid, DataError if
+        it is damaged.
         """
-        from qhal.node.node_records import RecordCheck, one_of
-
-        record = one_of(self.records(), calibration, **roles)
-        RecordCheck(self).require(record)
-        return record
+        return self._records.valid(calibration, **roles)
 
     def records_of(self, calibrations: Iterable[str]) -> "list[Record]":
-        """Return the records of these calibrations that the node file names, whether they are valid or not.
+        """Return the records of these calibrations that the node file names, valid or not.
 
-        One that is damaged is passed over with a warning when its file's name says that it is of another calibration.
-        Raises DataError for any other that is damaged.
+        A damaged file is skipped with a warning if its name is of another calibration. Raises DataError for any other
+        damaged file.
         """
-        wanted = set(calibrations)
-        if not wanted or not self.file.records:
-            return []
-        from qhal.node.node_records import load_records_of
-
-        return load_records_of(self.file, wanted)
+        names = set(calibrations)
+        return self._records.of(names) if names and self.file.records else []
 
     def checked(self, records: "Iterable[Record]") -> "list[Record]":
-        """Return records, all of which hold for this node as it is. Raises InvalidRecord."""
-        from qhal.node.node_records import RecordCheck
-
-        found = list(records)
-        for record in found:
-            RecordCheck(self).require(record)
-        return found
+        """Return records, all of which are valid for this node as it is now. Raises InvalidRecord."""
+        checked = list(records)
+        for record in checked:
+            self._records.require_valid(record)
+        return checked
 
     def record_problems(self) -> dict[str, tuple[str, ...]]:
-        """Return by record id (or file, of one that is damaged) why it does not hold; empty for those that do.
+        """Return by record id (of a damaged file by its stem) why it is invalid; empty for a valid record."""
+        return self._records.problems() if self.file.records else {}
 
-        What runs with them is degraded.
-        """
-        if not self.file.records:
-            return {}
-        from qhal.node.node_records import RecordCheck, read_records
-
-        found: dict[str, tuple[str, ...]] = {}
-        for path, record in read_records(self.file):
-            if isinstance(record, DataError):
-                found[path.stem] = (str(record),)
-            else:
-                found[record.id] = RecordCheck(self).problems(record)
-        return found
+    def damaged_records(self) -> dict[Path, DataError]:
+        """Return the error of each record's file that is damaged or altered."""
+        return self._records.damaged() if self.file.records else {}
 
     def calibrated_attenuator(self, name: str) -> "CalibratedAttenuator":
         """Return an attenuator that is set to true attenuations by its record. Raises as :meth:`record` does."""
-        from qhal.node.node_records import CalibratedAttenuator, RecordCheck
+        from qhal.node.calibrated_attenuator import CalibratedAttenuator
 
         record = self.record("attenuator-curve", attenuator=name)
-        return CalibratedAttenuator(self.attenuator(name), record, RecordCheck(self))
+        return CalibratedAttenuator(self.attenuator(name), record, self._records)
 
 
 def open_node(path: str | Path) -> Node:

@@ -10,6 +10,7 @@ from qhal.calibration.framework.roles import assign_roles, site_of
 from qhal.calibration.inputs.path_loss import losses, losses_to, parts_from
 from qhal.devices.status import Quality
 from qhal.errors import ConfigurationError, DataError, InvalidRecord, OutOfRange
+from qhal.node import node_records
 from qhal.node.node import Node, open_node
 from qhal.node.schema import parse_node
 from qhal.records.record import Instrument, Quantity, Record, Validity
@@ -135,6 +136,23 @@ def test_damaged_record_is_told(bench):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=path.name):
         node.calibrated_attenuator(VOA)
+
+
+def test_a_file_is_parsed_once_until_it_changes(bench, mocker):
+    node, path = bench()
+    parsed = mocker.spy(node_records, "read_record")
+    for _ in range(3):
+        assert len(node.records()) == len(node.records_of(("attenuator-curve",))) == 1
+        assert node.record_problems() == {path.stem: ()}
+        node.record("attenuator-curve", attenuator=VOA)
+    assert parsed.call_count == 1
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    assert [str(path) in str(error) for error in node.damaged_records().values()] == [True]
+    with pytest.raises(DataError, match=path.name):
+        node.records()
+    path.write_bytes(whole)
+    assert len(node.records()) == 1
 
 
 SCENARIO = """
