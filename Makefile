@@ -45,7 +45,7 @@ interruptions: .venv/ready
 
 pulls: .venv/ready
 	$(BIN)/python -m pytest tests/calibration/test_cases.py --pull-seeds 200 --timeout 14400 -s
-	$(BIN)/python -m pytest tests/cli/test_demo.py tests/cli/test_demo_reported.py --seeds 50 --timeout 7200
+	$(BIN)/python -m pytest tests/demo/test_demo.py tests/demo/test_demo_reported.py --seeds 50 --timeout 7200
 
 interop: .venv/ready .venv-interop/ready .venv-tm/ready .venv-tags/ready .venv-records/ready
 	$(BIN)/python -m tests.interop

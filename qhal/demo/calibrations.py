@@ -10,7 +10,7 @@ from qhal.calibration import calibrate_node
 from qhal.calibration.channel import attenuator_curve, loss_budget
 from qhal.calibration.detector import detection_efficiency
 from qhal.calibration.transmitter import modulator
-from qhal.cli.demo.process import SimulatorProcess
+from qhal.demo.process import SimulatorProcess
 from qhal.errors import DeviceError
 from qhal.link.modulation import CARVER_CHANNEL, DECOY_CHANNEL, IntensityModulator
 from qhal.node.node import Node, open_node

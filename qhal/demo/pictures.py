@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from qhal.cli.demo.bench import PHASE_BIN_PS, WINDOW_PS
+from qhal.demo.bench import PHASE_BIN_PS, WINDOW_PS
 
 if TYPE_CHECKING:
-    from qhal.cli.demo.run import Results, State
+    from qhal.demo.run import Results, State
 
 _STATES = ("H", "V", "D", "A")
 _COLOURS = ("#1b4965", "#3d8fb8", "#ca6702")

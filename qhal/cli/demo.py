@@ -33,7 +33,7 @@ def demo(
     Starts the simulated instruments, opens them with the drivers, aligns, measures with the classical channel
     off and at two powers, and compares. Exit code 1 when a check is out of bounds.
     """
-    from qhal.cli.demo.run import run_demo
+    from qhal.demo.run import run_demo
 
     if report is not None:
         import_module("matplotlib")  # an extra; missing is told before anything runs

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from qhal.cli.demo.bench import WINDOW_PS, Background, Measurement, MetroLink
-from qhal.cli.demo.calibrations import calibrate_on_bench
-from qhal.cli.demo.checks import Check, all_passed, verdict
-from qhal.cli.demo.compare import alignment_check, link_checks, raman_checks
-from qhal.cli.demo.process import SimulatorProcess
-from qhal.cli.demo.reported import reported_checks
-from qhal.cli.demo.tables import print_results, progress
 from qhal.cli.output import CONSOLE, print_json
+from qhal.demo.bench import WINDOW_PS, Background, Measurement, MetroLink
+from qhal.demo.calibrations import calibrate_on_bench
+from qhal.demo.checks import Check, all_passed, verdict
+from qhal.demo.compare import alignment_check, link_checks, raman_checks
+from qhal.demo.process import SimulatorProcess
+from qhal.demo.reported import reported_checks
+from qhal.demo.tables import print_results, progress
 from qhal.link.decoy import DecoyBounds, Estimate, asymptotic_key_rate, decoy_bounds
 from qhal.link.estimates import ClickMatrix
 from qhal.link.pattern import Intensity
@@ -85,7 +85,7 @@ def run_demo(seconds: float, seed: int | None, json: bool, report: Path | None) 
     if json:
         print_json(record(results))
     if report is not None:
-        from qhal.cli.demo.report import write_report
+        from qhal.demo.report import write_report
 
         write_report(results, report)
         CONSOLE.print(f"report: {report / 'report.html'}", highlight=False, markup=False, soft_wrap=True)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qhal.cli.demo.bench import MetroLink
-from qhal.cli.demo.calibrations import BenchRecords
-from qhal.cli.demo.run import SCENARIO, measure_state
+from qhal.demo.bench import MetroLink
+from qhal.demo.calibrations import BenchRecords
+from qhal.demo.run import SCENARIO, measure_state
 from qhal.node.node import open_node
 from qhal.transport.control import SimulatorControl
 from qhal_simulators.physics.scenario_tables import load_scenario, parse_scenario

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import qhal
-from qhal.cli.demo.checks import all_passed, verdict
-from qhal.cli.demo.pictures import write_pictures
-from qhal.cli.demo.tables import BOUNDS, CHECKS, TITLES, bound_rows, check_rows
+from qhal.demo.checks import all_passed, verdict
+from qhal.demo.pictures import write_pictures
+from qhal.demo.tables import BOUNDS, CHECKS, TITLES, bound_rows, check_rows
 from qhal.records.uncertain import shown
 
 if TYPE_CHECKING:
-    from qhal.cli.demo.run import Results
+    from qhal.demo.run import Results
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -35,7 +35,7 @@ def write_report(results: "Results", folder: Path) -> None:
 
     The page is whole in itself: its pictures are in it, too.
     """
-    from qhal.cli.demo.run import record
+    from qhal.demo.run import record
 
     folder.mkdir(parents=True, exist_ok=True)
     content = record(results) | {"measurements": [_numbers(state) for state in results.states]}

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from uncertainties import umath
 
 from qhal.calibration.channel.classical_noise import RamanPath
-from qhal.cli.demo.bench import CHANNELS, LASER_TOLERANCE_DB, WINDOW_PS, MetroLink
-from qhal.cli.demo.checks import Check
+from qhal.demo.bench import CHANNELS, LASER_TOLERANCE_DB, WINDOW_PS, MetroLink
+from qhal.demo.checks import Check
 from qhal.link.pattern import Intensity
 from qhal.link.photonics import photon_energy_j
 from qhal.records.uncertain import from_db, nominal, standard_uncertainty, statistical, systematic
 
 if TYPE_CHECKING:
-    from qhal.cli.demo.run import State
+    from qhal.demo.run import State
 
 RAMAN_PER_KM_NM = 3.1e-9
 """Fraction of the classical power that standard fibre scatters forward, per km and nm, 1 THz above it at 295 K.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from qhal.cli.demo.calibrations import calibrate_on_bench
-from qhal.cli.demo.reported import reported_checks
+from qhal.demo.calibrations import calibrate_on_bench
+from qhal.demo.reported import reported_checks
 from qhal_simulators.physics.scenario_tables import load_scenario
-from tests.cli.hidden_link import hidden_link, measure
+from tests.demo.hidden_link import hidden_link, measure
 
 SECONDS = 0.5
 PUBLISHED = load_scenario("wuhan-metro-link")

@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from qhal.cli.demo.checks import Check
+from qhal.demo.checks import Check
 from qhal.link.pattern import Intensity
 
 if TYPE_CHECKING:
-    from qhal.cli.demo.run import State
+    from qhal.demo.run import State
 
 GAIN_PRECISION = (1e-3, 2e-3, 2e-2)
 """Largest relative uncertainty of the gains of signal, decoy, vacuum for a check to prove anything."""

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from qhal.cli import app
-from qhal.cli.demo.compare import alignment_check, link_checks
+from qhal.demo.compare import alignment_check, link_checks
 from qhal.link.estimates import GainEstimate, QberEstimate
 from qhal.records.uncertain import shown
 

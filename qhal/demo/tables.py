@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 from rich.table import Table
 
-from qhal.cli.demo.checks import SIGMAS, Check, all_passed, plain, verdict
 from qhal.cli.output import CONSOLE
+from qhal.demo.checks import SIGMAS, Check, all_passed, plain, verdict
 from qhal.link.decoy import Estimate
 from qhal.records.uncertain import shown
 
 if TYPE_CHECKING:
-    from qhal.cli.demo.run import Results
+    from qhal.demo.run import Results
 
 TITLES = {
     "truth": f"Measured, and expected from the world's log (bound {SIGMAS['truth']:g} sigma)",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.cli.demo.calibrations import QUANTUM_POWER_DBM, BenchRecords, calibrate_modulators
+from qhal.demo.calibrations import QUANTUM_POWER_DBM, BenchRecords, calibrate_modulators
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.link.estimates import ClickMatrix, SiftedCounts
 from qhal.link.modulation import (
