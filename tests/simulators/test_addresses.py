@@ -32,7 +32,7 @@ def background(where, models=ALL):
 
 
 def reached(found):
-    return {model: (found.address(model), found.links(model)) for model in found.simulation.units}
+    return {model: (found.address(model), found.connections(model)) for model in found.simulation.units}
 
 
 def free_ports(count):
@@ -67,7 +67,7 @@ def test_addresses_are_the_same_over_restarts_and_nothing_is_left(tmp_path):
             assert all(path.is_symlink() for path in folder.iterdir())
         assert not folder.exists()
     assert seen[0] == seen[1] == seen[2]
-    ports = [text for address, links in seen[0].values() for text in (address, *links.values())]
+    ports = [text for address, connections in seen[0].values() for text in (address, *connections.values())]
     assert len(set(ports)) == len(ports)
     assert f"serial://{folder}/ozoptics.dd100" in ports
 
@@ -94,7 +94,7 @@ def test_a_port_that_another_simulation_only_keeps_is_taken(tmp_path):
     """A stream's port is bound by nobody until a stream runs."""
     first = free_ports(32)
     with background(FixedAddresses(tmp_path / "one", first), ["idquantique.id900"]) as one:
-        kept = int(one.links("idquantique.id900")["stream3"].rpartition(":")[2])
+        kept = int(one.connections("idquantique.id900")["stream3"].rpartition(":")[2])
         with (
             pytest.raises(ConfigurationError, match=f"port {kept} for hubersuhner.polatis is taken"),
             background(FixedAddresses(tmp_path / "two", kept), ["hubersuhner.polatis"]),
