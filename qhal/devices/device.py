@@ -97,6 +97,11 @@ class Device(Guarded, Connected):
         return dict(self._settings)
 
     @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """By setting, the largest difference of two readings of one setting, in its unit; 0 for one that is absent."""
+        return {}
+
+    @property
     def is_open(self) -> bool:
         """Whether the device was opened and not closed; it may be lost at the moment."""
         return self.connection.state is not ConnectionState.CLOSED
