@@ -14,7 +14,7 @@ from qhal.cli.output import CONSOLE, AsJson, check_picture, flat, print_json, pr
 from qhal.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from qhal.records.record import Quantity, Record
+    from qhal.records.record import Contribution, Quantity, Record
 
 app = typer.Typer(help="Calibration records: list, show, plot, compare.", no_args_is_help=True)
 
@@ -115,7 +115,7 @@ def plot(
 def compare(first: Name, second: Name, folder: Folder = _FOLDER, json: AsJson = False) -> None:
     """Compare two records of one calibration, quantity by quantity. Exit code 1 when one differs by over 3 sigma.
 
-    Systematic contributions of one name are taken for the same error in both, so they do not count in the difference.
+    Systematic contributions of one name and origin are one error in both, so they do not count in the difference.
     In JSON, sigmas of a difference without uncertainty are null.
     """
     old, new = _load(first, folder), _load(second, folder)
@@ -123,13 +123,13 @@ def compare(first: Name, second: Name, folder: Folder = _FOLDER, json: AsJson = 
         raise ConfigurationError(f"{old.id} and {new.id} are records of different calibrations")
     rows, differs = [], False
     for before, after in _common(old, new):
-        sigma = _sigma_of_difference(before, after)
+        sigma = _sigma_of_difference(old, before, new, after)
         difference = after.value - before.value
         deviation = (
             difference / sigma if sigma else math.copysign(math.inf, difference) if difference else 0.0
         )
         differs |= abs(deviation) > _MARKED_SIGMAS
-        rows.append((_label(after), before.value, after.value, difference, sigma, deviation))
+        rows.append((after.label, before.value, after.value, difference, sigma, deviation))
     if not rows:
         raise ConfigurationError(f"{old.id} and {new.id} have no quantity in common")
     if json:
@@ -162,8 +162,8 @@ def print_record(record: "Record", *, budgets: bool = False) -> None:
     rows = []
     for quantity in record.quantities:
         lines = sorted(quantity.contributions, key=lambda line: -abs(line.value))
-        shown = "\n".join(f"{line.kind[:4]} {line.name} {abs(line.value):.2g}" for line in lines)
-        rows.append((_label(quantity), with_uncertainty(quantity), *([shown] if budgets else [])))
+        shown = "\n".join(_line(line) for line in lines)
+        rows.append((quantity.label, with_uncertainty(quantity), *([shown] if budgets else [])))
     columns = ("quantity", "value ± standard uncertainty", *(["budget (k = 1)"] if budgets else []))
     print_table(f"{record.title} ({record.id})", columns, rows)
     for fit in record.fits:
@@ -179,6 +179,14 @@ def print_record(record: "Record", *, budgets: bool = False) -> None:
     if budgets:
         for label, text in _provenance(record):
             CONSOLE.print(f"[dim]{label}:[/] {escape(text)}", highlight=False)
+
+
+def _line(line: "Contribution") -> str:
+    """Return a line of a budget, with what it comes from."""
+    from qhal.records.origin import origin_text
+
+    origin = origin_text(line.origin)
+    return f"{line.kind[:4]} {line.name} {abs(line.value):.2g}" + (f" [{origin}]" if origin else "")
 
 
 def _provenance(record: "Record") -> list[tuple[str, str]]:
@@ -210,15 +218,15 @@ def _common(old: "Record", new: "Record") -> "list[tuple[Quantity, Quantity]]":
     return [(before[key], q) for q in new.quantities if (key := (q.name, *sorted(q.at.items()))) in before]
 
 
-def _sigma_of_difference(before: "Quantity", after: "Quantity") -> float:
-    systematic: dict[str, float] = {}
-    for quantity, sign in ((before, -1.0), (after, 1.0)):
+def _sigma_of_difference(old: "Record", before: "Quantity", new: "Record", after: "Quantity") -> float:
+    """Return the standard uncertainty of a difference of repetitions: their own systematic errors are the same."""
+    from qhal.records.origin import RecordOrigin
+
+    systematic: dict[object, float] = {}
+    for record, quantity, sign in ((old, before, -1.0), (new, after, 1.0)):
         for line in quantity.contributions:
             if line.kind == "systematic":
-                systematic[line.name] = systematic.get(line.name, 0.0) + sign * line.value
+                origin = record.origin_of(line)
+                source = line.name, None if origin == RecordOrigin(record.id) else origin
+                systematic[source] = systematic.get(source, 0.0) + sign * line.value
     return math.sqrt(before.statistical**2 + after.statistical**2 + sum(v**2 for v in systematic.values()))
-
-
-def _label(quantity: "Quantity") -> str:
-    at = ", ".join(f"{key} {value:g}" for key, value in quantity.at.items())
-    return f"{quantity.name} ({at})" if at else quantity.name

@@ -144,7 +144,7 @@ class MetroLink:
         status = self.node.source("quantum-laser").status().model_dump()
         power_dbm = status["power_dbm"] - self.bench.unattenuated_db
         for name in ("modulators", "pad"):
-            power_dbm -= systematic(f"loss of {name}", parts[name].loss_db or 0.0, parts[name].tolerance_db)
+            power_dbm -= systematic(f"loss of {name}", parts[name].loss_db or 0.0, parts[name].uncertainty_db)
         pulses_hz = SAMPLE_RATE_HZ / CARVE_SAMPLES
         open_photons = from_db(power_dbm) * 1e-3 / photon_energy_j(status["frequency_thz"]) / pulses_hz
         needed_db = 10 * math.log10(nominal(open_photons) / SIGNAL_MEAN_PHOTON_NUMBER)

@@ -106,7 +106,7 @@ def _expected_gain(link: MetroLink) -> Any:
     """Return the signal gain that records and the node's path map promise, with its budget."""
     parts = list(link.node.path("quantum"))
     behind = parts[[part.name for part in parts].index("pad") + 1 :]
-    loss_db = sum(systematic(f"loss of {p.name}", p.loss_db, p.tolerance_db) for p in behind if p.loss_db)
+    loss_db = sum(systematic(f"loss of {p.name}", p.loss_db, p.uncertainty_db) for p in behind if p.loss_db)
     window_share = systematic("pulse shape and window", 1 - _PULSE_TOLERANCE / 2, _PULSE_TOLERANCE)
     mean = link.mean_photon_number * from_db(-loss_db) * link.bench.mean_efficiency * window_share
     return 1 - umath.exp(-mean)
@@ -134,7 +134,7 @@ def _raman_hz(link: MetroLink, state: "State") -> Any:
     channel, receiver = sheet["channel"], sheet["receiver"]
 
     def loss(found: dict[str, Any], name: str) -> Any:
-        return systematic(f"loss of {name}", found[name].loss_db or 0.0, found[name].tolerance_db)
+        return systematic(f"loss of {name}", found[name].loss_db or 0.0, found[name].uncertainty_db)
 
     launch_db = loss(parts, "pad") + loss(parts, "mux") + channel["connectors_before_db"]
     after_db = channel["connectors_after_db"] + sum(

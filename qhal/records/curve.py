@@ -4,8 +4,10 @@ import numpy as np
 from uncertainties import UFloat
 
 from qhal.errors import InvalidRecord, OutOfRange
+from qhal.records.origin import RecordOrigin
 from qhal.records.record import Record
-from qhal.records.uncertain import statistical, systematic, values_of
+from qhal.records.shared import shared_error
+from qhal.records.uncertain import statistical, values_of
 
 CURVE = "attenuator-curve"
 """The calibration whose records these are."""
@@ -19,13 +21,13 @@ class AttenuatorCurve:
 
     def __init__(self, record: Record) -> None:
         self._name = record.instrument("attenuator").device
+        self._origin = RecordOrigin(record.id)
         self.repeatability_db = record.quantity("repeatability").value
         self._places, self._values = record.curve("attenuation", "set_db")
         self._nominal = values_of(self._values)
         if len(self._places) < 2 or np.any(np.diff(self._nominal) <= 0):
             raise InvalidRecord(f"{self._name}: its attenuation does not grow from set point to set point")
         self._bend_db = self._bend()
-        self._between: dict[float, UFloat] = {}
 
     @property
     def range_db(self) -> tuple[float, float]:
@@ -52,9 +54,7 @@ class AttenuatorCurve:
             raise OutOfRange(
                 f"{self._name}: set point {set_db:g} dB; its curve is known from {low:g} to {high:g} dB"
             )
-        if set_db not in self._between:
-            self._between[set_db] = self._interpolated(set_db)
-        return self._between[set_db]
+        return self._interpolated(set_db)
 
     def set_point_db(self, attenuation_db: float) -> float:
         """Return the set point at which the attenuation is this. Raises OutOfRange beyond the curve."""
@@ -71,7 +71,7 @@ class AttenuatorCurve:
         value: UFloat = (1 - share) * self._values[after - 1] + share * self._values[after]
         # A parabola of second difference d is off its chord by share (1 - share) d / 2.
         off_db = share * (1 - share) / 2 * self._bend_db
-        return value + systematic(f"interpolation of {self._name} at {set_db:g} dB", 0.0, off_db)
+        return value + off_db * shared_error(f"interpolation of {self._name} at {set_db:g} dB", self._origin)
 
     def _bend(self) -> float:
         """Return the rms second difference of the deviation from the set points; what noise makes of it is in, too."""

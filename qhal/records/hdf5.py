@@ -10,7 +10,6 @@
 
 import io
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,11 @@ from pydantic import ValidationError
 
 from qhal.errors import DataError
 from qhal.records.columns import attributes, members, read_columns, text_attribute, write_columns
+from qhal.records.migrations import MIGRATIONS, Document
 from qhal.records.record import SCHEMA_VERSION, Record, Table
 from qhal.records.seal import BLOCK_BYTES, FORMAT, read_sealed, write_sealed
 
 SUFFIX = ".h5"
-
-Document = dict[str, Any]
-MIGRATIONS: dict[int, Callable[[Document], Document]] = {}
-"""What brings a document of a version to the next one."""
 
 
 def write_record(record: Record, path: Path) -> None:
@@ -57,14 +53,16 @@ def read_record(path: Path) -> Record:
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         # The content is as it was written, but not by us: h5py raises any of these for what it does not know.
         raise DataError(f"{path}: not as qhal writes a record: {error}") from error
-    for step in range(version, SCHEMA_VERSION):
-        document = MIGRATIONS[step](document)
     try:
+        for step in range(version, SCHEMA_VERSION):
+            document = MIGRATIONS[step](document)
         return Record.model_validate({**document, "tables": tables})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise DataError(f"{path}: the record does not fit its schema: {where}: {first['msg']}") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: the record does not fit schema {version}: {error!r}") from error
 
 
 def _parse(whole: bytes) -> tuple[int, Document, dict[str, Table]]:

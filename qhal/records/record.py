@@ -7,84 +7,35 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, model_validator
 from scipy import special
 from uncertainties import UFloat
 
 from qhal.errors import InvalidRecord
-from qhal.records import uncertain
-from qhal.records.shared import Triangle, statistical_errors, systematic_error
+from qhal.records.origin import Origin, RecordOrigin, RoleOrigin, UnitOrigin, UnknownOrigin
+from qhal.records.quantity import Contribution, Finite, Part, Quantity, number_of
+from qhal.records.shared import Triangle, statistical_errors
+from qhal.records.uncertain import SYSTEMATIC
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "SCHEMA_VERSION",
+    "Contribution",
+    "Fit",
+    "Instrument",
+    "PathPart",
+    "Quantity",
+    "Record",
+    "Table",
+    "Validity",
+    "utc_text",
+]
+
+SCHEMA_VERSION = 2
 POOR_FIT = 1e-3
 """A model that would be as far off as this with less than this probability does not describe the data."""
 
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Place = dict[str, Finite]
 
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Contribution(_Part):
-    """One line of an uncertainty budget, in the unit of the quantity (k = 1).
-
-    The sign tells how it goes together with contributions of the same name to other quantities of the record.
-    """
-
-    kind: Literal["statistical", "systematic"]
-    name: str
-    value: Finite
-
-
-class Quantity(_Part):
-    """One result. ``at`` says where it holds: ``{"channel": 2, "bias_ua": 25.1}``. The unit ``1`` is a pure number."""
-
-    name: str
-    unit: str
-    value: Finite
-    contributions: tuple[Contribution, ...] = ()
-    at: Place = Field(default_factory=dict)
-    _number: uncertain.Uncertain = PrivateAttr(0.0)
-    """What it was made of; a record that is read knows its contributions only."""
-
-    @classmethod
-    def of(cls, name: str, unit: str, value: uncertain.Uncertain, **at: float) -> "Quantity":
-        """Return the quantity of a number with its budget."""
-        lines = [
-            Contribution(kind=kind, name=line, value=sigma)  # type: ignore[arg-type]
-            for (kind, line), sigma in uncertain.budget(value).items()
-        ]
-        found = cls(name=name, unit=unit, value=uncertain.nominal(value), contributions=tuple(lines), at=at)
-        found._number = value
-        return found
-
-    @property
-    def number(self) -> uncertain.Uncertain:
-        """What it was made of, with all variables; 0 after it was read from a file."""
-        return self._number
-
-    @property
-    def statistical(self) -> float:
-        """Standard uncertainty from what is new at every repetition."""
-        return self._sum("statistical")
-
-    @property
-    def systematic(self) -> float:
-        """Standard uncertainty from what stays the same at every repetition."""
-        return self._sum("systematic")
-
-    @property
-    def uncertainty(self) -> float:
-        """Combined standard uncertainty (k = 1)."""
-        return float(np.hypot(self.statistical, self.systematic))
-
-    def _sum(self, kind: str) -> float:
-        return float(sum(line.value**2 for line in self.contributions if line.kind == kind) ** 0.5)
-
-
-class Fit(_Part):
+class Fit(Part):
     """How well a model described the data. ``scaled``: uncertainties were enlarged by the square root of chi2/dof."""
 
     model: str
@@ -105,8 +56,11 @@ class Fit(_Part):
         return self.p_value < POOR_FIT
 
 
-class Instrument(_Part):
-    """A device that took part: its name in the node, its role here, who it said it was, how it was set then."""
+class Instrument(Part):
+    """A device that took part: its name in the node, its role here, its identity, and its settings then.
+
+    ``setting_tolerances``: by setting, how far two readings of one setting may differ.
+    """
 
     role: str
     device: str
@@ -116,21 +70,22 @@ class Instrument(_Part):
     serial_number: str = ""
     firmware: str = ""
     shape: str = ""
-    settings: dict[str, str] = Field(default_factory=dict)
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+    setting_tolerances: dict[str, float] = Field(default_factory=dict)
 
 
-class PathPart(_Part):
+class PathPart(Part):
     """One element of the optical path that the record rests on; of a switch with its ports."""
 
     name: str
     ingress: int | None = None
     egress: int | None = None
     loss_db: float | None = None
-    tolerance_db: float = 0.0
+    uncertainty_db: float = 0.0
     length_km: float | None = None
 
 
-class Validity(_Part):
+class Validity(Part):
     """Until when and under which events a record holds; :func:`qhal.records.validity.problems` applies it.
 
     ``until``: date. ``settings``: names of settings (by role) that must be as they were. ``temperature_k``: band of the
@@ -162,7 +117,7 @@ class Table:
             yield {name: column[n] for name, column in self.columns.items()}
 
 
-class Record(_Part):
+class Record(Part):
     """A calibration: results, how they were obtained, and the raw data (``tables``, kept in the file beside this).
 
     ``inputs``: the plan of the measurement. ``uses``: ids of records whose values entered. ``path``: elements of the
@@ -213,19 +168,37 @@ class Record(_Part):
         return found[0]
 
     def value(self, name: str, **at: float) -> UFloat:
-        """Return a quantity as a number that propagates. Raises InvalidRecord as :meth:`quantity` does.
+        """Return a quantity as a number that propagates.
 
-        Errors that quantities have in common stay common: statistical ones of one record by its ``correlation``,
-        systematic ones of one name, and those of an instrument in all records of it (:mod:`qhal.records.shared`).
+        Errors that quantities share stay shared: statistical ones of one record by its ``correlation``, systematic ones
+        by name and origin, so those of a unit in all records in which it took part.
+
+        Parameters
+        ----------
+        name
+            Name of the quantity.
+        **at
+            Where it applies, as far as needed to name one.
+
+        Returns
+        -------
+        UFloat
+            The value; all its errors are systematic, because they stay the same however often a record is used.
+
+        Raises
+        ------
+        InvalidRecord
+            If no quantity matches, or several do.
         """
         quantity = self.quantity(name, **at)
-        place = next(n for n, each in enumerate(self.quantities) if each is quantity)
-        sigmas = tuple(each.statistical for each in self.quantities)
-        total: UFloat = quantity.value + statistical_errors(self.id, sigmas, self.correlation)[place]
-        for line in quantity.contributions:
-            if line.kind == "systematic":
-                total = total + line.value * systematic_error(self._owned(line.name))
-        return total
+        index = next(n for n, each in enumerate(self.quantities) if each is quantity)
+        lines = [
+            line.model_copy(update={"origin": self.origin_of(line)})
+            for line in quantity.contributions
+            if line.kind == SYSTEMATIC
+        ]
+        value: UFloat = number_of(quantity.value, lines) + self._statistical_errors[index]
+        return value
 
     def curve(self, name: str, over: str, **at: float) -> tuple[NDArray[np.float64], tuple[UFloat, ...]]:
         """Return a quantity along one of its places, ascending: the places and the values. Raises InvalidRecord."""
@@ -238,17 +211,33 @@ class Record(_Part):
             raise InvalidRecord(f"record {self.id}: no {name!r} over {over!r}")
         return np.array(places), tuple(self.value(name, **{over: place}, **at) for place in places)
 
-    def _owned(self, line: str) -> str:
-        """Return a line's name with whose error it is: of the instrument whose role it begins with, or this record's.
+    @property
+    def _statistical_errors(self) -> tuple[UFloat, ...]:
+        labels = tuple(quantity.label for quantity in self.quantities)
+        sigmas = tuple(quantity.statistical for quantity in self.quantities)
+        return statistical_errors(self.id, labels, sigmas, self.correlation)
 
-        One that came from another record says so already.
-        """
-        if line.endswith(")"):
-            return line
-        for instrument in self.instruments:
-            if line.startswith(f"{instrument.role} "):
-                return f"{line} ({instrument.model} {instrument.serial_number or instrument.device})"
-        return f"{line} ({self.id})"
+    def origin_of(self, line: Contribution) -> Origin:
+        """Return the origin of a contribution as it is identified outside of this record."""
+        origin = line.origin
+        if isinstance(origin, RoleOrigin):
+            unit = self.instrument(origin.role)
+            name = "" if unit.serial_number else f"{self.node}/{unit.device}"
+            return UnitOrigin(unit.manufacturer, unit.model, unit.serial_number, name)
+        if origin is None or isinstance(origin, UnknownOrigin):
+            return RecordOrigin(self.id)
+        return origin
+
+    @model_validator(mode="after")
+    def _has_origins(self) -> "Record":
+        roles = {instrument.role for instrument in self.instruments}
+        for quantity in self.quantities:
+            for line in quantity.contributions:
+                if isinstance(line.origin, RoleOrigin) and line.origin.role not in roles:
+                    raise ValueError(
+                        f"{quantity.name}: {line.name}: no instrument of the record is its {line.origin.role!r}"
+                    )
+        return self
 
     def is_of(self, calibration: str, **roles: str) -> bool:
         """Return whether it is a record of a calibration in which devices (by role) took part."""

@@ -1,50 +1,75 @@
-"""Numbers with an uncertainty budget: every contribution has a name and is statistical or systematic.
+"""Numbers with an uncertainty budget: every error has a name, a kind (statistical or systematic) and an origin.
 
-Built on the ``uncertainties`` package, which propagates to first order and keeps correlations. Contributions of the
-same name and variable stay one error however often they enter.
+Built on the ``uncertainties`` package, which propagates to first order and keeps correlations: a variable stays one
+error however often it enters.
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from uncertainties import UFloat, correlated_values, ufloat, umath
 
+from qhal.records.origin import Origin
+
 Uncertain: TypeAlias = UFloat | float
 
-STATISTICAL, SYSTEMATIC = "statistical", "systematic"
+Kind: TypeAlias = Literal["statistical", "systematic"]
+STATISTICAL: Kind = "statistical"
+SYSTEMATIC: Kind = "systematic"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorSource:
+    """What a variable of ``uncertainties`` stands for; its ``tag``."""
+
+    kind: Kind
+    name: str
+    origin: Origin | None = None
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
 
 
 def statistical(name: str, value: float, sigma: float) -> UFloat:
     """Return a value whose error is new at every repetition. ``sigma``: standard uncertainty (k = 1)."""
-    return _named(f"{STATISTICAL}:{name}", value, sigma)
+    return _variable(ErrorSource(STATISTICAL, name), value, sigma)
 
 
-def systematic(name: str, value: float, sigma: float) -> UFloat:
-    """Return a value whose error stays the same at every repetition. ``sigma``: standard uncertainty (k = 1)."""
-    return _named(f"{SYSTEMATIC}:{name}", value, sigma)
+def systematic(name: str, value: float, sigma: float, origin: Origin | None = None) -> UFloat:
+    """Return a value whose error stays the same at every repetition.
+
+    ``sigma``: standard uncertainty (k = 1). ``origin``: the instrument or record that the error belongs to; none if
+    only this measurement has it.
+    """
+    return _variable(ErrorSource(SYSTEMATIC, name, origin), value, sigma)
 
 
-def _named(tag: str, value: float, sigma: float) -> UFloat:
+def exact(value: float) -> UFloat:
+    """Return a value without an error, for sums that start with it."""
+    return systematic("exact", value, 0.0)
+
+
+def _variable(source: ErrorSource, value: float, sigma: float) -> UFloat:
     if sigma == 0:  # the package warns of variables that are exact
-        exact: UFloat = value + 0.0 * ufloat(0.0, 1.0, tag=tag)
-        return exact
-    return ufloat(value, sigma, tag=tag)
+        without: UFloat = value + 0.0 * ufloat(0.0, 1.0, tag=source)
+        return without
+    return ufloat(value, sigma, tag=source)
 
 
-def uniform(name: str, value: float, half_width: float) -> UFloat:
+def uniform(name: str, value: float, half_width: float, origin: Origin | None = None) -> UFloat:
     """Return a value known only to lie within ``+- half_width``: a rectangular systematic contribution (GUM 4.3.7)."""
-    return systematic(name, value, half_width / 3**0.5)
+    return systematic(name, value, half_width / 3**0.5, origin)
 
 
 def correlated(name: str, values: ArrayLike, covariance: ArrayLike) -> tuple[UFloat, ...]:
     """Return values with a joint statistical covariance, as a fit gives them."""
     nominal = np.asarray(values, np.float64)
-    return tuple(
-        correlated_values(nominal, np.asarray(covariance), tags=[f"{STATISTICAL}:{name}"] * len(nominal))
-    )
+    tags = [ErrorSource(STATISTICAL, name)] * len(nominal)
+    return tuple(correlated_values(nominal, np.asarray(covariance), tags=tags))
 
 
 def nominal(value: Uncertain) -> float:
@@ -77,24 +102,28 @@ def shown(value: float, sigma: float) -> str:
     return " ± ".join(f"{round(each, digits):.{max(0, digits)}f}" for each in (value, sigma))
 
 
-def budget(value: Uncertain) -> dict[tuple[str, str], float]:
-    """Return ``(kind, name) -> contribution`` to the standard uncertainty.
+def source_of(variable: Any) -> ErrorSource:
+    """Return what a variable stands for. Raises ValueError for one not made by a function of this module."""
+    if not isinstance(variable.tag, ErrorSource):
+        raise ValueError(f"{variable!r} has no name in the budget")
+    return variable.tag
 
-    A contribution that is one variable keeps its sign; several of one name are added in quadrature. Raises ValueError
-    for a variable that nobody named with :func:`statistical` or :func:`systematic`.
+
+def budget(value: Uncertain) -> dict[ErrorSource, float]:
+    """Return the contribution of each source to the standard uncertainty.
+
+    A contribution of one variable keeps its sign; those of several variables of one source are added in quadrature.
+    Raises ValueError for a variable not made by a function of this module.
     """
-    found: dict[tuple[str, str], list[float]] = {}
+    parts: dict[ErrorSource, list[float]] = {}
     if isinstance(value, UFloat):
         for variable, sigma in value.error_components().items():
-            kind, _, name = (variable.tag or "").partition(":")
-            if kind not in (STATISTICAL, SYSTEMATIC) or not name:
-                raise ValueError(f"{variable!r} has no name in the budget")
-            signed = value.derivatives[variable] * variable.std_dev
+            source = source_of(variable)
             if sigma:
-                found.setdefault((kind, name), []).append(float(signed))
+                parts.setdefault(source, []).append(float(value.derivatives[variable] * variable.std_dev))
     return {
-        key: parts[0] if len(parts) == 1 else float(np.hypot.reduce(np.array(parts)))
-        for key, parts in found.items()
+        source: each[0] if len(each) == 1 else float(np.hypot.reduce(np.array(each)))
+        for source, each in parts.items()
     }
 
 

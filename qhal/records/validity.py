@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import to_jsonable_python
+
 from qhal.devices.device import Device
+from qhal.devices.settings import changed_settings, setting_text
 from qhal.records.record import Instrument, PathPart, Record
 
 _IDENTITY = ("manufacturer", "model", "serial_number", "firmware", "shape")
@@ -48,13 +51,17 @@ def _of_instrument(record: Record, instrument: Instrument, device: Device) -> li
         was, is_now = getattr(instrument, field), getattr(identity, field)
         if was != is_now:
             found.append(f"{role}: {field.replace('_', ' ')} is {is_now!r}, was {was!r}")
-    settings = device.settings
     changed = device.health.settings_changed
-    for name in record.validity.settings.get(role, ()):
+    relevant = record.validity.settings.get(role, ())
+    before = {name: value for name, value in instrument.settings.items() if name in relevant}
+    now = to_jsonable_python(device.settings)
+    tolerances = {**instrument.setting_tolerances, **device.setting_tolerances}
+    for name in relevant:
         if name in changed:
             found.append(f"{role}: {name} was found changed from {changed[name][0]} to {changed[name][1]}")
-        elif name in instrument.settings and instrument.settings[name] != str(settings.get(name)):
-            found.append(f"{role}: {name} is {settings.get(name)}, was {instrument.settings[name]}")
+    for name, (was, is_now) in changed_settings(before, now, tolerances).items():
+        if name not in changed:
+            found.append(f"{role}: {name} is {setting_text(is_now)}, was {setting_text(was)}")
     if role in record.validity.temperature_k:
         found += _outside_band(role, device, record.validity.temperature_k[role])
     return found

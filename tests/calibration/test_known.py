@@ -78,7 +78,11 @@ BIAS_UA = (25.0, 27.0)
 
 def of_detectors(calibration, **quantities):
     biased = Instrument(
-        role="detectors", device="detectors", driver_model="", settings={"bias_ua": str(BIAS_UA)}
+        role="detectors",
+        device="detectors",
+        driver_model="",
+        settings={"bias_ua": list(BIAS_UA)},
+        setting_tolerances={"bias_ua": 0.005},
     )
     found = [
         (name, value, 1.0, {"channel": channel})
@@ -112,7 +116,8 @@ def test_detectors_at_another_bias_are_others():
     values = {"path": [], "bias_ua": [25, 28]}
     with pytest.raises(InvalidRecord, match=r"bias_ua is \(25, 28\), was \(25.0, 27.0\)"):
         plan("detection-efficiency", [DEAD], **values)
-    assert plan("detection-efficiency", [DEAD], path=[], bias_ua=[25, 27]).dead_time_ns == 44.0
+    for bias_ua in ([25, 27], [25.003, 26.998]):
+        assert plan("detection-efficiency", [DEAD], path=[], bias_ua=bias_ua).dead_time_ns == 44.0
     with pytest.raises(ConfigurationError, match="bias_ua"):
         plan("detection-efficiency", [DEAD], path=[], bias_ua="x")
 

@@ -28,7 +28,7 @@ def curve(node, days=30.0, settings=(), role="attenuator", last_db=60.0):
         role=role,
         device=VOA,
         driver_model="DD-100",
-        settings={name: str(value) for name, value in device.settings.items()},
+        settings=device.settings,
         **device.identity.model_dump(),
     )
     return Record(

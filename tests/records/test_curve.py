@@ -7,8 +7,9 @@ import pytest
 
 from qhal.errors import InvalidRecord, OutOfRange
 from qhal.records.curve import AttenuatorCurve
+from qhal.records.origin import RecordOrigin
 from qhal.records.record import Instrument, Quantity, Record, Validity
-from qhal.records.uncertain import statistical, systematic
+from qhal.records.uncertain import ErrorSource, budget, statistical, systematic
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -52,14 +53,13 @@ def test_between_set_points_it_may_be_off_by_the_bend():
     middles = places[:-1] + 1.0
     found = [curve.attenuation_db(middle) for middle in middles]
     off_db = truly(middles) - [value.nominal_value for value in found]
-    names = [f"systematic:interpolation of voa at {middle:g} dB" for middle in middles]
-    told_db = [
-        next(s for variable, s in value.error_components().items() if variable.tag == name)
-        for value, name in zip(found, names, strict=True)
+    origin = RecordOrigin("attenuator-curve-x")
+    expected_db = [
+        budget(value)[ErrorSource("systematic", f"interpolation of voa at {middle:g} dB", origin)]
+        for value, middle in zip(found, middles, strict=True)
     ]
-    assert np.sqrt(np.mean(off_db**2)) == pytest.approx(np.mean(told_db), rel=0.15)
-    at_a_point = curve.attenuation_db(4.0).error_components()
-    assert not any(v.tag.startswith("systematic:interpolation") and s for v, s in at_a_point.items())
+    assert np.sqrt(np.mean(off_db**2)) == pytest.approx(np.mean(expected_db), rel=0.15)
+    assert not any("interpolation" in source.name for source in budget(curve.attenuation_db(4.0)))
 
 
 def test_the_set_point_for_an_attenuation_leads_back():

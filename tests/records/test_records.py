@@ -13,6 +13,8 @@ from pydantic import ValidationError
 from qhal.errors import ConfigurationError, DataError, InvalidRecord
 from qhal.records import hdf5
 from qhal.records.hdf5 import read_record, write_record
+from qhal.records.migrations import MIGRATIONS
+from qhal.records.origin import UnknownOrigin
 from qhal.records.record import Fit, Instrument, PathPart, Quantity, Record, Table, Validity
 from qhal.records.seal import BLOCK_BYTES, write_sealed
 from qhal.records.store import RecordStore
@@ -35,7 +37,8 @@ VOA = Instrument(
     model="DD-100-MC",
     serial_number="A1",
     firmware="1.0",
-    settings={"echo": "False"},
+    settings={"echo": False, "bias_ua": [25.098, 27.0]},
+    setting_tolerances={"bias_ua": 0.005},
 )
 
 
@@ -57,7 +60,7 @@ def record(**changes) -> Record:
             for at, true in ((0.0, 0.1), (10.0, 10.4), (20.0, 20.3))
         ),
         "fits": (Fit(model="line", chi2=1.0, degrees_of_freedom=2),),
-        "validity": Validity(until=NOW + timedelta(days=30), settings={"attenuator": ("echo",)}),
+        "validity": Validity(until=NOW + timedelta(days=30), settings={"attenuator": ("echo", "bias_ua")}),
         "path_name": "light",
         "path": (PathPart(name="laser"), PathPart(name="fibre", loss_db=4.0, length_km=20.0)),
         "tables": {
@@ -77,13 +80,14 @@ def record(**changes) -> Record:
 class Unit:
     """A device as far as validity looks at one."""
 
-    def __init__(self, temperature_k=None, changed=None, settings=None, **identity):
+    def __init__(self, temperature_k=None, changed=None, settings=None, tolerances=None, **identity):
         given = {
             name: getattr(VOA, name)
             for name in ("manufacturer", "model", "serial_number", "firmware", "shape")
         }
         self.identity = type("Identity", (), given | identity)
-        self.settings = {"echo": False} | (settings or {})
+        self.settings = {"echo": False, "bias_ua": (25.098, 27.0)} | (settings or {})
+        self.setting_tolerances = tolerances or {}
         self.health = type("Health", (), {"settings_changed": changed or {}})
         self.status = lambda: type("Status", (), {"temperature_k": temperature_k})
 
@@ -119,9 +123,38 @@ def test_h5py_alone_tells_values_units_and_provenance(tmp_path):
 
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.h5")), ids=lambda path: path.stem)
 def test_files_of_every_version_are_read(path):
-    found = read_record(path)
-    assert found.quantity("attenuation", set_db=10.0).value == pytest.approx(10.4)
-    assert found.tables["steps"]["set_db"].tolist() == [0.0, 10.0, 20.0]
+    read = read_record(path)
+    quantity = read.quantity("attenuation", set_db=10.0)
+    assert quantity.value == pytest.approx(10.4)
+    lines = {(line.kind, line.name): line.value for line in quantity.contributions}
+    assert lines == {("systematic", "meter"): 0.05, ("statistical", "noise"): 0.02}
+    assert read.tables["steps"]["set_db"].tolist() == [0.0, 10.0, 20.0]
+    assert read.instrument("attenuator").settings["echo"] is False
+    difference = read.value("attenuation", set_db=20.0) - read.value("attenuation", set_db=0.0)
+    assert (difference.nominal_value, difference.std_dev) == pytest.approx((20.2, 0.02 * 2**0.5))
+
+
+def test_contributions_of_the_first_schema_have_no_known_origin():
+    old = read_record(FILES / "version-1.h5")
+    assert {line.origin for q in old.quantities for line in q.contributions} == {UnknownOrigin()}
+
+
+@pytest.mark.parametrize(
+    ("was", "is_now"), [("(25.0, 27.5)", [25.0, 27.5]), ("None", None), ("HIRES", "HIRES"), ("1e3", 1000.0)]
+)
+def test_settings_of_the_first_schema_are_values(was, is_now):
+    document = json.loads(record().model_dump_json()) | {"quantities": []}
+    document["instruments"][0]["settings"] = {"x": was}
+    assert MIGRATIONS[1](document)["instruments"][0]["settings"] == {"x": is_now}
+
+
+def test_losses_of_the_first_schema_keep_their_uncertainty():
+    document = json.loads(record().model_dump_json()) | {"quantities": []}
+    part = {"name": "pad", "loss_db": 45.0, "tolerance_db": 0.1}
+    now = {"name": "pad", "loss_db": 45.0, "uncertainty_db": 0.1}
+    new = MIGRATIONS[1](document | {"path": [part], "inputs": {"path": [part], "steps": 3}})
+    assert new["path"] == [now]
+    assert new["inputs"] == {"path": [now], "steps": 3}
 
 
 def alter(path: Path, **attributes) -> None:
@@ -171,6 +204,16 @@ EVENTS = {
         "echo was found changed from False to True",
     ),
     "setting": ({"settings": {"echo": True}}, {}, "echo is True, was False"),
+    "beyond tolerance": (
+        {"settings": {"bias_ua": (25.098, 27.006)}},
+        {},
+        "bias_ua is (25.098, 27.006), was (25.098, 27.0)",
+    ),
+    "tolerance of the device now": (
+        {"settings": {"bias_ua": (25.101, 27.0)}, "tolerances": {"bias_ua": 0.002}},
+        {},
+        "bias_ua is (25.101, 27.0)",
+    ),
     "re-routed": (
         {},
         {"path": (PATH[0], PathPart(name="fibre", loss_db=5.1, length_km=25.0))},
@@ -192,6 +235,10 @@ def test_validity_ends(event):
     assert problems(record(), {"voa": Unit()}, PATH, NOW) == ()
     (found,) = problems(record(), {"voa": Unit(**unit)}, **arguments)
     assert reason in found
+
+
+def test_readings_of_one_setting_within_its_tolerance_change_nothing():
+    assert problems(record(), {"voa": Unit(settings={"bias_ua": (25.101, 26.996)})}, PATH, NOW) == ()
 
 
 def test_validity_ends_outside_a_temperature_band_and_with_a_poor_fit():

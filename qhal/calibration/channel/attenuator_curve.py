@@ -30,6 +30,7 @@ from qhal.devices.source import Source
 from qhal.errors import DeviceError
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.curve import CURVE
+from qhal.records.origin import RoleOrigin
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import statistical, systematic
 
@@ -171,7 +172,9 @@ def evaluate(data: Data, plan: AttenuatorCurvePlan) -> Evaluation:
     reference_db = float(set_points[0])
     loss_db = reference_db if plan.reference_loss_db is None else plan.reference_loss_db
     loss = systematic("insertion loss", loss_db, plan.reference_uncertainty_db)
-    nonlinearity = systematic("meter nonlinearity", 0.0, plan.meter_nonlinearity_db_per_10db)
+    nonlinearity = systematic(
+        "meter nonlinearity", 0.0, plan.meter_nonlinearity_db_per_10db, RoleOrigin("meter")
+    )
     quantities = [Quantity.of("attenuation", "dB", loss, set_db=reference_db)]
     for set_db, change in zip(set_points[1:], fitted.values, strict=False):
         resolution = statistical("meter resolution", 0.0, plan.meter_resolution_db / 12**0.5)

@@ -27,6 +27,7 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.errors import ConfigurationError, DeviceError
+from qhal.records.origin import RoleOrigin
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import from_db, statistical, systematic, to_db, uniform
 
@@ -42,6 +43,9 @@ _Decibel = Annotated[float, Field(ge=0)]
 
 _MANY_EGRESSES = 16
 """Assumed of a switch whose egresses the plan leaves open."""
+
+METER = RoleOrigin("meter")
+"""Origin of the errors of the monitors."""
 
 
 class SwitchLossPlan(Plan):
@@ -161,8 +165,10 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
     scatter_db = max(float(np.sqrt((deviations_db**2).sum() / freedom)), plan.resolution_db)
     drift = _drift(table, deviations_db, freedom, plan)
     quantities, fits, remarks = [], [drift], []
-    entering = systematic(f"scale of the monitor at port {plan.ingress}", 0.0, plan.scale_uncertainty_db)
-    bent = systematic("non-linearity of the monitors", 0.0, plan.nonlinearity_uncertainty_db_per_10db)
+    entering = systematic(
+        f"scale of the monitor at port {plan.ingress}", 0.0, plan.scale_uncertainty_db, METER
+    )
+    bent = systematic("non-linearity of the monitors", 0.0, plan.nonlinearity_uncertainty_db_per_10db, METER)
     digit = uniform("resolution of the monitors", 0.0, plan.resolution_db / 2)
     for column, port in enumerate(ports):
         at = {"ingress": plan.ingress, "egress": port}
@@ -171,7 +177,7 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
         # While it drifts, more visits do not tell better what the next one will find.
         sigma_db = scatter_db if drift.poor else scatter_db / float(own.sum()) ** 0.5
         measured = statistical("connecting and reading", mean_db, sigma_db)
-        leaving = systematic(f"scale of the monitor at port {port}", 0.0, plan.scale_uncertainty_db)
+        leaving = systematic(f"scale of the monitor at port {port}", 0.0, plan.scale_uncertainty_db, METER)
         loss_db: Any = measured + entering - leaving + bent * mean_db / 10 + digit
         quantities.append(Quantity.of("insertion_loss", "dB", loss_db, **at))
         threshold_dbm = _threshold_dbm(data, column)

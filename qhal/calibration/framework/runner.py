@@ -11,6 +11,7 @@ from types import ModuleType, UnionType
 from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
+from pydantic_core import to_jsonable_python
 
 import qhal
 from qhal.calibration.framework.data import Data, Evaluation
@@ -285,7 +286,8 @@ def _instrument(role: str, kind: Kind, site: Site) -> Instrument:
         device=site.names.get(role, device.name),
         driver_model=device.declaration.model,
         **device.identity.model_dump(),
-        settings={name: str(value) for name, value in device.settings.items()},
+        settings=to_jsonable_python(device.settings),
+        setting_tolerances=dict(device.setting_tolerances),
     )
 
 
@@ -298,7 +300,9 @@ def _journal(
     resume: str | Path | None,
 ) -> tuple[Journal, datetime]:
     """Begin a journal, or open one that belongs to just this calibration; return it with the time of its start."""
-    identities = [instrument.model_dump(exclude={"settings"}) for instrument in instruments]
+    identities = [
+        instrument.model_dump(exclude={"settings", "setting_tolerances"}) for instrument in instruments
+    ]
     header = {
         "calibration": calibration.name,
         "plan": plan.model_dump(mode="json"),

@@ -7,6 +7,7 @@ import numpy as np
 
 from qhal.calibration.framework.runner import Site
 from qhal.calibration.inputs.transmitter_records import Values, only
+from qhal.devices.settings import same_setting, setting_text
 from qhal.errors import InvalidRecord
 from qhal.records.record import Record
 
@@ -59,6 +60,9 @@ def _told(
 
 
 def _check_bias(record: Record, values: Mapping[str, Any]) -> None:
-    bias_ua, was = values.get("bias_ua"), record.instrument("detectors").settings.get("bias_ua")
-    if bias_ua is not None and was != str(tuple(float(current) for current in bias_ua)):
-        raise InvalidRecord(f"record {record.id}: detectors: bias_ua is {tuple(bias_ua)}, was {was}")
+    detectors, bias_ua = record.instrument("detectors"), values.get("bias_ua")
+    was, tolerance_ua = detectors.settings.get("bias_ua"), detectors.setting_tolerances.get("bias_ua", 0.0)
+    if bias_ua is not None and not same_setting(was, list(bias_ua), tolerance_ua):
+        raise InvalidRecord(
+            f"record {record.id}: detectors: bias_ua is {tuple(bias_ua)}, was {setting_text(was)}"
+        )

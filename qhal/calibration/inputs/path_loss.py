@@ -35,7 +35,7 @@ def parts_from(site: Site, role: str) -> tuple[PathPart, ...]:
 def losses(parts: Sequence[PathPart]) -> dict[str, Any]:
     """Return ``path`` of a plan, if there are parts: those that have a loss."""
     path = [
-        PathLoss(name=part.name, loss_db=part.loss_db, tolerance_db=part.tolerance_db)
+        PathLoss(name=part.name, loss_db=part.loss_db, tolerance_db=part.uncertainty_db)
         for part in parts
         if part.loss_db is not None
     ]

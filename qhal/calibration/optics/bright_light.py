@@ -21,6 +21,7 @@ from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
+from qhal.records.origin import RoleOrigin
 from qhal.records.record import Fit
 from qhal.records.uncertain import systematic
 
@@ -111,7 +112,7 @@ class BrightLight:
             "power readings", "power the same each time", constant, readings, sigma, [readings.mean()]
         )
         self.fit: Fit = fitted.fit
-        scale = systematic("meter scale", 0.0, plan.meter_uncertainty_db)
+        scale = systematic("meter scale", 0.0, plan.meter_uncertainty_db, RoleOrigin("meter"))
         frequency = systematic(
             "photon energy", float(table["frequency_thz"].mean()), plan.frequency_uncertainty_ghz * 1e-3
         )
