@@ -26,7 +26,7 @@ def parts_of(path: PathTable) -> tuple[PathPart, ...]:
             ingress=element.ingress,
             egress=element.egress,
             loss_db=element.loss_db,
-            uncertainty_db=element.tolerance_db,
+            uncertainty_db=element.uncertainty_db,
             length_km=element.length_km,
         )
         for element in path.elements

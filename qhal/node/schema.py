@@ -72,7 +72,7 @@ class DeviceTable(_Table):
 class PathElement(_Table):
     """One element of an optical path: a device (with ports), or a passive part with its loss.
 
-    A switch is named with ``ingress`` and ``egress``. ``tolerance_db`` is the loss's uncertainty (k = 1).
+    A switch is named with ``ingress`` and ``egress``. ``uncertainty_db`` is the standard uncertainty of the loss (k = 1).
     """
 
     name: str = ""
@@ -80,7 +80,7 @@ class PathElement(_Table):
     ingress: int | None = Field(default=None, ge=1)
     egress: int | None = Field(default=None, ge=1)
     loss_db: float | None = Field(default=None, ge=0, le=200)
-    tolerance_db: float = Field(default=0.0, ge=0)
+    uncertainty_db: float = Field(default=0.0, ge=0)
     length_km: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ def test_a_part_that_loses_more_is_the_excess(tmp_path):
 
 @pytest.mark.parametrize("declared_db", [1.0, 2.5])
 def test_between_two_monitors_the_attenuators_are_no_part(tmp_path, declared_db):
-    path = (PathLoss(name="switch", loss_db=declared_db, tolerance_db=0.1),)
+    path = (PathLoss(name="switch", loss_db=declared_db, uncertainty_db=0.1),)
     plan = LossBudgetPlan(start_channel=1, end_channel=17, ingress=1, egress=17, path=path, repetitions=2)
     with hidden_world(CASE, 3, World({"channel": {"switch_loss_db": 1.03}})) as hidden:
         devices = {role: getattr(hidden.node, kind)(CASE.devices[role]) for role, kind in KINDS.items()}

@@ -167,7 +167,7 @@ address = "serial:///dev/y"
 [paths.light]
 elements = [
     { device = "far" },
-    { device = "near", loss_db = 1.0, tolerance_db = 0.1 },
+    { device = "near", loss_db = 1.0, uncertainty_db = 0.1 },
     { name = "pad", loss_db = 30.0 },
 ]
 """

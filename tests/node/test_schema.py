@@ -15,7 +15,7 @@ GOOD = {
         "quantum": {
             "elements": [
                 {"device": "voa"},
-                {"name": "pad", "loss_db": 45.0, "tolerance_db": 0.1},
+                {"name": "pad", "loss_db": 45.0, "uncertainty_db": 0.1},
                 {"device": "switch", "ingress": 1, "egress": 17},
                 {"name": "fibre", "loss_db": 4.0, "length_km": 20.0},
             ]

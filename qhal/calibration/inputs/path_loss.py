@@ -18,12 +18,12 @@ class PathLoss(BaseModel):
 
     name: str
     loss_db: Annotated[float, Field(ge=0)]
-    tolerance_db: Annotated[float, Field(ge=0)] = 0.0
+    uncertainty_db: Annotated[float, Field(ge=0)] = 0.0
 
 
 def total_loss_db(parts: Sequence[PathLoss]) -> Any:
     """Return the sum, each part with a line of its own in the budget."""
-    return sum((systematic(f"loss of {part.name}", part.loss_db, part.tolerance_db) for part in parts), 0.0)
+    return sum((systematic(f"loss of {part.name}", part.loss_db, part.uncertainty_db) for part in parts), 0.0)
 
 
 def parts_from(site: Site, role: str) -> tuple[PathPart, ...]:
@@ -35,7 +35,7 @@ def parts_from(site: Site, role: str) -> tuple[PathPart, ...]:
 def losses(parts: Sequence[PathPart]) -> dict[str, Any]:
     """Return ``path`` of a plan, if there are parts: those that have a loss."""
     path = [
-        PathLoss(name=part.name, loss_db=part.loss_db, tolerance_db=part.uncertainty_db)
+        PathLoss(name=part.name, loss_db=part.loss_db, uncertainty_db=part.uncertainty_db)
         for part in parts
         if part.loss_db is not None
     ]

@@ -7,7 +7,7 @@ from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA
 
 CLASSICAL_THZ, QUANTUM_THZ = 193.4, 194.4
-PAD = PathLoss(name="pad", loss_db=26.0, tolerance_db=0.1)
+PAD = PathLoss(name="pad", loss_db=26.0, uncertainty_db=0.1)
 PLAN = ClassicalNoisePlan(
     dead_time_ns=35.0,
     dead_time_uncertainty_ns=5.0,
@@ -37,7 +37,7 @@ def draw(rng):
     return World(
         {
             "classical": {
-                "pad_db": float(rng.normal(PAD.loss_db, PAD.tolerance_db)),
+                "pad_db": float(rng.normal(PAD.loss_db, PAD.uncertainty_db)),
                 "raman_scale": float(rng.uniform(0.3, 1.0)),
             },
             "channel": {"ambient_hz": float(rng.uniform(0, 400))},

@@ -4,7 +4,7 @@ from tests.calibration.detector_bench import devices
 from tests.calibration.hidden import Case, World
 
 PLAN = LossBudgetPlan(
-    path=(PathLoss(name="modulators", loss_db=2.0, tolerance_db=0.1),),
+    path=(PathLoss(name="modulators", loss_db=2.0, uncertainty_db=0.1),),
     repetitions=3,
     readings=2,
     settle_s=0.05,
@@ -24,7 +24,7 @@ def draw(rng):
 
     part = PLAN.path[0]
     return World(
-        {"transmitter": {"modulator_loss_db": rng.normal(part.loss_db, part.tolerance_db)}},
+        {"transmitter": {"modulator_loss_db": rng.normal(part.loss_db, part.uncertainty_db)}},
         {
             "voa": attenuator(),
             "second-voa": attenuator(),

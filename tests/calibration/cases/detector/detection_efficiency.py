@@ -22,7 +22,7 @@ PLAN = EfficiencyPlan(
     period_s=0.25,
     dark_repetitions=2,
     dark_s=2.0,
-    path=tuple(PathLoss(name=name, loss_db=loss, tolerance_db=sigma) for name, _, loss, sigma in LOSSES),
+    path=tuple(PathLoss(name=name, loss_db=loss, uncertainty_db=sigma) for name, _, loss, sigma in LOSSES),
 )
 RECOVERY_NS = 12.0
 

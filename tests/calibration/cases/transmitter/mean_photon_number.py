@@ -8,8 +8,8 @@ from tests.calibration.hidden import Case, World
 SLOT_SAMPLES, SLOTS = 24, 40
 PLAN = MeanPhotonNumberPlan(
     path=(
-        PathLoss(name="switch", loss_db=1.0, tolerance_db=0.1),
-        PathLoss(name="pad", loss_db=45.0, tolerance_db=0.1),
+        PathLoss(name="switch", loss_db=1.0, uncertainty_db=0.1),
+        PathLoss(name="pad", loss_db=45.0, uncertainty_db=0.1),
     ),
     set_db=(52.0,),
     pulse_rate_hz=1.2e9 / SLOT_SAMPLES,
@@ -23,7 +23,7 @@ PLAN = MeanPhotonNumberPlan(
 
 
 def draw(rng):
-    switch, pad = (max(0.0, rng.normal(part.loss_db, part.tolerance_db)) for part in PLAN.path)
+    switch, pad = (max(0.0, rng.normal(part.loss_db, part.uncertainty_db)) for part in PLAN.path)
     return World(
         {"channel": {"switch_loss_db": switch, "connectors_before_db": pad}},
         {
