@@ -1,6 +1,7 @@
 """The smallest instrument and its driver, on any wire: for tests and benchmarks of what lies between."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from qhal.devices.declaration import (
@@ -12,6 +13,7 @@ from qhal.devices.declaration import (
     IdentityGrade,
 )
 from qhal.devices.device import Device
+from qhal.devices.status import Status
 from qhal.errors import ProtocolError
 from qhal.transport.frames import line
 from qhal_simulators.instrument import Connection, Instrument, LineConnection, Send, Wire
@@ -44,6 +46,9 @@ class EchoDevice(Device):
     def set(self, value: int) -> None:
         self.connection.exchange(b"SET %d;*IDN?\n" % value, LINE)
         self.note_settings(value=value)
+
+    def status(self) -> Status:
+        return Status(time=datetime.now(UTC))
 
     def _identify(self) -> Identity:
         reply = self.connection.exchange(b"*IDN?\n", LINE).decode()

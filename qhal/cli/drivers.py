@@ -8,8 +8,8 @@ from rich.markup import escape
 
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table, prose, spaced
 from qhal.devices.declaration import ConnectionSpec, UsbId
-from qhal.devices.device import Device
-from qhal.devices.kind import Facet, Kind
+from qhal.devices.device import Device, SubDevice
+from qhal.devices.kind import Kind
 from qhal.errors import ConfigurationError
 from qhal.node.registry import load_driver, published_drivers
 
@@ -120,7 +120,7 @@ def describe(name: str, driver: type[Device]) -> dict[str, Any]:
         "name": name,
         "model": declaration.model,
         "kind": kind_of(driver),
-        "facets": [kind_of(facet) for facet in driver.facet_types],
+        "facets": [kind_of(facet) for facet in driver.sub_device_types],
         "transports": sorted(
             {scheme for connection in declaration.connections.values() for scheme in connection.schemes}
         ),
@@ -135,7 +135,7 @@ def describe(name: str, driver: type[Device]) -> dict[str, Any]:
 def kind_of(role: type) -> str:
     """Return the kind that a driver or facet class implements, e.g. ``Attenuator``."""
     kinds = [base for base in role.__mro__ if issubclass(base, Kind) and base is not Kind]
-    return next(kind.__name__ for kind in kinds if not issubclass(kind, Device | Facet))
+    return next(kind.__name__ for kind in kinds if not issubclass(kind, Device | SubDevice))
 
 
 def usb_text(usb: UsbId) -> str:

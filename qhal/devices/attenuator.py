@@ -29,17 +29,10 @@ class AttenuatorStatus(Status):
     attenuation_db: float | None
 
 
-class Attenuator(Kind):
+class Attenuator(Kind[AttenuatorCapabilities, AttenuatorStatus]):
     """A variable attenuator; its attenuation is the total loss, insertion loss included."""
 
     hazard = Hazard.PATH
-
-    @property
-    def capabilities(self) -> AttenuatorCapabilities:
-        """Limits read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, AttenuatorCapabilities)
-        return found
 
     def set_attenuation_db(self, attenuation_db: float) -> float:
         """Set the total loss and return what the unit then reports, dB.

@@ -91,17 +91,10 @@ class Limits(NamedTuple):
         return check_read(device, f"{self.what} of channel {channel}", value, self.low, self.high, self.unit)
 
 
-class Detector(Kind):
+class Detector(Kind[DetectorCapabilities, DetectorStatus]):
     """A group of detectors behind one bias and counting electronics."""
 
     hazard = Hazard.BIAS
-
-    @property
-    def capabilities(self) -> DetectorCapabilities:
-        """Limits read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, DetectorCapabilities)
-        return found
 
     def set_bias_ua(self, bias_ua: Sequence[float]) -> tuple[float, ...]:
         """Set the bias current of every channel and return the currents read back, microamperes.
@@ -196,7 +189,7 @@ class Detector(Kind):
         """Turn the bias off."""
         self._write_enabled(False)
 
-    def status(self) -> Status:
+    def status(self) -> DetectorStatus:
         """Return one snapshot."""
         with self.device.reading():
             snapshot = Snapshot()

@@ -10,10 +10,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from qhal.clock import Clock, WallClock
 from qhal.devices.declaration import Capabilities, Identity, Options
+from qhal.devices.described import Described
 from qhal.devices.guarded import Guarded
 from qhal.devices.session import CLOSE_S, OPEN_S, OPENING_S, Connected
 from qhal.devices.shown import line, table
@@ -30,11 +31,12 @@ from qhal.transport.connection import ConnectionState
 
 log = logging.getLogger("qhal")
 
-FacetType = TypeVar("FacetType")
+DeviceT = TypeVar("DeviceT", bound="Device", covariant=True)
+InterfaceT = TypeVar("InterfaceT")
 Value = TypeVar("Value")
 
 
-class Device(Guarded, Connected):
+class Device(Guarded, Connected, Described):
     """An instrument behind one or more connections.
 
     ``expected`` are identity fields that must match at every opening (``serial_number``, ``model``, ...).
@@ -42,8 +44,8 @@ class Device(Guarded, Connected):
     """
 
     options_model: ClassVar[type[Options]] = Options
-    facet_types: ClassVar[tuple[type, ...]] = ()
-    """Classes of the further roles that ``_facets`` may return."""
+    sub_device_types: "ClassVar[tuple[type[SubDevice[Any]], ...]]" = ()
+    """Classes of the sub-devices that units of this model may have."""
 
     clock: Clock
     options: Options
@@ -58,11 +60,12 @@ class Device(Guarded, Connected):
         options: Options | None = None,
         expected: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(transports, name, expected or {})
         self.clock = clock or WallClock()
         self.options = options or self.options_model()
+        super().__init__(transports, name, expected or {})
         self.carries_traffic = False
         """Whether it carries a customer's traffic (``carries`` of the node file): ``make_safe`` leaves it alone."""
+        self._sub_devices = tuple(each(self) for each in self.sub_device_types)
 
     def __repr__(self) -> str:
         return line(self)
@@ -74,7 +77,7 @@ class Device(Guarded, Connected):
 
     @property
     def device(self) -> "Device":
-        """The device itself (a facet answers with the device it belongs to)."""
+        """The device itself; of a sub-device, the device it belongs to."""
         return self
 
     @property
@@ -84,12 +87,14 @@ class Device(Guarded, Connected):
             raise Disconnected(f"{self.name}: not opened yet")
         return self._identity
 
-    @property
-    def opened_capabilities(self) -> Capabilities:
-        """What the unit said it can do at the last opening."""
-        if self._capabilities is None:
+    def capabilities_of(self, part: Described) -> Capabilities:
+        """Return what this device, or one of its sub-devices, can do, as read when it was last opened.
+
+        Raises Disconnected before the first opening.
+        """
+        if part not in self._capabilities:
             raise Disconnected(f"{self.name}: not opened yet")
-        return self._capabilities
+        return self._capabilities[part]
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -124,17 +129,17 @@ class Device(Guarded, Connected):
             settings_changed=dict(self._settings_changed),
         )
 
-    def facet(self, kind: type[FacetType]) -> FacetType:
-        """Return this device in the role of a kind. Raises Unsupported when it does not offer it."""
+    def facet(self, kind: type[InterfaceT]) -> InterfaceT:
+        """Return the device, or its sub-device, with this interface. Raises Unsupported if it has none."""
         for candidate in self.roles:
             if isinstance(candidate, kind):
                 return candidate
         raise Unsupported(f"{self.name}: a {self.declaration.model} is no {kind.__name__}")
 
     @property
-    def roles(self) -> tuple[object, ...]:
-        """The interfaces that it offers: the device itself and its further roles."""
-        return (self, *self._facets())
+    def roles(self) -> tuple[Described, ...]:
+        """The device itself, then its sub-devices: those that this unit has; before the first opening, may have."""
+        return self._parts
 
     # -- opening and closing
 
@@ -220,9 +225,10 @@ class Device(Guarded, Connected):
     def _before_close(self) -> None:
         """End what runs in the background, without the lock. Must not raise for a lost connection."""
 
-    def _facets(self) -> tuple[object, ...]:
-        """Return further roles of the device."""
-        return ()
+    @property
+    def _parts(self) -> tuple[Described, ...]:
+        fitted = [each for each in self._sub_devices if self._identity is None or each.is_fitted()]
+        return (self, *fitted)
 
     def _known(self, reader: Callable[[], Value]) -> Value | None:
         """Return a setting; None when the device has no value for it, or one that cannot be.
@@ -248,3 +254,23 @@ class Device(Guarded, Connected):
     def note_settings(self, **settings: Any) -> None:
         """Note what was set on purpose, so that it is not reported as a change after a loss."""
         self._settings.update(settings)
+
+
+class SubDevice(Guarded, Described, Generic[DeviceT]):
+    """A part of a multi-function instrument with an interface of its own; it uses the connections of its device."""
+
+    def __init__(self, device: DeviceT) -> None:
+        super().__init__()
+        self._device = device
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__.lstrip('_')} of {self._device!r}>"
+
+    @property
+    def device(self) -> DeviceT:
+        """The device that this is a part of."""
+        return self._device
+
+    def is_fitted(self) -> bool:
+        """Return whether this unit has the part; asked once the unit is identified."""
+        return True

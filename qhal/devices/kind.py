@@ -1,17 +1,28 @@
 """Base of the interfaces, and the checks of their public methods."""
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import Enum, IntEnum, StrEnum
 from numbers import Real
-from typing import ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, Self, TypeVar, cast
 
+from qhal.devices.declaration import Capabilities
+from qhal.devices.described import Described
 from qhal.devices.device import Device
-from qhal.devices.guarded import Guarded
 from qhal.devices.status import Status
 from qhal.errors import OutOfRange, ProtocolError, Unsupported
+
+if TYPE_CHECKING:  # Python itself knows the default from 3.13
+    from typing_extensions import TypeVar as TypeVarWithDefault
+
+    CapabilitiesT = TypeVarWithDefault(
+        "CapabilitiesT", bound=Capabilities, covariant=True, default=Capabilities
+    )
+    StatusT = TypeVarWithDefault("StatusT", bound=Status, covariant=True, default=Status)
+else:
+    CapabilitiesT, StatusT = TypeVar("CapabilitiesT"), TypeVar("StatusT")
 
 Choice = TypeVar("Choice", bound=Enum)
 Number = TypeVar("Number")
@@ -47,15 +58,25 @@ class SafeState(StrEnum):
     """Left as it is: it carries a customer's traffic, or has no unsafe state."""
 
 
-class Kind(ABC):
-    """A role that a device plays. Public methods check and lock; ``_hooks`` are the driver's."""
+class Kind(Described, Generic[CapabilitiesT, StatusT]):
+    """Abstract interface of a device type, with the types of its capabilities and its status.
+
+    Public methods check arguments, hold the device's lock and verify; the private ones below them are the driver's.
+    """
 
     hazard: ClassVar[Hazard] = Hazard.OTHER
 
     @property
     @abstractmethod
     def device(self) -> Device:
-        """The device that plays the role."""
+        """The device that offers this interface."""
+
+    @property
+    def capabilities(self) -> CapabilitiesT:
+        """What the unit can do, read when it was opened. Raises Disconnected before the first opening."""
+        return cast(
+            CapabilitiesT, self.device.capabilities_of(self)
+        )  # what _read_capabilities below returned
 
     def __enter__(self) -> Self:
         self.device.open()
@@ -65,8 +86,12 @@ class Kind(ABC):
         self.device.close()
 
     @abstractmethod
-    def status(self) -> Status:
+    def status(self) -> StatusT:
         """Return one coherent snapshot."""
+
+    @abstractmethod
+    def _read_capabilities(self) -> CapabilitiesT:
+        """Read what the unit can do. Called once per opening, after the unit is identified."""
 
     def make_safe(self) -> SafeState:
         """Bring the device into the state that cannot harm anything behind it, and read it back.
@@ -93,21 +118,6 @@ class Kind(ABC):
 
     def _command_safe(self) -> None:
         """Send the safe command before the unit is identified. By default none is quick enough."""
-
-
-class Facet(Guarded):
-    """An additional interface of a multi-function instrument, on the same connections."""
-
-    def __init__(self, device: Device) -> None:
-        self._device = device
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__.lstrip('_')} of {self._device!r}>"
-
-    @property
-    def device(self) -> Device:
-        """The device that plays the role."""
-        return self._device
 
 
 def now() -> datetime:

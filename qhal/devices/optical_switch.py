@@ -43,19 +43,16 @@ class OpticalSwitchStatus(Status):
     reserved: dict[int, str]
 
 
-class OpticalSwitch(Kind):
+class OpticalSwitch(Kind[OpticalSwitchCapabilities, OpticalSwitchStatus]):
     """An N x M switch. A port in use is never moved by connecting another one to its partner."""
 
-    _reserved: dict[int, str]
-    traffic_ports: frozenset[int] = frozenset()
-    """Ports of paths that carry a customer's traffic: making safe leaves their connections alone."""
+    traffic_ports: frozenset[int]
 
-    @property
-    def capabilities(self) -> OpticalSwitchCapabilities:
-        """Ports and nature read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, OpticalSwitchCapabilities)
-        return found
+    def __init__(self) -> None:
+        super().__init__()
+        self.traffic_ports = frozenset()
+        """Ports of paths that carry a customer's traffic: making safe leaves their connections alone."""
+        self._reserved: dict[int, str] = {}
 
     def read_pattern(self) -> dict[int, int]:
         """Return which ingress is connected to which egress. Raises ProtocolError for an absent port."""
@@ -140,7 +137,7 @@ class OpticalSwitch(Kind):
             self._confirm(traffic)
         return SafeState.VERIFIED
 
-    def status(self) -> Status:
+    def status(self) -> OpticalSwitchStatus:
         """Return one snapshot."""
         with self.device.reading():
             snapshot = Snapshot()

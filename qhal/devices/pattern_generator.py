@@ -52,18 +52,15 @@ def _simply(reader: Callable[..., Any], *args: Any) -> Any:
     return reader(*args)
 
 
-class PatternGenerator(Kind):
+class PatternGenerator(Kind[PatternGeneratorCapabilities, PatternGeneratorStatus]):
     """Plays one waveform per channel, endlessly, all with one clock."""
 
-    played: "Played | None" = None
-    """What this object loaded last; None when something else may be loaded."""
+    played: "Played | None"
 
-    @property
-    def capabilities(self) -> PatternGeneratorCapabilities:
-        """Limits read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, PatternGeneratorCapabilities)
-        return found
+    def __init__(self) -> None:
+        super().__init__()
+        self.played = None
+        """What this object loaded last; None when something else may be loaded."""
 
     def play(
         self, volts: Mapping[int, NDArray[np.floating]], sample_rate_hz: float, *, reference: str = "internal"
@@ -136,7 +133,7 @@ class PatternGenerator(Kind):
                 )
         return SafeState.VERIFIED
 
-    def status(self) -> Status:
+    def status(self) -> PatternGeneratorStatus:
         """Return one snapshot."""
         with self.device.reading():
             snapshot = Snapshot()

@@ -24,15 +24,8 @@ class PolarizationControllerStatus(Status):
     angles_deg: tuple[float | None, ...]
 
 
-class PolarizationController(Kind):
+class PolarizationController(Kind[PolarizationControllerCapabilities, PolarizationControllerStatus]):
     """Turns paddles; what that does to the light is for those who look at the light to find out."""
-
-    @property
-    def capabilities(self) -> PolarizationControllerCapabilities:
-        """Limits read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, PolarizationControllerCapabilities)
-        return found
 
     def set_angle_deg(self, paddle: int, angle_deg: float) -> float:
         """Turn one paddle and return the angle reached. Raises Unsupported, OutOfRange, DeviceError."""
@@ -62,7 +55,7 @@ class PolarizationController(Kind):
         """Do nothing: no position of a paddle harms anything."""
         return SafeState.UNTOUCHED
 
-    def status(self) -> Status:
+    def status(self) -> PolarizationControllerStatus:
         """Return one snapshot."""
         with self.device.reading():
             snapshot = Snapshot()

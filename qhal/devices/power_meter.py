@@ -1,4 +1,4 @@
-"""Optical power meters, alone or as a facet of a switch or a laser."""
+"""Optical power meters, alone or as sub-devices of a switch or a laser."""
 
 import math
 from abc import abstractmethod
@@ -30,15 +30,13 @@ class PowerMeterStatus(Status):
     below_range: tuple[int, ...]
 
 
-class PowerMeter(Kind):
+class PowerMeter(Kind[PowerMeterCapabilities, PowerMeterStatus]):
     """Reads optical power."""
 
     @property
     def meter_capabilities(self) -> PowerMeterCapabilities:
-        """Channels and range, read at opening. A device that is more than a meter overrides it."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, PowerMeterCapabilities)
-        return found
+        """Channels and range, read at opening."""
+        return self.capabilities
 
     def read_power_dbm(self, channel: int = 1) -> float | None:
         """Return the power at a channel, dBm; None when it is below the meter's range (no light is an answer).
@@ -59,7 +57,7 @@ class PowerMeter(Kind):
         """Do nothing: a meter only looks."""
         return SafeState.UNTOUCHED
 
-    def status(self) -> Status:
+    def status(self) -> PowerMeterStatus:
         """Return one snapshot of all channels."""
         with self.device.reading():
             snapshot, power_dbm, below_range = Snapshot(), dict[int, float | None](), []

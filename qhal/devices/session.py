@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 from qhal.devices.declaration import Capabilities, Declaration, Identity
+from qhal.devices.described import Described
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, WrongDevice
 from qhal.transport.base import Transport
 from qhal.transport.connection import Connection, ConnectionState
@@ -43,12 +44,13 @@ class Connected(ABC):
                 raise ConfigurationError(f"{self.name}: expected field {field!r}; allowed are {fields}")
         self._connections = self._make_connections(transports)
         self._identity: Identity | None = None
-        self._capabilities: Capabilities | None = None
+        self._capabilities: dict[Described, Capabilities] = {}
         self._settings: dict[str, Any] = {}
         self._settings_changed: dict[str, tuple[str, str]] = {}
         self._reconnects = 0
         self._changes = 0
         self._counting = threading.RLock()
+        super().__init__()  # the interface of a driver has a state of its own
 
     @property
     def connection(self) -> Connection:
@@ -95,10 +97,6 @@ class Connected(ABC):
         """Ask the instrument who it is. Raises WrongDevice when it is another model."""
 
     @abstractmethod
-    def _read_capabilities(self) -> Capabilities:
-        """Read what the unit can do."""
-
-    @abstractmethod
     def _read_settings(self) -> dict[str, Any]:
         """Read every setting that another client or a power cycle could have changed."""
 
@@ -121,6 +119,11 @@ class Connected(ABC):
         identity = self._identify()
         if self._identity is not None and identity != self._identity:
             raise WrongDevice(f"{self.name}: {identity} answers where {self._identity} did")
+
+    @property
+    @abstractmethod
+    def _parts(self) -> tuple[Described, ...]:
+        """The device itself and its sub-devices."""
 
     # -- inside
 
@@ -194,10 +197,11 @@ class Connected(ABC):
             identity = self._identify()
             self._check_identity(identity)
             self._identity = identity
-            capabilities = self._read_capabilities()
-            if wrong := capabilities.contradictions():
-                raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
-            self._capabilities = capabilities
+            self._capabilities = {}
+            for part in self._parts:
+                capabilities = self._capabilities[part] = part._read_capabilities()
+                if wrong := capabilities.contradictions():
+                    raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
             settings = self._read_settings()
         except BaseException as error:
             self._identity, self._capabilities = known

@@ -36,17 +36,10 @@ class SourceStatus(Status):
     power_dbm: float | None
 
 
-class Source(Kind):
+class Source(Kind[SourceCapabilities, SourceStatus]):
     """A light source."""
 
     hazard = Hazard.LIGHT
-
-    @property
-    def capabilities(self) -> SourceCapabilities:
-        """Limits read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, SourceCapabilities)
-        return found
 
     def set_power_dbm(self, power_dbm: float) -> float:
         """Set the output power and return the set point read back, dBm. Raises OutOfRange."""
@@ -113,7 +106,7 @@ class Source(Kind):
         """Turn the output off."""
         self._write_emitting(False)
 
-    def status(self) -> Status:
+    def status(self) -> SourceStatus:
         """Return one snapshot."""
         with self.device.reading():
             snapshot = Snapshot()

@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from enum import StrEnum
-from functools import cached_property
 
 from pydantic import ConfigDict
 
@@ -101,15 +100,15 @@ class TimeTaggerStatus(Status):
     streaming: bool
 
 
-class TimeTagger(Kind):
+class TimeTagger(Kind[TimeTaggerCapabilities, TimeTaggerStatus]):
     """A multi-channel time tagger."""
 
-    @property
-    def capabilities(self) -> TimeTaggerCapabilities:
-        """Limits read at opening."""
-        found = self.device.opened_capabilities
-        assert isinstance(found, TimeTaggerCapabilities)
-        return found
+    pump: TagPump
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pump = TagPump(self.device.name, self, self.device.clock)
+        """The pump that reads the tags in a thread of its own."""
 
     def set_enabled(self, channel: int, on: bool) -> None:
         """Turn an input on or off. Raises Unsupported for an input that the unit does not have."""
@@ -178,7 +177,7 @@ class TimeTagger(Kind):
         """Do nothing: a time tagger harms nothing behind it."""
         return SafeState.UNTOUCHED
 
-    def status(self) -> Status:
+    def status(self) -> TimeTaggerStatus:
         """Return one snapshot."""
         with self.device.reading():
             snapshot = Snapshot()
@@ -190,11 +189,6 @@ class TimeTagger(Kind):
                 clock_reference=snapshot.read(self._read_clock_reference),
                 streaming=self.pump.running,
             )
-
-    @cached_property
-    def pump(self) -> TagPump:
-        """The pump that reads the tags in a thread of its own."""
-        return TagPump(self.device.name, self, self.device.clock)
 
     def _input(self, channel: int) -> InputSettings:
         """Ask for all settings of an input. Raises ProtocolError for one that cannot be."""

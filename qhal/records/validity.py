@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 
@@ -68,8 +67,7 @@ def _of_instrument(record: Record, instrument: Instrument, device: Device) -> li
 
 
 def _outside_band(role: str, device: Device, band: tuple[float, float]) -> list[str]:
-    status: Any = device.status()  # type: ignore[attr-defined]  # every device of a node is of a kind
-    temperature = getattr(status, "temperature_k", None)
+    temperature = getattr(device.status(), "temperature_k", None)
     if temperature is None:
         return [f"{role}: does not tell its temperature, which must be {band[0]:g} to {band[1]:g} K"]
     if not band[0] <= temperature <= band[1]:

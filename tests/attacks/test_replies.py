@@ -77,7 +77,7 @@ def test_mangled_replies(unit, attacks, no_hang):
             unit.heal()
         name = draw.choice(["status", *verbs])
         unit.rate, unit.requests = draw.choice(RATES), 0
-        unit.limits[:] = [unit.device.opened_capabilities]  # and those read when it opens again meanwhile
+        unit.limits[:] = [unit.device.capabilities]  # and those read when it opens again meanwhile
         no_hang()
         try:
             found = verbs[name]() if name != "status" else unit.device.status()
@@ -165,7 +165,7 @@ def judged(unit: Unit, found: Any) -> list[str]:
         explained = "power_dbm" in type(found).model_fields or not _unknown(found) or bool(found.problems)
         if not explained or (found.quality is Quality.GOOD) != (not found.problems):
             return [f"unknown without a problem: {found}"]
-    wrong = [f"capabilities: {each}" for each in unit.device.opened_capabilities.contradictions()]
+    wrong = [f"capabilities: {each}" for each in unit.device.capabilities.contradictions()]
     for name, value in _numbers("", found):
         refused = [_refused(limits, name, value) for limits in unit.limits]
         wrong += [] if "" in refused else refused[-1:]

@@ -141,7 +141,7 @@ def reopened(device: Device) -> Any:
     """Close and open; return what the unit says it can do."""
     device.close()
     device.open()
-    return device.opened_capabilities
+    return device.capabilities
 
 
 def recorded(tagger: TimeTagger) -> list[TagBatch | None]:

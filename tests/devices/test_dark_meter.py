@@ -2,14 +2,7 @@
 
 import pytest
 
-from qhal.devices.declaration import (
-    Capabilities,
-    ConnectionSpec,
-    Declaration,
-    Evidence,
-    Identity,
-    IdentityGrade,
-)
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.device import Device
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
@@ -51,7 +44,6 @@ class Meter(Device, PowerMeter):
         identity=IdentityGrade.SERIAL,
         evidence=(Evidence.SINGLE,),
     )
-    meter_capabilities = PowerMeterCapabilities(channels=(1, 2), min_power_dbm=-60.0, max_power_dbm=10.0)
 
     def _start(self):
         self._scpi = Scpi(self.connection)
@@ -61,7 +53,7 @@ class Meter(Device, PowerMeter):
         return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=firmware)
 
     def _read_capabilities(self):
-        return Capabilities()
+        return PowerMeterCapabilities(channels=(1, 2), min_power_dbm=-60.0, max_power_dbm=10.0)
 
     def _read_settings(self):
         return {}

@@ -55,7 +55,7 @@ def test_properties_ask_nothing(name, bench):
     sent = []
     for connection in device._connections.values():
         connection.exchange = connection.send = lambda *words, **more: sent.append(words)
-    for role in (device, *device._facets()):
+    for role in device.roles:
         for kind in type(role).__mro__:
             for word, member in members(kind):
                 if isinstance(member, property):
@@ -83,7 +83,7 @@ def test_wrong_arguments_are_typed_errors_that_name_the_device(name, bench):
     device, _ = bench(name)
     before = device.health.exchanges
     tried = 0
-    for role in (device, *device._facets()):
+    for role in device.roles:
         for verb, parameters in calls(role):
             if verb in ("reserve", "release"):
                 continue  # any text is an owner

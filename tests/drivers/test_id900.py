@@ -2,11 +2,13 @@
 
 import socket
 import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import zmq
 
+from qhal import open_device
 from qhal.devices.time_tagger import ClockReference, Coupling, Edge
 from qhal.errors import (
     Busy,
@@ -27,25 +29,30 @@ PERIOD_PS = 200_000_103_700
 
 
 @pytest.fixture
-def stepped(bench):
+def stepped(simulate):
     """An open tagger on a stepped world, its background and a way to make pulses."""
-    controls = []
+    with ExitStack() as stack:
 
-    def start(**options):
-        inputs = options.pop("inputs", (1, 2, 3, 4))
-        tagger, background = bench(NAME, stepped=True, **options)
-        control = ControlServer(background.simulation)
-        background.run(control.start)
-        tagger.clock = SteppedClock(control.address)
-        controls.append((background, control, tagger.clock))
-        for channel in inputs:
-            tagger.set_enabled(channel, True)
-        return tagger, background
+        def start(*, inputs=(1, 2, 3, 4), driver_options=None, **options):
+            background = simulate(NAME, stepped=True, **options)
+            control = ControlServer(background.simulation)
+            background.run(control.start)
+            stack.callback(background.do, control.stop)
+            clock = SteppedClock(control.address)
+            stack.callback(clock.close)
+            tagger = open_device(
+                NAME,
+                background.address(NAME),
+                links=background.links(NAME),
+                clock=clock,
+                **(driver_options or {}),
+            )
+            stack.callback(tagger.close)
+            for channel in inputs:
+                tagger.set_enabled(channel, True)
+            return tagger, background
 
-    yield start
-    for background, control, clock in controls:
-        clock.close()
-        background.do(control.stop)
+        yield start
 
 
 def pair_of(background, channel):

@@ -9,8 +9,7 @@ from typing import Any
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.declaration import Options as BaseOptions
-from qhal.devices.device import Device
-from qhal.devices.kind import Facet
+from qhal.devices.device import Device, SubDevice
 from qhal.devices.optical_switch import OpticalSwitch, OpticalSwitchCapabilities, Transition
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
@@ -42,11 +41,34 @@ class PolatisOptions(BaseOptions):
     meter_floor_dbm: float = -25.0
 
 
+class _PowerMonitor(SubDevice["Polatis"], PowerMeter):
+    """The power monitors of the ports; useless at the power of single photons."""
+
+    def is_fitted(self) -> bool:
+        """Return whether the unit has power monitors, which its model says."""
+        return not self.device.identity.model.startswith("I-")
+
+    def _read_capabilities(self) -> PowerMeterCapabilities:
+        """Channels are port numbers: the outputs, and the inputs too on the variant 801."""
+        ports = self.device.capabilities.egress
+        if self.device.identity.model.endswith("-801"):
+            ports = self.device.capabilities.ingress + ports
+        return PowerMeterCapabilities(
+            channels=ports,
+            min_power_dbm=self.device.options.meter_floor_dbm,
+            max_power_dbm=_HIGHEST_METER_DBM,
+        )
+
+    def _read_power_dbm(self, channel: int) -> float:
+        return self.device.read_monitor_dbm(channel)
+
+
 class Polatis(Device, OpticalSwitch):
     """An N x M piezo-steered switch; it works on dark fibre and in both directions."""
 
     options_model = PolatisOptions
     options: PolatisOptions
+    sub_device_types = (_PowerMonitor,)
     declaration = Declaration(
         model="HUBER+SUHNER Polatis",
         connections={"main": ConnectionSpec(("tcp", "visa"))},
@@ -62,7 +84,6 @@ class Polatis(Device, OpticalSwitch):
 
     def _start(self) -> None:
         self._scpi = Scpi(self.connection)
-        self._reserved = getattr(self, "_reserved", {})
         self._scpi.errors()  # what other clients left behind
 
     def _identify(self) -> Identity:
@@ -111,9 +132,12 @@ class Polatis(Device, OpticalSwitch):
         left, right = (",".join(map(str, side)) for side in (pairs.keys(), pairs.values()))
         self._set(f":OXC:SWIT:CONN:ONLY (@{left}),(@{right})")
 
-    def _facets(self) -> tuple[object, ...]:
-        has_monitors = self._identity is not None and not self._identity.model.startswith("I-")
-        return (_PowerMonitor(self),) if has_monitors else ()
+    def read_monitor_dbm(self, port: int) -> float:
+        """Return the power at the monitor of a port, dBm. Raises NoValue beyond the range of the monitor."""
+        return self._scpi.ask_parsed(
+            f":PMON:POW? (@{port})",
+            lambda reply: replies.number(replies.groups(r"\((.*)\)", reply)[0], _DBM),
+        )
 
     def _set(self, command: str) -> None:
         self._scpi.send(command)
@@ -121,29 +145,6 @@ class Polatis(Device, OpticalSwitch):
 
     def _size(self) -> tuple[int, int]:
         return self._scpi.ask_parsed(":OXC:SWIT:SIZE?", _two_sides)
-
-
-class _PowerMonitor(Facet, PowerMeter):
-    """The power monitors of the ports; useless at the power of single photons."""
-
-    @property
-    def meter_capabilities(self) -> PowerMeterCapabilities:
-        """Channels are port numbers: the outputs, and the inputs too on the variant 801."""
-        switch = self.device
-        assert isinstance(switch, Polatis)
-        low, high = switch.options.meter_floor_dbm, _HIGHEST_METER_DBM
-        ports = switch.capabilities.egress
-        if switch.identity.model.endswith("-801"):
-            ports = switch.capabilities.ingress + ports
-        return PowerMeterCapabilities(channels=ports, min_power_dbm=low, max_power_dbm=high)
-
-    def _read_power_dbm(self, channel: int) -> float:
-        switch = self.device
-        assert isinstance(switch, Polatis)
-        return switch._scpi.ask_parsed(
-            f":PMON:POW? (@{channel})",
-            lambda reply: replies.number(replies.groups(r"\((.*)\)", reply)[0], _DBM),
-        )
 
 
 def _two_sides(reply: str) -> tuple[int, int]:
@@ -163,6 +164,3 @@ def _pairs(reply: str) -> dict[int, int]:
     if len(sides[0]) != len(sides[1]) or len(set(sides[0])) != len(sides[0]):
         raise ProtocolError(f"{reply[:200]!r}: each ingress needs one egress")
     return dict(sorted(zip(*sides, strict=True)))
-
-
-Polatis.facet_types = (_PowerMonitor,)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, UsbId
-from qhal.devices.device import Device
-from qhal.devices.kind import Facet, check_read
+from qhal.devices.device import Device, SubDevice
+from qhal.devices.kind import check_read
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.source import Source, SourceCapabilities
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
@@ -49,9 +49,21 @@ _LONGEST_REST = 3
 """Bytes by which a frame of another program may be incomplete."""
 
 
+class _OutputMeter(SubDevice["Ppcl550"], PowerMeter):
+    """The laser's own power monitor."""
+
+    def _read_capabilities(self) -> PowerMeterCapabilities:
+        """One channel, the output."""
+        return PowerMeterCapabilities(channels=(1,), min_power_dbm=_DARK_DBM, max_power_dbm=20.0)
+
+    def _read_power_dbm(self, channel: int) -> float:
+        return self.device._read_output_dbm()
+
+
 class Ppcl550(Device, Source):
     """A tunable laser with an OIF ITLA interface."""
 
+    sub_device_types = (_OutputMeter,)
     declaration = Declaration(
         model="Pure Photonics PPCL550",
         connections={
@@ -162,9 +174,6 @@ class Ppcl550(Device, Source):
         status = self._read(_STATUS_F)
         return tuple(text for bit, text in enumerate(_FAULTS, 8) if status >> bit & 1)
 
-    def _facets(self) -> tuple[object, ...]:
-        return (_OutputMeter(self),)
-
     def _read_frequency(self, register: int) -> float:
         return (self._read(register) * 10000 + self._read(register + 1)) / 1e4
 
@@ -213,20 +222,3 @@ class Ppcl550(Device, Source):
         if reply.status not in allowed:
             raise ProtocolError(f"{self.name}: register {register:#04x} answers with status {reply.status}")
         return reply
-
-
-class _OutputMeter(Facet, PowerMeter):
-    """The laser's own power monitor."""
-
-    @property
-    def meter_capabilities(self) -> PowerMeterCapabilities:
-        """One channel, the output."""
-        return PowerMeterCapabilities(channels=(1,), min_power_dbm=_DARK_DBM, max_power_dbm=20.0)
-
-    def _read_power_dbm(self, channel: int) -> float:
-        laser = self.device
-        assert isinstance(laser, Ppcl550)
-        return laser._read_output_dbm()
-
-
-Ppcl550.facet_types = (_OutputMeter,)

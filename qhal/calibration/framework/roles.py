@@ -201,7 +201,7 @@ def _in_order(node: Node, kind: type[Kind]) -> list[str]:
 def _can(device: Device, kind: type[Kind]) -> bool:
     """Return whether a device is of a kind; before it is open, whether one of its model may be."""
     if not device.is_open:
-        return any(issubclass(each, kind) for each in (type(device), *device.facet_types))
+        return any(issubclass(each, kind) for each in (type(device), *device.sub_device_types))
     try:
         device.facet(kind)
     except Unsupported:

@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind
 
 pytestmark = pytest.mark.reads
 
@@ -31,7 +30,6 @@ def test_opening_again_changes_nothing(device: Device) -> None:
 
 def test_status_is_one_snapshot(device: Device) -> None:
     """A status has a time and a quality; what is not good is said in words."""
-    assert isinstance(device, Kind)
     status = device.status()
     assert status.time.tzinfo is not None
     assert (status.quality.value == "good") == (not status.problems)
@@ -39,7 +37,6 @@ def test_status_is_one_snapshot(device: Device) -> None:
 
 def test_threads_get_their_own_answers(device: Device) -> None:
     """Four threads that read at once neither disturb each other nor fail."""
-    assert isinstance(device, Kind)
     kinds = {type(device.status()).__name__}
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: device.status(), range(8)))

@@ -6,12 +6,6 @@ from qhal.devices.time_tagger import InputSettings, TimeTagger, TimeTaggerStatus
 from qhal.errors import OutOfRange, Unsupported
 
 
-def _status(tagger: TimeTagger) -> TimeTaggerStatus:
-    found = tagger.status()
-    assert isinstance(found, TimeTaggerStatus)
-    return found
-
-
 def _first_input(status: TimeTaggerStatus) -> InputSettings:
     assert status.inputs[0] is not None, status.problems
     return status.inputs[0]
@@ -20,7 +14,7 @@ def _first_input(status: TimeTaggerStatus) -> InputSettings:
 @pytest.mark.reads
 def test_status_covers_every_input(time_tagger: TimeTagger) -> None:
     """Settings are there for every input, and nobody streams."""
-    status = _status(time_tagger)
+    status = time_tagger.status()
     assert len(status.inputs) == time_tagger.capabilities.channels
     assert not status.streaming
 
@@ -43,13 +37,13 @@ def test_wrong_requests_send_nothing(time_tagger: TimeTagger) -> None:
 @pytest.mark.moves
 def test_inputs_are_set_and_go_back(time_tagger: TimeTagger) -> None:
     """Threshold and delay are achieved within the unit's steps, for one input alone."""
-    limits, before = time_tagger.capabilities, _status(time_tagger)
+    limits, before = time_tagger.capabilities, time_tagger.status()
     first = _first_input(before)
     try:
         achieved = time_tagger.set_threshold_v(1, limits.max_threshold_v / 2)
         assert achieved == pytest.approx(limits.max_threshold_v / 2, abs=limits.threshold_step_v)
         assert time_tagger.set_delay_ps(1, 3000) == 3000
-        assert _status(time_tagger).inputs[1:] == before.inputs[1:]
+        assert time_tagger.status().inputs[1:] == before.inputs[1:]
     finally:
         time_tagger.set_threshold_v(1, first.threshold_v)
         time_tagger.set_delay_ps(1, first.delay_ps)
@@ -58,7 +52,7 @@ def test_inputs_are_set_and_go_back(time_tagger: TimeTagger) -> None:
 @pytest.mark.moves
 def test_streams_follow_each_other(time_tagger: TimeTagger) -> None:
     """Batches are adjacent, ascending, within their spans and of enabled inputs; counters and tags agree."""
-    before = _first_input(_status(time_tagger))
+    before = _first_input(time_tagger.status())
     time_tagger.set_enabled(1, True)
     try:
         rates = time_tagger.read_counts(0.2).rates_hz
@@ -75,6 +69,6 @@ def test_streams_follow_each_other(time_tagger: TimeTagger) -> None:
         counted_hz = sum(batch.counts().get(1, 0) for batch in batches) / 0.7
         statistics_hz = 6 * (rates[0] / 0.2 + rates[0] / 0.7 + 1) ** 0.5
         assert counted_hz == pytest.approx(rates[0], rel=0.02, abs=statistics_hz)
-        assert not _status(time_tagger).streaming
+        assert not time_tagger.status().streaming
     finally:
         time_tagger.set_enabled(1, before.enabled)

@@ -1,0 +1,18 @@
+"""What a device, its sub-devices and its interfaces have in common: capabilities and a status."""
+
+from abc import ABC, abstractmethod
+
+from qhal.devices.declaration import Capabilities
+from qhal.devices.status import Status
+
+
+class Described(ABC):
+    """Anything with capabilities and a status. An interface narrows the types of both."""
+
+    @abstractmethod
+    def status(self) -> Status:
+        """Return one coherent snapshot."""
+
+    @abstractmethod
+    def _read_capabilities(self) -> Capabilities:
+        """Read what the unit can do. Called once per opening, after the unit is identified."""
