@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qhal.calibration.optics.sources import frequency_thz, output_dbm
 from qhal.demo.calibrations import QUANTUM_POWER_DBM, BenchRecords, calibrate_modulators
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.link.estimates import ClickMatrix, SiftedCounts
@@ -141,12 +142,12 @@ class MetroLink:
     def _attenuate(self) -> None:
         """Set the attenuator for the wanted signal, from the laser's report and the records; store the result."""
         parts = {part.name: part for part in self.node.path("quantum")}
-        status = self.node.source("quantum-laser").status().model_dump()
-        power_dbm = status["power_dbm"] - self.bench.unattenuated_db
+        laser = self.node.source("quantum-laser")
+        power_dbm = output_dbm(laser) - self.bench.unattenuated_db
         for name in ("modulators", "pad"):
             power_dbm -= systematic(f"loss of {name}", parts[name].loss_db or 0.0, parts[name].uncertainty_db)
         pulses_hz = SAMPLE_RATE_HZ / CARVE_SAMPLES
-        open_photons = from_db(power_dbm) * 1e-3 / photon_energy_j(status["frequency_thz"]) / pulses_hz
+        open_photons = from_db(power_dbm) * 1e-3 / photon_energy_j(frequency_thz(laser)) / pulses_hz
         needed_db = 10 * math.log10(nominal(open_photons) / SIGNAL_MEAN_PHOTON_NUMBER)
         set_db = round(self.bench.attenuator.set_point_db(needed_db), 1)
         achieved_db = self.node.attenuator("voa").set_attenuation_db(set_db)
@@ -256,7 +257,7 @@ class MetroLink:
     def classical_power_dbm(self) -> float | None:
         """Return the power that the classical channel's laser reports; None when it is off."""
         laser = self.node.source("classical-laser")
-        return float(laser.status().model_dump()["power_dbm"]) if laser.read_emitting() else None
+        return output_dbm(laser) if laser.read_emitting() else None
 
     def _sifter(self) -> Sifter:
         return Sifter(self.pattern, self.sheet["detectors"]["dead_time_ns"] * 1e3)

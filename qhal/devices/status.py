@@ -36,6 +36,16 @@ class Status(Worded):
     problems: tuple[str, ...] = ()
 
 
+def required(name: str, status: Status, **value: Value | None) -> Value:
+    """Return a value of a device's status, given by its name. Raises DeviceError when it is unknown."""
+    ((what, found),) = value.items()
+    if found is None:
+        raise DeviceError(
+            f"{name}: {what} is unknown{': ' if status.problems else ''}{'; '.join(status.problems)}"
+        )
+    return found
+
+
 Taken = TypeVar("Taken", bound=Status)
 
 

@@ -23,6 +23,7 @@ from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.optics.attenuators import close, present
 from qhal.calibration.optics.count_rate import SETTINGS, bias
 from qhal.calibration.optics.recording import prepare_inputs
+from qhal.calibration.optics.sources import output_dbm
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source
@@ -181,7 +182,7 @@ def _set_level(run: Run, plan: ClassicalNoisePlan, classical: Source, level: int
     classical.set_power_dbm(wanted_dbm)
     if not classical.read_emitting():
         classical.enable()
-    return float(10 ** (classical.status().model_dump()["power_dbm"] / 10))
+    return float(10 ** (output_dbm(classical) / 10))
 
 
 def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:

@@ -24,6 +24,7 @@ from qhal.calibration.inputs.attenuator_model import known_as
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.optics.attenuators import bring_up, close, move, present, split_evenly
 from qhal.calibration.optics.power import connect, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.sources import output_dbm
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -105,7 +106,7 @@ def measure(
         set_db = move(attenuators, split_evenly(lowest_db + point["level_db"], attenuators))
         end_dbm = read_powers_dbm(meter, plan.end_channel, plan.readings, plan.settle_s)
         if plan.start_channel is None:
-            start_dbm = [float(source.status().model_dump()["power_dbm"]) for _ in range(plan.readings)]
+            start_dbm = [output_dbm(source) for _ in range(plan.readings)]
         else:
             start_dbm = read_powers_dbm(meter, plan.start_channel, plan.readings, 0.0)
         run.keep(STEPS, **point, set_db=list(set_db), start_dbm=start_dbm, end_dbm=end_dbm)

@@ -18,7 +18,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.devices.detector import Detector
+from qhal.devices.detector import Detector, DetectorState
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import statistical, uniform
@@ -72,8 +72,8 @@ def measure(run: Run, plan: DarkCountPlan, *, detectors: Detector) -> None:
         detectors.enable()
         detectors.device.clock.sleep_s(_SETTLE_S)
         reading = detectors.read_counts(plan.period_s)
-        states = detectors.status().model_dump()["states"]
-        latched = [out[n] or states[n] == "latched" for n in channels]
+        states = detectors.status().states
+        latched = [out[n] or states[n] is DetectorState.LATCHED for n in channels]
         run.keep("dark", **point, counts=list(reading.counts), period_s=reading.period_s, latched=latched)
 
 

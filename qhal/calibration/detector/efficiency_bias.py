@@ -23,7 +23,8 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import attenuate, bring_up, close, present
-from qhal.calibration.optics.count_rate import approach_rate, bias
+from qhal.calibration.optics.count_rate import approach_rate, bias, known_bias_ua
+from qhal.calibration.optics.sources import output_dbm
 from qhal.calibration.optics.steady_light import even_out
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -102,7 +103,7 @@ def measure(
     source.disable()
     close(attenuators)
     if not run.rows(DARK):
-        operating_ua = plan.operating_ua or detectors.status().model_dump()["bias_ua"]
+        operating_ua = plan.operating_ua or known_bias_ua(detectors)
         bias(detectors, operating_ua)
         reading = detectors.read_counts(plan.period_s)
         run.keep(DARK, bias_ua=list(operating_ua), counts=list(reading.counts), period_s=reading.period_s)
@@ -155,7 +156,7 @@ def _set_light(source: Source, lit: bool) -> float:
         return 0.0
     if not source.read_emitting():
         source.enable()
-    return float(10 ** (source.status().model_dump()["power_dbm"] / 10))
+    return float(10 ** (output_dbm(source) / 10))
 
 
 def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:

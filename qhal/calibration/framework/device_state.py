@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial, singledispatch
 from types import TracebackType
-from typing import Any, Self
+from typing import NamedTuple, Self
 
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector, DetectorState
@@ -21,6 +21,7 @@ from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.safety import by_device, make_kinds_safe, report
 from qhal.devices.source import Source
+from qhal.devices.status import required
 from qhal.devices.time_tagger import InputSettings, TimeTagger
 from qhal.errors import DeviceError, PositionUnknown
 from qhal.signals import shielded, take_noted
@@ -140,26 +141,43 @@ def remember(kind: Kind) -> Remembered:
 
 @remember.register
 def _(kind: Source) -> Remembered:
-    status = _known_status(kind, "emitting", "frequency_thz", "set_power_dbm")
+    before = _light_of(kind)
     if kind.device.carries_traffic:
-        return Remembered(kind, [lambda: _restore_traffic(kind, status)])
+        return Remembered(kind, [lambda: _restore_traffic(kind, before)])
     settings: list[Action] = [
-        lambda: kind.set_frequency_thz(status["frequency_thz"]),
-        lambda: kind.set_power_dbm(status["set_power_dbm"]),
+        lambda: kind.set_frequency_thz(before.frequency_thz),
+        lambda: kind.set_power_dbm(before.power_dbm),
     ]
-    return Remembered(kind, settings, [kind.enable] if status["emitting"] else [])
+    return Remembered(kind, settings, [kind.enable] if before.emitting else [])
 
 
-def _restore_traffic(source: Source, status: Mapping[str, Any]) -> None:
+class _Light(NamedTuple):
+    """How a source is set."""
+
+    emitting: bool
+    frequency_thz: float
+    power_dbm: float
+
+
+def _light_of(source: Source) -> _Light:
+    name, status = source.device.name, source.status()
+    return _Light(
+        required(name, status, emitting=status.emitting),
+        required(name, status, frequency_thz=status.frequency_thz),
+        required(name, status, set_power_dbm=status.set_power_dbm),
+    )
+
+
+def _restore_traffic(source: Source, before: _Light) -> None:
     """Bring a customer's light back as it was, and touch nothing that is as it was."""
-    now = _known_status(source, "emitting", "frequency_thz", "set_power_dbm")
-    if now["frequency_thz"] != status["frequency_thz"]:
+    now = _light_of(source)
+    if now.frequency_thz != before.frequency_thz:
         source.disable()
-        source.set_frequency_thz(status["frequency_thz"])
-    if now["set_power_dbm"] != status["set_power_dbm"]:
-        source.set_power_dbm(status["set_power_dbm"])
-    if source.read_emitting() != status["emitting"]:
-        (source.enable if status["emitting"] else source.disable)()
+        source.set_frequency_thz(before.frequency_thz)
+    if now.power_dbm != before.power_dbm:
+        source.set_power_dbm(before.power_dbm)
+    if source.read_emitting() != before.emitting:
+        (source.enable if before.emitting else source.disable)()
 
 
 @remember.register
@@ -177,12 +195,13 @@ def _of_attenuator(kind: Attenuator, actions: list[Action]) -> Remembered:
 
 @remember.register
 def _(kind: Detector) -> Remembered:
-    status = _known_status(kind, "states", "bias_ua", "trigger_mv")
-    settings: list[Action] = [
-        lambda: kind.set_bias_ua(status["bias_ua"]),
-        lambda: kind.set_trigger_mv(status["trigger_mv"]),
-    ]
-    biased = any(state not in ("off", "warm", "cooling") for state in status["states"])
+    name, status = kind.device.name, kind.status()
+    if DetectorState.UNKNOWN in status.states:
+        raise DeviceError(f"{name}: states are unknown: {'; '.join(status.problems)}")
+    bias_ua = [required(name, status, bias_ua=each) for each in status.bias_ua]
+    trigger_mv = [required(name, status, trigger_mv=each) for each in status.trigger_mv]
+    settings: list[Action] = [lambda: kind.set_bias_ua(bias_ua), lambda: kind.set_trigger_mv(trigger_mv)]
+    biased = any(state is not DetectorState.OFF for state in status.states)
     return Remembered(kind, settings, [kind.enable] if biased else [])
 
 
@@ -240,28 +259,12 @@ def _(kind: PolarizationController) -> Remembered:
 
 @remember.register
 def _(kind: TimeTagger) -> Remembered:
-    status = _known_status(kind, "clock_reference", "inputs")
-    actions: list[Action] = [lambda: kind.set_clock_reference(status["clock_reference"])]
-    for channel, values in enumerate(status["inputs"], 1):
-        actions.append(partial(_set_input, kind, channel, InputSettings(**values)))
+    name, status = kind.device.name, kind.status()
+    reference = required(name, status, clock_reference=status.clock_reference)
+    actions: list[Action] = [lambda: kind.set_clock_reference(reference)]
+    for channel, each in enumerate(status.inputs, 1):
+        actions.append(partial(_set_input, kind, channel, required(name, status, inputs=each)))
     return Remembered(kind, actions)
-
-
-def _known_status(kind: Kind, *names: str) -> dict[str, Any]:
-    """Return the fields of a status. Raises DeviceError when one of ``names`` is unknown: it could not be restored."""
-    status = kind.status()
-    fields = status.model_dump()
-    unknown = [name for name in names if _is_unknown(fields[name])]
-    if unknown:
-        raise DeviceError(
-            f"{kind.device.name}: {', '.join(unknown)} unknown, so it could not be restored: "
-            + "; ".join(status.problems)
-        )
-    return fields
-
-
-def _is_unknown(value: object) -> bool:
-    return value is None or (isinstance(value, tuple) and (None in value or DetectorState.UNKNOWN in value))
 
 
 def _set_input(kind: TimeTagger, channel: int, wanted: InputSettings) -> None:
@@ -274,18 +277,20 @@ def _set_input(kind: TimeTagger, channel: int, wanted: InputSettings) -> None:
 
 @remember.register
 def _(kind: PatternGenerator) -> Remembered:
-    played, status = kind.played, _known_status(kind, "running", "outputs")
+    name, status, played = kind.device.name, kind.status(), kind.played
+    running = required(name, status, running=status.running)
+    outputs = [required(name, status, outputs=on) for on in status.outputs]
 
     def replay() -> None:
         if kind.played is not played and played is not None:
             kind.play(played.volts, played.sample_rate_hz, reference=played.reference)
-        elif kind.played is not played and status["running"]:
-            raise DeviceError(f"{kind.device.name}: what it played before is not known; it is left stopped")
-        if not status["running"]:
+        elif kind.played is not played and running:
+            raise DeviceError(f"{name}: what it played before is not known; it is left stopped")
+        if not running:
             kind.stop()
         elif not kind.read_running():
             kind.start()
-        for channel, on in enumerate(status["outputs"], 1):
+        for channel, on in enumerate(outputs, 1):
             kind.set_output(channel, on)
 
     return Remembered(kind, [replay])

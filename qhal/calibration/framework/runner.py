@@ -20,7 +20,7 @@ from qhal.calibration.framework.journal import SUFFIX, Journal
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Run, Tell, silent
 from qhal.calibration.framework.suitability import check_suitability
-from qhal.devices.detector import Detector
+from qhal.devices.detector import Detector, DetectorState
 from qhal.devices.kind import Kind
 from qhal.errors import ConfigurationError, DataError, DeviceError, InvalidRecord, QhalError
 from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
@@ -248,17 +248,16 @@ def make_record(
 
 def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> None:
     """Raise DeviceError unless all detectors are known to count; after another error (``cause``), if one is latched."""
-    wrong = ("latched", "blinded", "unknown") if cause is None else ("latched", "blinded")
+    wrong = {DetectorState.LATCHED} if cause else {DetectorState.LATCHED, DetectorState.UNKNOWN}
     for kind in devices:
         if cause is not None and kind.device.connection.state is not ConnectionState.READY:
             continue  # its loss is the cause, and asking would wait for it
-        if isinstance(kind, Detector):
-            states = kind.status().model_dump()["states"]
-            if bad := [n for n, state in enumerate(states, 1) if state in wrong]:
-                raise DeviceError(
-                    f"{kind.device.name}: channels {bad} are latched, or it is unknown whether they are; "
-                    "what was counted is of no use"
-                )
+        states = kind.status().states if isinstance(kind, Detector) else ()
+        if bad := [n for n, state in enumerate(states, 1) if state in wrong]:
+            raise DeviceError(
+                f"{kind.device.name}: channels {bad} are latched, or it is unknown whether they are; "
+                "what was counted is of no use"
+            )
 
 
 def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Kind]) -> None:

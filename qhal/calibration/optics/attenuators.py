@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from qhal.calibration.optics.sources import output_dbm
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.source import Source
 from qhal.errors import OutOfRange
@@ -99,5 +100,4 @@ def bring_up(source: Source, power_dbm: float | None, attenuators: Sequence[Atte
         source.set_power_dbm(power_dbm)
     if not source.read_emitting():
         source.enable()
-    reading = source.status().model_dump()["power_dbm"]
-    return float(reading)
+    return output_dbm(source)

@@ -16,6 +16,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.inputs.attenuator_model import known_as
 from qhal.calibration.optics.attenuators import bring_up, close, move, split_evenly
 from qhal.calibration.optics.power import find_level_dbm, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.sources import frequency_thz
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -85,8 +86,9 @@ def measure_bright(
         lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
         set_db = move(attenuators, split_evenly(max(total_db, lowest_db), attenuators))
         power_dbm = read_powers_dbm(meter, plan.meter_channel, plan.readings, plan.settle_s)
-        frequency_thz = source.status().model_dump()["frequency_thz"]
-        run.keep(POWER, **point, set_db=list(set_db), power_dbm=power_dbm, frequency_thz=frequency_thz)
+        run.keep(
+            POWER, **point, set_db=list(set_db), power_dbm=power_dbm, frequency_thz=frequency_thz(source)
+        )
         close(attenuators)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from qhal.calibration.optics.attenuators import attenuate
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
+from qhal.devices.status import required
 from qhal.errors import DeviceError, OutOfRange
 
 SETTINGS = ("bias_ua", "trigger_mv")
@@ -16,6 +17,12 @@ _CLEARLY = 10.0
 """Counts above the dark ones, in their standard deviations, that are taken for light."""
 
 
+def known_bias_ua(detectors: Detector) -> tuple[float, ...]:
+    """Return the bias current of each channel, microamperes. Raises DeviceError when one is unknown."""
+    status = detectors.status()
+    return tuple(required(detectors.device.name, status, bias_ua=each) for each in status.bias_ua)
+
+
 def bias(detectors: Detector, bias_ua: Sequence[float] | None) -> None:
     """Turn the bias on, at these currents or (None) those that are set, and wait until it has settled.
 
@@ -23,7 +30,7 @@ def bias(detectors: Detector, bias_ua: Sequence[float] | None) -> None:
     """
     if bias_ua is not None:
         detectors.set_bias_ua(bias_ua)
-    elif not any(detectors.status().model_dump()["bias_ua"]):
+    elif not any(detectors.status().bias_ua):
         raise OutOfRange(
             f"{detectors.device.name}: bias is 0 on every channel; give bias_ua, see dark-counts"
         )

@@ -22,6 +22,7 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import bring_up, close, present
 from qhal.calibration.optics.count_rate import bias
+from qhal.calibration.optics.sources import frequency_thz, output_dbm
 from qhal.calibration.optics.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -97,8 +98,7 @@ def measure(
     source.disable()
     close(attenuators)
     if not run.rows("working"):
-        found = source.status().model_dump()["frequency_thz"]
-        run.keep("working", frequency_thz=plan.working_thz or found)
+        run.keep("working", frequency_thz=plan.working_thz or frequency_thz(source))
     working_thz = run.rows("working")[0]["frequency_thz"]
     source.set_frequency_thz(working_thz)
     bias(detectors, plan.bias_ua)
@@ -107,7 +107,7 @@ def measure(
     open_to_rate(run, attenuators, detectors, plan.rate_hz)
     for point in run.points("scan", plan.points(working_thz)):
         tune(source, point["frequency_thz"])
-        power_dbm = source.status().model_dump()["power_dbm"]
+        power_dbm = output_dbm(source)
         detectors.device.clock.sleep_s(_SETTLE_S)
         reading = detectors.read_counts(plan.period_s)
         if (rate_hz := sum(reading.rates_hz)) > plan.largest_rate_hz:
