@@ -72,7 +72,7 @@ class DeviceTable(_Table):
 class PathElement(_Table):
     """One element of an optical path: a device (with ports), or a passive part with its loss.
 
-    A switch is named with ``ingress`` and ``egress``. ``uncertainty_db`` is the standard uncertainty of the loss (k = 1).
+    A switch has ``ingress`` and ``egress``. ``uncertainty_db`` is the standard uncertainty of the loss (k = 1).
     """
 
     name: str = ""
