@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
@@ -10,25 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from qhal.demo.bench import PHASE_BIN_PS, WINDOW_PS
-
-if TYPE_CHECKING:
-    from qhal.demo.run import Results, State
+from qhal.demo.results import Results, State
 
 _STATES = ("H", "V", "D", "A")
 _COLOURS = ("#1b4965", "#3d8fb8", "#ca6702")
 
 
-def write_pictures(results: "Results", folder: Path) -> dict[Path, str]:
-    """Write a PNG for each plot and return what it shows, in a sentence or two, by file."""
-    found = {}
+def write_pictures(results: Results, folder: Path) -> dict[Path, str]:
+    """Write a PNG for each plot; return the captions by file."""
+    captions = {}
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         for name, (draw, caption) in _PICTURES.items():
             figure = draw(results)
             path = folder / f"{name}.png"
             figure.savefig(path, dpi=130)
-            found[path] = caption
-    return found
+            captions[path] = caption
+    return captions
 
 
 def _figure(title: str, width: float = 7.2, height: float = 4.4) -> Figure:
@@ -37,18 +33,19 @@ def _figure(title: str, width: float = 7.2, height: float = 4.4) -> Figure:
     return figure
 
 
-def _phase(results: "Results") -> Figure:
+def _phase(results: Results) -> Figure:
     figure = _figure("Tags over the phase of a symbol")
     axes = figure.subplots()
+    bin_ps = results.states[0].measurement.pattern.phase_bin_ps
     for state, colour in zip(results.states, _COLOURS, strict=False):
         measurement = state.measurement
         seconds = measurement.stop_s - measurement.start_s
-        tags = measurement.phase_histogram
-        place_ns = (np.arange(len(tags)) - len(tags) // 2 + 0.5) * PHASE_BIN_PS * 1e-3
+        tags = measurement.pattern.phase_histogram
+        phase_ns = (np.arange(len(tags)) - len(tags) // 2 + 0.5) * bin_ps * 1e-3
         rate, sigma = tags / seconds, np.sqrt(tags + 0.5) / seconds
-        axes.step(place_ns, np.maximum(rate, 0.5 / seconds), where="mid", color=colour, label=state.name)
+        axes.step(phase_ns, np.maximum(rate, 0.5 / seconds), where="mid", color=colour, label=state.name)
         axes.fill_between(
-            place_ns,
+            phase_ns,
             np.maximum(rate - sigma, 0.1 / seconds),
             rate + sigma,
             step="mid",
@@ -56,20 +53,19 @@ def _phase(results: "Results") -> Figure:
             alpha=0.3,
             lw=0,
         )
-    half = WINDOW_PS / 2e3
+    half = results.window_ps / 2e3
     axes.axvspan(-half, half, color="0.92", zorder=0, label=f"window, {2 * half:g} ns")
-    axes.set(yscale="log", xlabel="time from the pulse / ns", ylabel=f"tags per second in {PHASE_BIN_PS} ps")
+    axes.set(yscale="log", xlabel="time from the pulse / ns", ylabel=f"tags per second in {bin_ps} ps")
     axes.legend(frameon=False, fontsize=8)
     return figure
 
 
-def _click_matrices(results: "Results") -> Figure:
-    assert results.before is not None
-    after = results.states[0].measurement.counts.click_matrix()
+def _click_matrices(results: Results) -> Figure:
+    after = results.states[0].measurement.pattern.counts.click_matrix()
     figure = _figure("Clicks by state sent and detector", 11.0, 4.8)
     both: list[Axes] = list(figure.subplots(1, 2))
     for axes, matrix, title in zip(
-        both, (results.before, after), ("before alignment", "after alignment"), strict=True
+        both, (results.before_alignment, after), ("before alignment", "after alignment"), strict=True
     ):
         sums = np.maximum(matrix.counts.sum(axis=1, keepdims=True), 1)
         ratios = matrix.counts / sums
@@ -91,17 +87,17 @@ def _click_matrices(results: "Results") -> Figure:
     return figure
 
 
-def expected_qber(state: "State") -> float:
+def expected_qber(state: State) -> float:
     """Return the expected error rate of all intensities together, each by its live symbols and gain."""
-    weights = state.measurement.counts.live * np.array(state.expected["gains"])
+    weights = state.measurement.pattern.counts.live * np.array(state.expected["gains"])
     return float(np.average(state.expected["error_rates"], weights=weights))
 
 
-def _qber_over_time(results: "Results") -> Figure:
+def _qber_over_time(results: Results) -> Figure:
     figure = _figure("Error rate of all intensities over time")
     axes = figure.subplots()
     for state, colour in zip(results.states, _COLOURS, strict=False):
-        seconds, value, sigma = state.measurement.qber_over_time.T
+        seconds, value, sigma = state.measurement.pattern.qber_over_time.T
         axes.errorbar(
             seconds,
             100 * value,
@@ -120,15 +116,15 @@ def _qber_over_time(results: "Results") -> Figure:
     return figure
 
 
-def _background(results: "Results") -> Figure:
+def _background(results: Results) -> Figure:
     figure = _figure("Noise counts against classical power", height=5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     power_uw = np.array(
         [0.0 if s.classical_dbm is None else 1e3 * 10 ** (s.classical_dbm / 10) for s in results.states]
     )
-    measured = np.array([s.background.rate_hz for s in results.states])
-    sigma = np.array([s.background.standard_uncertainty_hz for s in results.states])
-    expected = np.array([sum(s.true_background["rates_hz"]) for s in results.states])
+    measured = np.array([s.noise.rate_hz for s in results.states])
+    sigma = np.array([s.noise.standard_uncertainty_hz for s in results.states])
+    expected = np.array([sum(s.true_noise["rates_hz"]) for s in results.states])
     upper.plot(power_uw, expected, "-", color="0.5", label="expected, integrated along the fibre")
     upper.errorbar(
         power_uw, measured, sigma, fmt="o", ms=4, color=_COLOURS[0], label="measured, dead time taken off"
@@ -149,7 +145,7 @@ def _background(results: "Results") -> Figure:
     return figure
 
 
-_PICTURES: dict[str, tuple[Callable[["Results"], Figure], str]] = {
+_PICTURES: dict[str, tuple[Callable[[Results], Figure], str]] = {
     "symbol-phase": (
         _phase,
         "When in a symbol the detectors click; the band of each line is its standard uncertainty. Clicks outside of "

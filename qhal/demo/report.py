@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import qhal
-from qhal.demo.checks import all_passed, verdict
+from qhal.demo.check import all_passed, verdict
 from qhal.demo.pictures import write_pictures
+from qhal.demo.results import Results, State
 from qhal.demo.tables import BOUNDS, CHECKS, TITLES, bound_rows, check_rows
 from qhal.records.uncertain import shown
-
-if TYPE_CHECKING:
-    from qhal.demo.run import Results
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -30,22 +28,19 @@ figcaption, .small { color: #555; font-size: 0.9em }
 """
 
 
-def write_report(results: "Results", folder: Path) -> None:
+def write_report(results: Results, folder: Path) -> None:
     """Write ``report.html``, ``report.json`` and one PNG for each plot into a folder, which is made if need be.
 
     The page is whole in itself: its pictures are in it, too.
     """
-    from qhal.demo.run import record
-
     folder.mkdir(parents=True, exist_ok=True)
-    content = record(results) | {"measurements": [_numbers(state) for state in results.states]}
+    content = results.document() | {"measurements": [_numbers(state) for state in results.states]}
     (folder / "report.json").write_text(json.dumps(content, indent=2), encoding="utf-8")
     pictures = write_pictures(results, folder)
     (folder / "report.html").write_text(_page(results, pictures), encoding="utf-8")
 
 
-def _page(results: "Results", pictures: dict[Path, str]) -> str:
-    assert results.alignment is not None
+def _page(results: Results, pictures: dict[Path, str]) -> str:
     aligned = results.alignment
     parts = [
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>qhal demo</title>",
@@ -92,8 +87,9 @@ def _table(
     return f"<h2>{escape(title)}</h2><table><tr>{head}</tr>{''.join(lines)}</table>"
 
 
-def _numbers(state: Any) -> dict[str, Any]:
-    counts = state.measurement.counts
+def _numbers(state: State) -> dict[str, Any]:
+    pattern = state.measurement.pattern
+    counts = pattern.counts
     return {
         "state": state.name,
         "classical_dbm": state.classical_dbm,
@@ -102,10 +98,10 @@ def _numbers(state: Any) -> dict[str, Any]:
         "sifted": counts.sifted.tolist(),
         "errors": counts.errors.tolist(),
         "clicks": counts.clicks.tolist(),
-        "rates_hz": state.measurement.rates_hz,
-        "missed_tags": state.measurement.missed,
-        "background_hz": state.background.rate_hz,
-        "background_uncertainty_hz": state.background.standard_uncertainty_hz,
+        "rates_hz": pattern.rates_hz,
+        "missed_tags": state.measurement.missed_tags,
+        "background_hz": state.noise.rate_hz,
+        "background_uncertainty_hz": state.noise.standard_uncertainty_hz,
         "e1_upper_bound": state.bounds.single_photon_error.value,
         "asymptotic_rate_hz": state.key_rate.value,
     }

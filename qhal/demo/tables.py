@@ -1,19 +1,16 @@
-"""How the demonstration looks on a terminal."""
+"""The results of the demonstration as tables on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from qhal.cli.output import CONSOLE
-from qhal.demo.checks import SIGMAS, Check, all_passed, plain, verdict
+from qhal.demo.check import SIGMAS, Check, all_passed, plain, verdict
+from qhal.demo.results import Results
 from qhal.link.decoy import Estimate
 from qhal.records.uncertain import shown
-
-if TYPE_CHECKING:
-    from qhal.demo.run import Results
 
 TITLES = {
     "truth": f"Measured, and expected from the world's log (bound {SIGMAS['truth']:g} sigma)",
@@ -22,52 +19,51 @@ TITLES = {
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Show what is going on; on a terminal in one line, elsewhere line by line."""
-    if not CONSOLE.is_terminal:
-        yield lambda text: CONSOLE.print(f"  {escape(text)}", style="dim", highlight=False, soft_wrap=True)
+def progress(console: Console) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows a line about the current step, on a terminal also as a status line."""
+    if not console.is_terminal:
+        yield lambda text: console.print(f"  {escape(text)}", style="dim", highlight=False, soft_wrap=True)
         return
-    with CONSOLE.status("starting the simulated instruments") as status:
+    with console.status("starting the simulated instruments") as status:
 
-        def tell(text: str) -> None:
-            CONSOLE.print(f"  {escape(text)}", style="dim", highlight=False)
+        def announce(text: str) -> None:
+            console.print(f"  {escape(text)}", style="dim", highlight=False)
             status.update(escape(text))
 
-        yield tell
+        yield announce
 
 
-def print_results(results: "Results") -> None:
+def print_results(console: Console, results: Results) -> None:
     """Print the tables of measured beside expected, the bounds, and the verdict."""
-    assert results.alignment is not None
     aligned = results.alignment
-    CONSOLE.print(
+    console.print(
         f"\nSkews of the detectors {results.skews_ps} ps. Polarization aligned with {aligned.settings} settings "
         f"and {aligned.restarts} restarts: QBER {aligned.qber.value:.2%} at "
         f"{', '.join(f'{angle:.1f}' for angle in aligned.angles_deg)} deg.",
         highlight=False,
     )
     rows = [(name.replace("_", " "), *pair) for name, pair in results.reported.items()]
-    CONSOLE.print(
+    console.print(
         "From records: " + ", ".join(f"{name} {shown(value, sigma)}" for name, value, sigma in rows) + ".",
         highlight=False,
     )
     for basis, title in TITLES.items():
-        _print_checks(title, [check for check in results.checks if check.basis == basis])
-    print_rows("Decoy bounds and asymptotic estimate", BOUNDS, bound_rows(results))
+        _print_checks(console, title, [check for check in results.checks if check.basis == basis])
+    print_rows(console, "Decoy bounds and asymptotic estimate", BOUNDS, bound_rows(results))
     style = "green" if all_passed(results.checks) else "bold red"
-    CONSOLE.print(f"[{style}]{verdict(results.checks)}[/]", highlight=False)
-    CONSOLE.print(
+    console.print(f"[{style}]{verdict(results.checks)}[/]", highlight=False)
+    console.print(
         "This is a test pattern, no key is made: the estimate is what an infinitely long run could give.",
         highlight=False,
     )
-    CONSOLE.print(f"seed {results.seed}, {results.timings_s['total']:.1f} s", style="dim", highlight=False)
+    console.print(f"seed {results.seed}, {results.timings_s['total']:.1f} s", style="dim", highlight=False)
 
 
 BOUNDS = ("state", "Y0 at least", "Y1 at least", "e1 at most", "estimate")
 CHECKS = ("", "measured", "expected", "deviation")
 
 
-def bound_rows(results: "Results") -> list[tuple[str, ...]]:
+def bound_rows(results: Results) -> list[tuple[str, ...]]:
     """Return the decoy bounds and the estimate of each state, as text."""
     return [
         (
@@ -108,12 +104,18 @@ def _pair(estimate: Estimate, scale: float = 1.0) -> tuple[float, float]:
     return scale * estimate.value, scale * estimate.standard_uncertainty
 
 
-def _print_checks(title: str, checks: list[Check]) -> None:
-    print_rows(title, CHECKS, check_rows(checks), [check.judged and not check.passed for check in checks])
+def _print_checks(console: Console, title: str, checks: list[Check]) -> None:
+    print_rows(
+        console, title, CHECKS, check_rows(checks), [check.judged and not check.passed for check in checks]
+    )
 
 
 def print_rows(
-    title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], bad: list[bool] | None = None
+    console: Console,
+    title: str,
+    columns: tuple[str, ...],
+    rows: list[tuple[str, ...]],
+    bad: list[bool] | None = None,
 ) -> None:
     """Print a table whose first column is text; rows that are bad are red."""
     table = Table(title=title, title_justify="left")
@@ -121,4 +123,4 @@ def print_rows(
         table.add_column(column, justify="right" if n else "left")
     for row, is_bad in zip(rows, bad or [False] * len(rows), strict=True):
         table.add_row(*map(escape, row), style="red" if is_bad else None)
-    CONSOLE.print(table)
+    console.print(table)

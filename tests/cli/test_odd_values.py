@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-import qhal.demo.run
+import qhal.cli.demo
 import qhal_simulators.run
 from qhal.cli import output
 from qhal.cli.app import COMMANDS, _load, run
@@ -109,7 +109,7 @@ def nothing_starts(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(qhal_simulators.run, "_serve", serve)
-    monkeypatch.setattr(qhal.demo.run, "run_demo", lambda *arguments: True)
+    monkeypatch.setattr(qhal.cli.demo, "run_demo", lambda *arguments: True)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     (tmp_path / "node.toml").write_text(NODE)
     (tmp_path / "a.bin").write_bytes(bytes(16))

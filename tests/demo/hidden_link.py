@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qhal.demo.bench import MetroLink
-from qhal.demo.calibrations import BenchRecords
-from qhal.demo.run import SCENARIO, measure_state
+from qhal.demo.demo_records import BenchRecords
+from qhal.demo.demonstration import measure_state
+from qhal.demo.metro_link import MetroLink
+from qhal.demo.results import SCENARIO
 from qhal.node.node import open_node
 from qhal.transport.control import SimulatorControl
 from qhal_simulators.physics.scenario_tables import load_scenario, parse_scenario
@@ -49,6 +50,6 @@ def hidden_link(hidden: dict[str, dict[str, Any]], seed: int, bench: BenchRecord
 def measure(link: MetroLink, control: Control, seconds: float, seed: int) -> list[Any]:
     """Bring the link up and return its states: classical channel off, and bright."""
     link.bring_up()
-    link.find_skews()
-    link.align(seed)
+    link.session.measure_skews()
+    link.session.align(seed=seed)
     return [measure_state(link, control, dbm, seconds, lambda text: None) for dbm in (None, BRIGHT_DBM)]

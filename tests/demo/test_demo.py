@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from qhal.cli import app
-from qhal.demo.compare import alignment_check, link_checks
+from qhal.demo.truth_checks import alignment_check, link_checks
 from qhal.link.estimates import GainEstimate, QberEstimate
 from qhal.records.uncertain import shown
 
@@ -154,7 +154,8 @@ def test_the_floor_of_the_alignment_knows_that_fibres_walk():
     )
     expected = {"best_error_rates": [0.0121] * 3}
     for stop_s, passes in ((400.0, True), (2.0, False)):
-        measurement = SimpleNamespace(start_s=0.0, stop_s=stop_s, counts=counts)
+        pattern = SimpleNamespace(counts=counts)
+        measurement = SimpleNamespace(start_s=0.0, stop_s=stop_s, pattern=pattern)
         state = SimpleNamespace(measurement=measurement, expected=expected)
         assert alignment_check(state, 0.0, 86_400.0).passed is passes
 
@@ -175,7 +176,7 @@ def test_few_errors_are_as_uncertain_as_many():
         bound = SimpleNamespace(value=0.02, standard_uncertainty=1e-3)
         state = SimpleNamespace(
             name="off",
-            measurement=SimpleNamespace(counts=counts),
+            measurement=SimpleNamespace(pattern=SimpleNamespace(counts=counts)),
             expected=expected,
             bounds=SimpleNamespace(single_photon_error=bound),
         )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from qhal.demo.calibrations import calibrate_on_bench
-from qhal.demo.reported import reported_checks
+from qhal.demo.demo_records import calibrate_on_bench
+from qhal.demo.reported_checks import reported_checks
 from qhal_simulators.physics.scenario_tables import load_scenario
 from tests.demo.hidden_link import hidden_link, measure
 

@@ -1,4 +1,4 @@
-"""A simulator in a process of its own, as the demonstration and anybody's test would start it."""
+"""A simulator in a process of its own, started as from the command line."""
 
 import json
 import subprocess

@@ -1,22 +1,20 @@
-"""The checks that a real node could make: from what instruments report, from records, and from data sheets.
+"""Checks that a real node can make: against reports of instruments, records and data sheets.
 
-Nothing here asks the simulated world for its truth. Bounds are k = 2 of the budgets below.
+Nothing here reads the truth of the simulated world. Bounds are k = 2 of the budgets below.
 """
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from uncertainties import umath
 
 from qhal.calibration.channel.classical_noise import RamanPath
-from qhal.demo.bench import CHANNELS, LASER_TOLERANCE_DB, WINDOW_PS, MetroLink
-from qhal.demo.checks import Check
+from qhal.demo.check import Check
+from qhal.demo.metro_link import LASER_UNCERTAINTY_DB, MetroLink
+from qhal.demo.results import State
 from qhal.link.pattern import Intensity
 from qhal.link.photonics import photon_energy_j
 from qhal.records.uncertain import from_db, nominal, standard_uncertainty, statistical, systematic
-
-if TYPE_CHECKING:
-    from qhal.demo.run import State
 
 RAMAN_PER_KM_NM = 3.1e-9
 """Fraction of the classical power that standard fibre scatters forward, per km and nm, 1 THz above it at 295 K.
@@ -29,25 +27,25 @@ _FILTER_TOLERANCE_GHZ = 0.5
 _BIAS_TOLERANCE_UA = 0.02
 """How well a bias current is the same on the bench and on the link; the dark rate grows steeply with it."""
 _PULSE_TOLERANCE = 0.02
-"""Of the share of a pulse that its shape and the window let through."""
+"""Of the fraction of a pulse within the window."""
 _OPTICAL_ERROR_TOLERANCE = 1.5e-3
 """Of the receiver's declared optical error, and of what the alignment leaves."""
 _LASER_DRIFT_DB = 0.02
 """How much the laser's power may move between two readings a second apart."""
 
 
-def reported_checks(link: MetroLink, states: "list[State]") -> list[Check]:
-    """Compare the states, classical channel off first, with what a node knows without asking the world."""
+def reported_checks(link: MetroLink, states: list[State]) -> list[Check]:
+    """Compare the states, classical channel off first, with what a node knows without the truth of the world."""
     off, brightest = states[0], states[-1]
     dark = _dark_hz(link)
     noise = {state.name: dark for state in states}
     noise[brightest.name] = dark + _raman_hz(link, brightest)
     return [
         _check("signal gain from laser, losses and records", _gain(off), _expected_gain(link)),
-        _check("dark counts /s from the bench's record", _background(off), dark),
+        _check("dark counts /s from the bench's record", _noise(off), dark),
         _check(
             f"Raman noise (classical on minus off) /s from data sheets, {brightest.name}",
-            _background(brightest) - _background(off),
+            _noise(brightest) - _noise(off),
             noise[brightest.name] - dark,
         ),
         *(
@@ -87,28 +85,33 @@ def _check(name: str, measured: Any, expected: Any) -> Check:
     )
 
 
-def _gain(state: "State") -> Any:
-    gain = state.measurement.counts.gain(Intensity.SIGNAL)
+def _gain(state: State) -> Any:
+    gain = state.measurement.pattern.counts.gain(Intensity.SIGNAL)
     return statistical("clicks of the signal", gain.value, gain.standard_uncertainty)
 
 
-def _qber(state: "State") -> Any:
-    qber = state.measurement.counts.qber(Intensity.SIGNAL)
+def _qber(state: State) -> Any:
+    qber = state.measurement.pattern.counts.qber(Intensity.SIGNAL)
     return statistical(f"errors, {state.name}", qber.value, qber.standard_uncertainty)
 
 
-def _background(state: "State") -> Any:
-    background = state.background
-    return statistical(f"noise counts, {state.name}", background.rate_hz, background.standard_uncertainty_hz)
+def _noise(state: State) -> Any:
+    noise = state.noise
+    return statistical(f"noise counts, {state.name}", noise.rate_hz, noise.standard_uncertainty_hz)
 
 
 def _expected_gain(link: MetroLink) -> Any:
     """Return the signal gain that records and the node's path map promise, with its budget."""
     parts = list(link.node.path("quantum"))
-    behind = parts[[part.name for part in parts].index("pad") + 1 :]
-    loss_db = sum(systematic(f"loss of {p.name}", p.loss_db, p.uncertainty_db) for p in behind if p.loss_db)
-    window_share = systematic("pulse shape and window", 1 - _PULSE_TOLERANCE / 2, _PULSE_TOLERANCE)
-    mean = link.mean_photon_number * from_db(-loss_db) * link.bench.mean_efficiency * window_share
+    downstream = parts[[part.name for part in parts].index("pad") + 1 :]
+    loss_db = sum(systematic(f"loss of {p.name}", p.loss_db, p.uncertainty_db) for p in downstream if p.loss_db)
+    window_fraction = systematic("pulse shape and window", 1 - _PULSE_TOLERANCE / 2, _PULSE_TOLERANCE)
+    mean = (
+        link.photon_number.mean_photon_number
+        * from_db(-loss_db)
+        * link.bench.mean_efficiency
+        * window_fraction
+    )
     return 1 - umath.exp(-mean)
 
 
@@ -118,7 +121,7 @@ def _dark_hz(link: MetroLink) -> Any:
     seconds = float(table["period_s"].sum())
     slopes = link.sheet["detectors"]["slope_per_ua"]
     total: Any = 0.0
-    for n, slope in enumerate(slopes[: len(CHANNELS)]):
+    for n, slope in enumerate(slopes[: len(link.session.settings.inputs)]):
         counts = float(table["counts"][:, n].sum())
         rate = statistical(
             f"dark counts of {n + 1} on the bench", counts / seconds, math.sqrt(counts + 1) / seconds
@@ -127,14 +130,14 @@ def _dark_hz(link: MetroLink) -> Any:
     return total
 
 
-def _raman_hz(link: MetroLink, state: "State") -> Any:
+def _raman_hz(link: MetroLink, state: State) -> Any:
     """Return the clicks per second of Raman scattering that powers and data sheets promise."""
     sheet, parts = link.sheet, {part.name: part for part in link.node.path("classical")}
     after = {part.name: part for part in link.node.path("quantum")}
     channel, receiver = sheet["channel"], sheet["receiver"]
 
-    def loss(found: dict[str, Any], name: str) -> Any:
-        return systematic(f"loss of {name}", found[name].loss_db or 0.0, found[name].uncertainty_db)
+    def loss(path: dict[str, Any], name: str) -> Any:
+        return systematic(f"loss of {name}", path[name].loss_db or 0.0, path[name].uncertainty_db)
 
     launch_db = loss(parts, "pad") + loss(parts, "mux") + channel["connectors_before_db"]
     after_db = channel["connectors_after_db"] + sum(
@@ -151,7 +154,7 @@ def _raman_hz(link: MetroLink, state: "State") -> Any:
         bandwidth_ghz=receiver["filter_bandwidth_ghz"],
     )
     assert state.classical_laser_dbm is not None
-    power_dbm = systematic("classical laser's report", state.classical_laser_dbm, LASER_TOLERANCE_DB)
+    power_dbm = systematic("classical laser's report", state.classical_laser_dbm, LASER_UNCERTAINTY_DB)
     launched_w = from_db(power_dbm - launch_db) * 1e-3
     width_nm = (
         systematic("filter's width", path.bandwidth_ghz, _FILTER_TOLERANCE_GHZ) * path.bandwidth_nm_per_ghz()
@@ -161,8 +164,8 @@ def _raman_hz(link: MetroLink, state: "State") -> Any:
     return photons_hz / photon_energy_j(path.frequency_thz) * link.bench.mean_efficiency
 
 
-def _expected_qber(link: MetroLink, state: "State", noise_hz: Any) -> Any:
+def _expected_qber(link: MetroLink, state: State, noise_hz: Any) -> Any:
     """Return the error rate of the signal: light in the wrong detector, and noise, half of which is wrong."""
-    noise = noise_hz * WINDOW_PS * 1e-12 / _gain(state)
+    noise = noise_hz * link.session.settings.window_ps * 1e-12 / _gain(state)
     optical = systematic("optical error", link.sheet["receiver"]["optical_error"], _OPTICAL_ERROR_TOLERANCE)
     return optical * (1 - noise) + noise / 2

@@ -1,4 +1,4 @@
-"""What the demonstration calibrates: attenuator and detectors on a bench, then the modulators on the link."""
+"""The records of the demonstration: attenuators and detectors on a bench, then the modulators on the link."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from qhal.calibration import calibrate_node
 from qhal.calibration.channel import attenuator_curve, loss_budget
 from qhal.calibration.detector import detection_efficiency
 from qhal.calibration.transmitter import modulator
-from qhal.demo.process import SimulatorProcess
+from qhal.demo.simulator_process import SimulatorProcess
 from qhal.errors import DeviceError
 from qhal.link.modulation import CARVER_CHANNEL, DECOY_CHANNEL, IntensityModulator
 from qhal.node.node import Node, open_node
@@ -19,20 +19,19 @@ from qhal.records.record import Record
 from qhal.records.uncertain import nominal
 
 BENCH = "detector-bench"
-NAME = "qhal demo"
-"""Who did it, in the records."""
+OPERATOR = "qhal demo"
 CHANNELS = (1, 2, 3, 4)
 QUANTUM_POWER_DBM = 10.0
 _REPORT_REPEATS_DB = 0.02
-Tell = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
 class BenchRecords:
-    """What was found on the bench: of the link's laser and attenuator, and of its detectors.
+    """Records of the bench: of the link's laser, attenuators and detectors.
 
     ``loss``: from the power that the laser reports to the meter, through both attenuators at their lowest settings;
-    what the laser's report is off is in it.
+    the error of the laser's report is in it.
     """
 
     curve: Record
@@ -42,19 +41,19 @@ class BenchRecords:
 
     @property
     def records(self) -> tuple[Record, ...]:
-        """All of them."""
+        """All records."""
         return self.curve, self.other_curve, self.loss, self.efficiency
 
     @cached_property
     def attenuator(self) -> AttenuatorCurve:
-        """The curve of the attenuator."""
+        """Curve of the link's attenuator."""
         return AttenuatorCurve(self.curve)
 
     @cached_property
     def unattenuated_db(self) -> Any:
-        """From the power that the laser reports to the attenuator's output, were the attenuator at 0 dB.
+        """Loss from the power that the laser reports to the attenuator's output with the attenuator at 0 dB.
 
-        The bench's other attenuator is taken off, so that its insertion loss is in the budget, and this one's is not.
+        The loss of the bench's other attenuator is subtracted: its insertion loss is in the budget, this one's is not.
         """
         lowest_db = self.attenuator.range_db[0]
         other = AttenuatorCurve(self.other_curve)
@@ -64,14 +63,14 @@ class BenchRecords:
 
     @cached_property
     def mean_efficiency(self) -> Any:
-        """Detection efficiency, the mean of all channels, with its budget."""
+        """Mean detection efficiency of all channels, with its budget."""
         return sum(self.efficiency.value("detection_efficiency", channel=n) for n in CHANNELS) / len(CHANNELS)
 
 
-def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecords:
+def calibrate_on_bench(folder: Path, seed: int | None, announce: Announce) -> BenchRecords:
     """Start the bench and calibrate both attenuators against its meter, then the detectors with their curves."""
     with SimulatorProcess(BENCH, seed, lambda text: None) as bench, open_node(bench.node_file) as node:
-        # The insertion loss is what the unit reports of itself, found at the factory.
+        # The insertion loss is the one that the unit reports, measured at the factory.
         steps = {
             "step_db": 4.0,
             "repetitions": 2,
@@ -90,17 +89,17 @@ def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecor
         }
         curves = []
         for name, other in (("voa", "second-voa"), ("second-voa", "voa")):
-            tell(f"bench: curve of {name}")
+            announce(f"bench: curve of {name}")
             roles = {"attenuator": name, "auxiliary": other}
             curves.append(
                 _good(
                     calibrate_node(
-                        node, attenuator_curve.CALIBRATION, steps, roles, folder=folder, operator=NAME
+                        node, attenuator_curve.CALIBRATION, steps, roles, folder=folder, operator=OPERATOR
                     )
                 )
             )
-        tell("bench: the laser's report against the meter")
-        # The scale of the report is what is measured: only how well it repeats is uncertain.
+        announce("bench: the laser's report against the meter")
+        # The scale of the report is measured here: only its repeatability is uncertain.
         level = {
             "power_dbm": QUANTUM_POWER_DBM,
             "levels_db": (0.0,),
@@ -108,47 +107,47 @@ def calibrate_on_bench(folder: Path, seed: int | None, tell: Tell) -> BenchRecor
             "settle_s": 0.0,
         }
         loss = calibrate_node(
-            node, loss_budget.CALIBRATION, level, folder=folder, operator=NAME, records=curves
+            node, loss_budget.CALIBRATION, level, folder=folder, operator=OPERATOR, records=curves
         )
-        tell("bench: detection efficiency")
+        announce("bench: detection efficiency")
         efficiency = calibrate_node(
-            node, detection_efficiency.CALIBRATION, counts, folder=folder, operator=NAME, records=curves
+            node, detection_efficiency.CALIBRATION, counts, folder=folder, operator=OPERATOR, records=curves
         )
     return BenchRecords(curves[0], curves[1], _good(loss), _good(efficiency))
 
 
 def calibrate_modulators(
-    node: Node, folder: Path, bias_ua: tuple[float, ...], dead_time_ns: float, tell: Tell
+    node: Node, folder: Path, bias_ua: tuple[float, ...], dead_time_ns: float, announce: Announce
 ) -> dict[int, tuple[IntensityModulator, Record]]:
-    """Find V0, Vpi and extinction of pulse carver and decoy modulator, by output of the generator.
+    """Calibrate V0, Vpi and extinction of pulse carver and decoy modulator, by output of the generator.
 
-    Its volts are those of the generator's connector, so the amplifier's gain is in them.
+    The volts are those at the generator's connector: the amplifier's gain is in them.
     """
-    found: dict[int, tuple[IntensityModulator, Record]] = {}
+    modulators: dict[int, tuple[IntensityModulator, Record]] = {}
     roles = {"source": "quantum-laser", "attenuator": "voa", "tagger": "tagger"}
     for channel in (CARVER_CHANNEL, DECOY_CHANNEL):
-        tell(f"modulator on output {channel} of the pattern generator: V0, Vpi, extinction")
-        # The one that is known already is held open, so that there is light.
+        announce(f"modulator on output {channel} of the pattern generator: V0, Vpi, extinction")
+        # A modulator that is calibrated is open, so that there is light.
         plan = {
             "channel": channel,
-            "held_v": {other: known.v0_v for other, (known, _) in found.items()},
+            "held_v": {other: open_.v0_v for other, (open_, _) in modulators.items()},
             "repetitions": 3,
             "row_s": 0.6,
             "dark_s": 1.0,
             "bias_ua": bias_ua,
             "dead_time_ns": dead_time_ns,
         }
-        made = calibrate_node(node, modulator.CALIBRATION, plan, roles, folder=folder, operator=NAME)
+        made = calibrate_node(node, modulator.CALIBRATION, plan, roles, folder=folder, operator=OPERATOR)
         record = _good(made)
         v0, vpi, extinction = (
             nominal(record.value(name, channel=channel)) for name in ("v0", "vpi", "extinction_ratio")
         )
-        found[channel] = (IntensityModulator(v0, vpi, extinction), record)
-    return found
+        modulators[channel] = (IntensityModulator(v0, vpi, extinction), record)
+    return modulators
 
 
 def _good(record: Record) -> Record:
-    """Return the record. Raises DeviceError when its model does not describe the data: nothing may rest on it."""
+    """Return a record. Raises DeviceError if its model does not describe the data."""
     if record.quality != "good":
-        raise DeviceError(f"{record.id}: its fit is poor, nothing may rest on it")
+        raise DeviceError(f"{record.id}: its fit is poor")
     return record

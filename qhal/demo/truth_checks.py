@@ -2,13 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from qhal.demo.checks import Check
+from qhal.demo.check import Check
+from qhal.demo.results import State
 from qhal.link.pattern import Intensity
-
-if TYPE_CHECKING:
-    from qhal.demo.run import State
 
 GAIN_PRECISION = (1e-3, 2e-3, 2e-2)
 """Largest relative uncertainty of the gains of signal, decoy, vacuum for a check to prove anything."""
@@ -17,19 +14,19 @@ _FLOOR_MARGIN = 3e-4
 """How much an aligned error rate may exceed the best that the controller can reach (standard uncertainty)."""
 
 
-def link_checks(state: "State") -> list[Check]:
+def link_checks(state: State) -> list[Check]:
     """Compare gain and error rate of each intensity, and that the bound is not better than the truth."""
-    counts, expected, checks = state.measurement.counts, state.expected, []
+    counts, expected, checks = state.measurement.pattern.counts, state.expected, []
     for level in Intensity:
         name = f"{state.name}, {level.name.lower()}"
         gain, qber = counts.gain(level), counts.qber(level)
-        for what, found, number, promised, precision in (
+        for what, measured, number, promised, precision in (
             ("gain", gain.value, gain.live, expected["gains"][level], GAIN_PRECISION[level]),
             ("QBER", qber.value, qber.sifted, expected["error_rates"][level], math.inf),
         ):
             # Few counts that happen to be fewer seem better known than they are: it is the expectation that scatters.
             sigma = math.sqrt(promised * (1 - promised) / number)
-            checks.append(Check(f"{what}, {name}", "truth", found, sigma, promised, precision))
+            checks.append(Check(f"{what}, {name}", "truth", measured, sigma, promised, precision))
     bound = state.bounds.single_photon_error
     checks.append(
         Check(
@@ -44,25 +41,25 @@ def link_checks(state: "State") -> list[Check]:
     return checks
 
 
-def raman_checks(states: "Sequence[State]") -> list[Check]:
+def raman_checks(states: Sequence[State]) -> list[Check]:
     """Compare the background, and what the classical channel adds to it, with darks and integrated Raman."""
     checks = [
         Check(
             f"background /s, {state.name}",
             "truth",
-            state.background.rate_hz,
-            state.background.standard_uncertainty_hz,
-            sum(state.true_background["rates_hz"]),
+            state.noise.rate_hz,
+            state.noise.standard_uncertainty_hz,
+            sum(state.true_noise["rates_hz"]),
         )
         for state in states
     ]
     off = states[0]
     added: list[tuple[float, float, float]] = []
     for state in states[1:]:
-        difference = state.background.rate_hz - off.background.rate_hz
-        sigma = math.hypot(state.background.standard_uncertainty_hz, off.background.standard_uncertainty_hz)
-        expected = sum(state.true_background["rates_hz"]) - sum(off.true_background["rates_hz"])
-        added.append((difference, sigma, state.true_background["classical_w"]))
+        difference = state.noise.rate_hz - off.noise.rate_hz
+        sigma = math.hypot(state.noise.standard_uncertainty_hz, off.noise.standard_uncertainty_hz)
+        expected = sum(state.true_noise["rates_hz"]) - sum(off.true_noise["rates_hz"])
+        added.append((difference, sigma, state.true_noise["classical_w"]))
         checks.append(
             Check(
                 f"Raman noise (classical on minus off) /s, {state.name}",
@@ -88,14 +85,14 @@ def raman_checks(states: "Sequence[State]") -> list[Check]:
     return checks
 
 
-def alignment_check(off: "State", aligned_s: float, correlation_time_s: float) -> Check:
+def alignment_check(off: State, aligned_s: float, correlation_time_s: float) -> Check:
     """Compare the aligned error rate with the best that the controller's range allows for this fibre.
 
     ``aligned_s``: world time of the alignment. Since then the fibre's polarization walks: a Stokes vector loses all
     but 1/e of its direction in ``correlation_time_s``.
     """
     measurement = off.measurement
-    qber = measurement.counts.qber(Intensity.SIGNAL)
+    qber = measurement.pattern.counts.qber(Intensity.SIGNAL)
     middle_s = (measurement.start_s + measurement.stop_s) / 2
     walk = -math.expm1(-max(0.0, middle_s - aligned_s) / correlation_time_s) / 2
     # A walk from where the alignment left off: in a random direction, by a random amount.

@@ -1,4 +1,4 @@
-"""Checks of the demonstration: measured against expected, with the basis of the expectation."""
+"""One comparison of the demonstration: measured against expected, with the basis of the expectation."""
 
 import math
 from collections.abc import Iterable
@@ -17,9 +17,9 @@ SIGMAS = {"truth": 4.0, "reported": 2.0}
 class Check:
     """One comparison.
 
-    ``basis``: ``truth`` compares with the world's own log, ``reported`` only with what instruments said,
-    within their declared tolerances. ``uncertainty`` is the combined standard uncertainty (k = 1).
-    ``largest_relative_uncertainty``: a check weaker than this proves nothing; it is not judged.
+    ``basis``: ``truth`` compares with the world's own log, ``reported`` only with reports of instruments, records and
+    data sheets. ``uncertainty`` is the combined standard uncertainty (k = 1). A check with a larger relative
+    uncertainty than ``max_relative_uncertainty`` is not judged.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Check:
     measured: float
     uncertainty: float
     expected: float
-    largest_relative_uncertainty: float = math.inf
+    max_relative_uncertainty: float = math.inf
     at_most: bool = False
 
     @property
@@ -38,7 +38,7 @@ class Check:
     @property
     def judged(self) -> bool:
         """Whether the uncertainty is small enough for the comparison to mean something."""
-        limit = self.largest_relative_uncertainty
+        limit = self.max_relative_uncertainty
         return limit == math.inf or self.uncertainty <= limit * abs(self.expected)
 
     @property
@@ -47,7 +47,7 @@ class Check:
         deviation = self.deviation_sigma if self.at_most else abs(self.deviation_sigma)
         return deviation <= SIGMAS[self.basis]
 
-    def record(self) -> dict[str, Any]:
+    def document(self) -> dict[str, Any]:
         """Return the check as plain data."""
         return {
             "name": self.name,
@@ -62,18 +62,18 @@ class Check:
 
 
 def all_passed(checks: Iterable[Check]) -> bool:
-    """Return whether every check that is judged is within bounds; none at all is a failure."""
-    found = [check for check in checks if check.judged]
-    return bool(found) and all(check.passed for check in found)
+    """Return whether every judged check is within bounds; a failure if none is judged."""
+    judged = [check for check in checks if check.judged]
+    return bool(judged) and all(check.passed for check in judged)
 
 
 def verdict(checks: Iterable[Check]) -> str:
     """Return the result in words: N checks, M within bounds, K not judged."""
-    found = list(checks)
-    judged = [check for check in found if check.judged]
+    everything = list(checks)
+    judged = [check for check in everything if check.judged]
     good = sum(check.passed for check in judged)
-    text = f"{len(found)} checks, {good} within bounds, {len(judged) - good} out of bounds"
-    missing = len(found) - len(judged)
+    text = f"{len(everything)} checks, {good} within bounds, {len(judged) - good} out of bounds"
+    missing = len(everything) - len(judged)
     return f"{text}, {missing} not judged (too few counts: more --seconds)" if missing else text
 
 
