@@ -104,7 +104,9 @@ def _expected_gain(link: MetroLink) -> Any:
     """Return the signal gain that records and the node's path map promise, with its budget."""
     parts = list(link.node.path("quantum"))
     downstream = parts[[part.name for part in parts].index("pad") + 1 :]
-    loss_db = sum(systematic(f"loss of {p.name}", p.loss_db, p.uncertainty_db) for p in downstream if p.loss_db)
+    loss_db = sum(
+        systematic(f"loss of {p.name}", p.loss_db, p.uncertainty_db) for p in downstream if p.loss_db
+    )
     window_fraction = systematic("pulse shape and window", 1 - _PULSE_TOLERANCE / 2, _PULSE_TOLERANCE)
     mean = (
         link.photon_number.mean_photon_number
