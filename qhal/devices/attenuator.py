@@ -1,6 +1,7 @@
 """Variable optical attenuators."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.kind import Hazard, Kind, SafeState, check_range, check_read
@@ -95,6 +96,11 @@ class Attenuator(Kind[AttenuatorCapabilities, AttenuatorStatus]):
         with self.device.reading():
             snapshot = Snapshot()
             return snapshot.taken(AttenuatorStatus, attenuation_db=snapshot.read(self._attenuation_db))
+
+    @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """The resolution of the unit, by name of the setting."""
+        return {"attenuation_db": self.capabilities.resolution_db}
 
     def _attenuation_db(self) -> float:
         limits = self.capabilities

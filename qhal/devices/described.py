@@ -1,6 +1,7 @@
 """What a device, its sub-devices and its interfaces have in common: capabilities and a status."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.status import Status
@@ -12,6 +13,11 @@ class Described(ABC):
     @abstractmethod
     def status(self) -> Status:
         """Return one coherent snapshot."""
+
+    @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """By setting, the largest difference of two readings of one setting, in its unit; 0 for one that is absent."""
+        return {}
 
     @abstractmethod
     def _read_capabilities(self) -> Capabilities:

@@ -1,7 +1,7 @@
-"""Single-photon detectors: bias, trigger, count rates, latching; verbs as wide as the unit's electronics."""
+"""Single-photon detectors: bias, trigger level, count rates and latching of a group of channels."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
@@ -11,48 +11,38 @@ from qhal.devices.kind import (
     Hazard,
     Kind,
     SafeState,
-    check_channel,
     check_counts,
     check_range,
     check_read,
     check_row,
 )
+from qhal.devices.settings import same_setting
 from qhal.devices.status import Quality, Snapshot, Status
-from qhal.errors import DeviceError, ProtocolError, Unsupported
+from qhal.errors import DeviceError, ProtocolError
 
 _WARMEST_K = 400.0
 
 Value = TypeVar("Value")
 
 
-class Scope(StrEnum):
-    """Whether a verb acts on one channel, or on the whole group at once."""
-
-    CHANNEL = "channel"
-    GROUP = "group"
-
-
 class DetectorState(StrEnum):
-    """State of one channel. Unknown: the unit does not say whether it is biased or latched, or what cannot be."""
+    """State of one channel. UNKNOWN: the unit does not report whether it is biased or latched."""
 
     OFF = "off"
-    COOLING = "cooling"
     BIASED = "biased"
     LATCHED = "latched"
-    BLINDED = "blinded"
-    WARM = "warm"
     UNKNOWN = "unknown"
 
 
 class DetectorCapabilities(Capabilities):
-    """Channels 1..N in one group, limits of the bias, and how wide each verb is."""
+    """Channels 1..N in one group; limits and resolution of bias and trigger level."""
 
     channels: int
-    bias_scope: Scope
-    enable_scope: Scope
     min_bias_ua: float
     max_bias_ua: float
+    bias_resolution_ua: float
     max_trigger_mv: float
+    trigger_resolution_mv: float
     min_period_s: float
 
 
@@ -107,30 +97,20 @@ class Detector(Kind[DetectorCapabilities, DetectorStatus]):
             self._write_bias_ua(wanted)
             achieved = self._bias_ua()
             self.device.note_settings(bias_ua=achieved)
-            self._compare("bias", wanted, achieved)
+            self._compare("bias", wanted, achieved, limits.bias_resolution_ua)
         return achieved
-
-    def set_channel_bias_ua(self, channel: int, bias_ua: float) -> float:
-        """Set the bias current of one channel. Raises Unsupported on a unit that sets all together."""
-        check_channel(self.device, channel, self.capabilities.channels)
-        if self.capabilities.bias_scope is Scope.GROUP:
-            raise Unsupported(
-                f"{self.device.name}: bias is set for the whole group; give all currents to set_bias_ua"
-            )
-        with self.device.reading():
-            currents = list(self._bias_ua())
-            currents[channel - 1] = bias_ua
-            return self.set_bias_ua(currents)[channel - 1]
 
     def set_trigger_mv(self, trigger_mv: Sequence[float]) -> tuple[float, ...]:
         """Set the trigger level of every channel and return the levels read back, millivolts."""
-        limit = self.capabilities.max_trigger_mv
-        wanted = self._checked("trigger level", trigger_mv, -limit, limit, "mV")
+        limits = self.capabilities
+        wanted = self._checked(
+            "trigger level", trigger_mv, -limits.max_trigger_mv, limits.max_trigger_mv, "mV"
+        )
         with self.device.changing("set_trigger_mv", wanted):
             self._write_trigger_mv(wanted)
             achieved = self._trigger_mv()
             self.device.note_settings(trigger_mv=achieved)
-            self._compare("trigger level", wanted, achieved)
+            self._compare("trigger level", wanted, achieved, limits.trigger_resolution_mv)
         return achieved
 
     def enable(self) -> None:
@@ -140,15 +120,6 @@ class Detector(Kind[DetectorCapabilities, DetectorStatus]):
     def disable(self) -> None:
         """Turn the bias of the whole group off."""
         self._switch(False)
-
-    def enable_channel(self, channel: int) -> None:
-        """Turn the bias of one channel on. Raises Unsupported on a unit that switches all together."""
-        check_channel(self.device, channel, self.capabilities.channels)
-        if self.capabilities.enable_scope is Scope.GROUP:
-            raise Unsupported(
-                f"{self.device.name}: bias is switched for the whole group, not for channel {channel}"
-            )
-        self._switch(True, channel)
 
     def read_counts(self, period_s: float) -> CountReading:
         """Count for one period that begins after this call, and return its counts.
@@ -211,6 +182,12 @@ class Detector(Kind[DetectorCapabilities, DetectorStatus]):
             )
 
     @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """The resolution of the unit, by name of the setting."""
+        limits = self.capabilities
+        return {"bias_ua": limits.bias_resolution_ua, "trigger_mv": limits.trigger_resolution_mv}
+
+    @property
     def _bias_limits(self) -> Limits:
         return Limits("bias", self.capabilities.min_bias_ua, self.capabilities.max_bias_ua, "uA")
 
@@ -258,8 +235,8 @@ class Detector(Kind[DetectorCapabilities, DetectorStatus]):
             for channel, value in enumerate(values, 1)
         )
 
-    def _switch(self, on: bool, channel: int | None = None) -> None:
-        with self.device.changing("enable" if on else "disable", channel):
+    def _switch(self, on: bool) -> None:
+        with self.device.changing("enable" if on else "disable"):
             self._write_enabled(on)
             if self._read_enabled() != on:
                 raise DeviceError(f"{self.device.name}: the bias did not turn {'on' if on else 'off'}")
@@ -274,8 +251,10 @@ class Detector(Kind[DetectorCapabilities, DetectorStatus]):
             for n, value in enumerate(row, 1)
         )
 
-    def _compare(self, what: str, wanted: tuple[float, ...], achieved: tuple[float, ...]) -> None:
-        if any(abs(a - w) > 0.01 + 1e-3 * abs(w) for a, w in zip(achieved, wanted, strict=True)):
+    def _compare(
+        self, what: str, wanted: tuple[float, ...], achieved: tuple[float, ...], resolution: float
+    ) -> None:
+        if not same_setting(wanted, achieved, resolution):
             raise DeviceError(f"{self.device.name}: {what} is {achieved} after setting {wanted}")
 
     @abstractmethod

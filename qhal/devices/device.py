@@ -36,7 +36,7 @@ InterfaceT = TypeVar("InterfaceT")
 Value = TypeVar("Value")
 
 
-class Device(Guarded, Connected, Described):
+class Device(Guarded, Connected):
     """An instrument behind one or more connections.
 
     ``expected`` are identity fields that must match at every opening (``serial_number``, ``model``, ...).
@@ -100,11 +100,6 @@ class Device(Guarded, Connected, Described):
     def settings(self) -> dict[str, Any]:
         """How it is set, as last read or set by this object; without asking."""
         return dict(self._settings)
-
-    @property
-    def setting_tolerances(self) -> Mapping[str, float]:
-        """By setting, the largest difference of two readings of one setting, in its unit; 0 for one that is absent."""
-        return {}
 
     @property
     def is_open(self) -> bool:

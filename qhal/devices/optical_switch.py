@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from enum import StrEnum
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.kind import Kind, SafeState, is_port
@@ -10,29 +9,17 @@ from qhal.devices.status import Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange, ProtocolError, Unsupported
 
 
-class Transition(StrEnum):
-    """What happens between two patterns; unknown must be treated as make first."""
-
-    BREAK_FIRST = "break first"
-    MAKE_FIRST = "make first"
-    UNKNOWN = "unknown"
-
-
 class OpticalSwitchCapabilities(Capabilities):
-    """Ports and nature of a switch.
+    """Port numbers of the two sides of a switch, and how it moves.
 
-    ``ingress`` and ``egress`` are the port numbers of the two sides. ``can_be_dark``: a port may be connected to
-    nothing. ``latching``: the pattern outlives a loss of power. ``settle_s``: time of a reconfiguration.
+    ``can_be_dark``: a port may be connected to nothing. ``boot_mode``: how the unit names the pattern that it takes at
+    power-up. ``settle_s``: time of a reconfiguration.
     """
 
     ingress: tuple[int, ...]
     egress: tuple[int, ...]
     can_be_dark: bool
-    bidirectional: bool
-    blocking: bool
-    latching: bool | None
     boot_mode: str
-    transition: Transition
     settle_s: float
 
 

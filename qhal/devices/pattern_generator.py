@@ -24,7 +24,6 @@ class PatternGeneratorCapabilities(Capabilities):
     max_sample_rate_hz: float
     min_points: int
     max_points: int
-    min_amplitude_vpp: float
     max_amplitude_vpp: float
     max_offset_v: float
     resolution_bits: int

@@ -1,7 +1,7 @@
 """Polarization controllers made of paddles that turn fibre retarders."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read, check_row
@@ -64,6 +64,11 @@ class PolarizationController(Kind[PolarizationControllerCapabilities, Polarizati
                 PolarizationControllerStatus,
                 angles_deg=tuple(snapshot.read(self._angle_deg, paddle) for paddle in paddles),
             )
+
+    @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """The resolution of the unit, by name of the setting."""
+        return {"angles_deg": self.capabilities.resolution_deg}
 
     def _angles_deg(self) -> tuple[float, ...]:
         return tuple(map(self._angle_deg, range(1, self.capabilities.paddles + 1)))

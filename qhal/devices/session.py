@@ -3,13 +3,14 @@
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
 from qhal.devices.declaration import Capabilities, Declaration, Identity
 from qhal.devices.described import Described
+from qhal.devices.settings import changed_settings
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, WrongDevice
 from qhal.transport.base import Transport
 from qhal.transport.connection import Connection, ConnectionState
@@ -28,7 +29,7 @@ CLOSE_S = 10.0
 """How long closing waits for a thread that uses a connection."""
 
 
-class Connected(ABC):
+class Connected(Described):
     """The connections of a device, and the hooks by which a driver identifies and describes itself."""
 
     declaration: ClassVar[Declaration]
@@ -224,13 +225,15 @@ class Connected(ABC):
                 )
 
     def _note_changes(self, settings: dict[str, Any]) -> None:
-        before, self._settings = self._settings, settings
+        before, self._settings = self._settings, {**settings}
+        changes = changed_settings(before, settings, self.setting_tolerances)
         for key, old in before.items():
-            new = settings.get(key)
-            if old != new:
-                first_old, _ = self._settings_changed.get(key, (str(old), ""))
-                self._settings_changed[key] = (first_old, str(new))
-                log.warning("%s: after reopening %s is %s, was %s", self.name, key, new, old)
+            if key not in changes:
+                self._settings[key] = old  # a slow drift adds up
+        for key, (old, new) in changes.items():
+            first_old, _ = self._settings_changed.get(key, (str(old), ""))
+            self._settings_changed[key] = (first_old, str(new))
+            log.warning("%s: after reopening %s is %s, was %s", self.name, key, new, old)
 
     def _refuse_inherited(self) -> None:
         if self.connection.state is ConnectionState.INHERITED:

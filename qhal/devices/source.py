@@ -1,6 +1,7 @@
 """Light sources: lasers with power, frequency and an output that is off until it is asked for."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.kind import Hazard, Kind, SafeState, check_range, check_read
@@ -18,6 +19,7 @@ class SourceCapabilities(Capabilities):
 
     min_power_dbm: float
     max_power_dbm: float
+    power_resolution_db: float
     min_frequency_thz: float
     max_frequency_thz: float
     frequency_resolution_thz: float
@@ -120,6 +122,14 @@ class Source(Kind[SourceCapabilities, SourceStatus]):
                 frequency_thz=snapshot.read(self._frequency_thz),
                 power_dbm=None if emitting is False else snapshot.read(self._output_dbm),
             )
+
+    @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """The resolution of the unit, by name of the setting."""
+        return {
+            "power_dbm": self.capabilities.power_resolution_db,
+            "frequency_thz": self.capabilities.frequency_resolution_thz,
+        }
 
     def _set_power_dbm(self) -> float:
         limits, found = self.capabilities, self._read_set_power_dbm()

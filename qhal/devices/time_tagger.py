@@ -1,6 +1,7 @@
 """Time taggers: inputs with thresholds and delays, counters, and streams of time tags."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import ConfigDict
@@ -189,6 +190,12 @@ class TimeTagger(Kind[TimeTaggerCapabilities, TimeTaggerStatus]):
                 clock_reference=snapshot.read(self._read_clock_reference),
                 streaming=self.pump.running,
             )
+
+    @property
+    def setting_tolerances(self) -> Mapping[str, float]:
+        """The resolution of the unit, by name of the setting."""
+        step_v, inputs = self.capabilities.threshold_step_v, range(1, self.capabilities.channels + 1)
+        return {f"input_{channel}_threshold_v": step_v for channel in inputs}
 
     def _input(self, channel: int) -> InputSettings:
         """Ask for all settings of an input. Raises ProtocolError for one that cannot be."""

@@ -49,13 +49,11 @@ _VERBS: dict[type[Kind], dict[str, Callable[[Any], Any]]] = {
     },
     Detector: {
         "set_bias_ua": lambda unit: {"bias_ua": unit.set_bias_ua([10.0] * unit.capabilities.channels)},
-        "set_channel_bias_ua": lambda unit: {"bias_ua": unit.set_channel_bias_ua(1, 10.0)},
         "set_trigger_mv": lambda unit: {
             "trigger_mv": unit.set_trigger_mv([100.0] * unit.capabilities.channels)
         },
         "enable": lambda unit: unit.enable(),
         "disable": lambda unit: unit.disable(),
-        "enable_channel": lambda unit: unit.enable_channel(1),
         "read_counts": lambda unit: unit.read_counts(0.1),
         "unlatch": lambda unit: unit.unlatch(),
     },

@@ -10,7 +10,7 @@ from typing import Any
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.declaration import Options as BaseOptions
 from qhal.devices.device import Device, SubDevice
-from qhal.devices.optical_switch import OpticalSwitch, OpticalSwitchCapabilities, Transition
+from qhal.devices.optical_switch import OpticalSwitch, OpticalSwitchCapabilities
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
 from qhal.errors import ProtocolError, WrongDevice
@@ -105,11 +105,7 @@ class Polatis(Device, OpticalSwitch):
             ingress=tuple(range(1, inputs + 1)),
             egress=tuple(range(inputs + 1, inputs + outputs + 1)),
             can_be_dark=True,
-            bidirectional=True,
-            blocking=False,
-            latching=None,
             boot_mode=self._scpi.ask_label(":OXC:BOOT:MODE?"),
-            transition=Transition.UNKNOWN,
             settle_s=self.options.settle_s,
         )
 

@@ -121,6 +121,7 @@ class Ppcl550(Device, Source):
         return SourceCapabilities(
             min_power_dbm=powers_dbm[0],
             max_power_dbm=powers_dbm[1],
+            power_resolution_db=0.01,
             min_frequency_thz=frequencies_thz[0],
             max_frequency_thz=frequencies_thz[1],
             frequency_resolution_thz=1e-4,

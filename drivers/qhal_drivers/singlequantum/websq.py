@@ -12,7 +12,7 @@ import math
 from typing import Any, Literal
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, Options
-from qhal.devices.detector import CountReading, Detector, DetectorCapabilities, Scope
+from qhal.devices.detector import CountReading, Detector, DetectorCapabilities
 from qhal.devices.device import Device
 from qhal.devices.kind import now
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout
@@ -24,6 +24,8 @@ _CHUNK = line(b"\x17")
 _LINE = line(b"\n")
 _MAX_BIAS_UA = 50.0
 _MAX_TRIGGER_MV = 1000.0
+_RESOLUTION = 1e-3
+"""Resolution of bias and trigger level as a fraction of full scale; that of the converters is not established."""
 _MIN_PERIOD_S = 0.01
 _DETECTORS = "NumberOfDetectors"
 _MOST_DETECTORS = 64
@@ -73,11 +75,11 @@ class WebSq(Device, Detector):
     def _read_capabilities(self) -> DetectorCapabilities:
         return DetectorCapabilities(
             channels=self._number_of_detectors(self._labels()),
-            bias_scope=Scope.GROUP,
-            enable_scope=Scope.GROUP,
             min_bias_ua=0.0,
             max_bias_ua=_MAX_BIAS_UA,
+            bias_resolution_ua=_RESOLUTION * _MAX_BIAS_UA,
             max_trigger_mv=_MAX_TRIGGER_MV,
+            trigger_resolution_mv=_RESOLUTION * _MAX_TRIGGER_MV,
             min_period_s=_MIN_PERIOD_S,
         )
 

@@ -70,7 +70,6 @@ class Awg5014(Device, PatternGenerator):
             max_sample_rate_hz=1.2e9,
             min_points=1,
             max_points=32_400_000 if "01" in options.split(",") else 16_200_000,
-            min_amplitude_vpp=_MIN_AMPLITUDE_VPP,
             max_amplitude_vpp=4.5,
             max_offset_v=2.25,
             resolution_bits=14,
