@@ -1,4 +1,4 @@
-"""What every driver, simulator, kind and file of this project owes; walks the registries and the tree."""
+"""What every driver, simulator, interface and file of this project owes; walks the registries and the tree."""
 
 import inspect
 import re
@@ -8,10 +8,10 @@ import pytest
 
 from qhal.devices.declaration import Evidence, Options
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.node.registry import drivers, load_driver
 from qhal.testing import suites
-from qhal.testing.kinds import KINDS
+from qhal.testing.interfaces import INTERFACES
 from qhal_simulators.instrument_registry import instruments, load
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ SOURCES = sorted(
 @pytest.mark.parametrize("name", NAMES)
 def test_driver(name):
     driver = load_driver(name)
-    assert issubclass(driver, Kind)
+    assert issubclass(driver, Interface)
     assert set(instruments()) >= {name}, "a driver without a simulator cannot be tested"
     declaration = driver.declaration
     assert "main" in declaration.connections
@@ -80,11 +80,11 @@ def test_simulator(name):
 
 def test_every_kind_has_a_suite():
     folder = Path(suites.__file__).parent
-    assert {path.stem for path in folder.glob("test_*.py")} == {f"test_{name}" for name in KINDS}
-    for name, kind in KINDS.items():
-        assert issubclass(kind, Device if name == "device" else Kind)
-        for verb, method in inspect.getmembers(kind, inspect.isfunction):
-            assert verb.startswith("_") or method.__doc__, f"{kind.__name__}.{verb} has no docstring"
+    assert {path.stem for path in folder.glob("test_*.py")} == {f"test_{name}" for name in INTERFACES}
+    for name, interface in INTERFACES.items():
+        assert issubclass(interface, Device if name == "device" else Interface)
+        for verb, method in inspect.getmembers(interface, inspect.isfunction):
+            assert verb.startswith("_") or method.__doc__, f"{interface.__name__}.{verb} has no docstring"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

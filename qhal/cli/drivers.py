@@ -9,7 +9,7 @@ from rich.markup import escape
 from qhal.cli.output import CONSOLE, ERRORS, AsJson, print_json, print_table, prose, spaced
 from qhal.devices.declaration import ConnectionSpec, UsbId
 from qhal.devices.device import Device, SubDevice
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.errors import ConfigurationError
 from qhal.node.registry import load_driver, published_drivers
 
@@ -38,7 +38,7 @@ def drivers(
             [
                 (
                     row["name"],
-                    ", ".join(map(spaced, (row["kind"], *row["facets"]))),
+                    ", ".join(map(spaced, (row["interface"], *row["sub_devices"]))),
                     ", ".join(row["transports"]),
                     ", ".join(row["rests_on"]),
                 )
@@ -67,7 +67,7 @@ def _print_one(name: str, json: bool) -> None:
         return
     lines = {
         "model": row["model"],
-        "interfaces": ", ".join((row["kind"], *row["facets"])),
+        "interfaces": ", ".join((row["interface"], *row["sub_devices"])),
         "rests on": ", ".join(row["rests_on"]),
         "identity": f"{row['identity']} (what the instrument can prove at every opening)",
         "USB": ", ".join(row["usb"]) or "none declared",
@@ -119,8 +119,8 @@ def describe(name: str, driver: type[Device]) -> dict[str, Any]:
     return {
         "name": name,
         "model": declaration.model,
-        "kind": kind_of(driver),
-        "facets": [kind_of(facet) for facet in driver.sub_device_types],
+        "interface": interface_of(driver),
+        "sub_devices": [interface_of(each) for each in driver.sub_device_types],
         "transports": sorted(
             {scheme for connection in declaration.connections.values() for scheme in connection.schemes}
         ),
@@ -132,10 +132,10 @@ def describe(name: str, driver: type[Device]) -> dict[str, Any]:
     }
 
 
-def kind_of(role: type) -> str:
-    """Return the kind that a driver or facet class implements, e.g. ``Attenuator``."""
-    kinds = [base for base in role.__mro__ if issubclass(base, Kind) and base is not Kind]
-    return next(kind.__name__ for kind in kinds if not issubclass(kind, Device | SubDevice))
+def interface_of(part: type) -> str:
+    """Return the interface that a class of a driver or a sub-device implements, e.g. ``Attenuator``."""
+    found = [base for base in part.__mro__ if issubclass(base, Interface) and base is not Interface]
+    return next(each.__name__ for each in found if not issubclass(each, Device | SubDevice))
 
 
 def usb_text(usb: UsbId) -> str:

@@ -1,4 +1,4 @@
-"""``qhal test``: the suites that every driver of a kind must pass, on the devices of a node."""
+"""``qhal test``: the suites that every driver with an interface must pass, on the devices of a node."""
 
 import sys
 from contextlib import redirect_stdout

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Hazard, Kind, SafeState, check_range, check_read
+from qhal.devices.interface import Hazard, Interface, SafeState, check_range, check_read
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import DeviceError, PositionUnknown
 
@@ -30,7 +30,7 @@ class AttenuatorStatus(Status):
     attenuation_db: float | None
 
 
-class Attenuator(Kind[AttenuatorCapabilities, AttenuatorStatus]):
+class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
     """A variable attenuator; its attenuation is the total loss, insertion loss included."""
 
     hazard = Hazard.PATH

@@ -112,7 +112,7 @@ class Identity(Worded):
 
 
 class Capabilities(Worded):
-    """What this unit can do, read when it is opened. Each kind has its own fields."""
+    """What this unit can do, read when it is opened. Each interface has fields of its own."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -7,9 +7,9 @@ from typing import NamedTuple, TypeVar
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
-from qhal.devices.kind import (
+from qhal.devices.interface import (
     Hazard,
-    Kind,
+    Interface,
     SafeState,
     check_counts,
     check_range,
@@ -81,7 +81,7 @@ class Limits(NamedTuple):
         return check_read(device, f"{self.what} of channel {channel}", value, self.low, self.high, self.unit)
 
 
-class Detector(Kind[DetectorCapabilities, DetectorStatus]):
+class Detector(Interface[DetectorCapabilities, DetectorStatus]):
     """A group of detectors behind one bias and counting electronics."""
 
     hazard = Hazard.BIAS

@@ -1,6 +1,6 @@
 """The device: identity, settings, opening and closing; its connections are in :mod:`qhal.devices.session`.
 
-A driver is ``class Model(Device, Kind)``: it declares its connections, says who it is (``_identify``), what it
+A driver is ``class Model(Device, Interface)``: it declares its connections, says who it is (``_identify``), what it
 can do (``_read_capabilities``) and how it is set (``_read_settings``), and fills in the private hooks of
 its kind. Everything else - locks, deadlines, taint, reopening, reporting what changed meanwhile - is here
 and in its base class.
@@ -124,17 +124,22 @@ class Device(Guarded, Connected):
             settings_changed=dict(self._settings_changed),
         )
 
-    def facet(self, kind: type[InterfaceT]) -> InterfaceT:
-        """Return the device, or its sub-device, with this interface. Raises Unsupported if it has none."""
-        for candidate in self.roles:
-            if isinstance(candidate, kind):
-                return candidate
-        raise Unsupported(f"{self.name}: a {self.declaration.model} is no {kind.__name__}")
+    def get(self, interface: type[InterfaceT]) -> InterfaceT:
+        """Return the device, or the first of its sub-devices, that has an interface. Raises Unsupported if none has."""
+        for part in self.parts:
+            if isinstance(part, interface):
+                return part
+        raise Unsupported(f"{self.name}: a {self.declaration.model} has no {interface.__name__} interface")
+
+    def offers(self, interface: type) -> bool:
+        """Return whether this unit has an interface; before the first opening, whether its model may."""
+        return any(isinstance(part, interface) for part in self.parts)
 
     @property
-    def roles(self) -> tuple[Described, ...]:
-        """The device itself, then its sub-devices: those that this unit has; before the first opening, may have."""
-        return self._parts
+    def parts(self) -> tuple[Described, ...]:
+        """The device itself, then its sub-devices: those of this unit; before the first opening, of its model."""
+        fitted = [each for each in self._sub_devices if self._identity is None or each.is_fitted()]
+        return (self, *fitted)
 
     # -- opening and closing
 
@@ -175,7 +180,7 @@ class Device(Guarded, Connected):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # -- for kinds and drivers
+    # -- for interfaces and drivers
 
     @contextmanager
     def changing(self, action: str, value: object = None) -> Iterator[None]:
@@ -219,11 +224,6 @@ class Device(Guarded, Connected):
 
     def _before_close(self) -> None:
         """End what runs in the background, without the lock. Must not raise for a lost connection."""
-
-    @property
-    def _parts(self) -> tuple[Described, ...]:
-        fitted = [each for each in self._sub_devices if self._identity is None or each.is_fitted()]
-        return (self, *fitted)
 
     def _known(self, reader: Callable[[], Value]) -> Value | None:
         """Return a setting; None when the device has no value for it, or one that cannot be.

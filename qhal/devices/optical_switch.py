@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, is_port
+from qhal.devices.interface import Interface, SafeState, is_port
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange, ProtocolError, Unsupported
 
@@ -30,7 +30,7 @@ class OpticalSwitchStatus(Status):
     reserved: dict[int, str]
 
 
-class OpticalSwitch(Kind[OpticalSwitchCapabilities, OpticalSwitchStatus]):
+class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
     """An N x M switch. A port in use is never moved by connecting another one to its partner."""
 
     traffic_ports: frozenset[int]

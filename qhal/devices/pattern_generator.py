@@ -1,6 +1,6 @@
 """Pattern generators: volts, samples and markers, played over and over.
 
-What the volts mean to a modulator lives above this kind, with the modulators' calibration.
+What the voltages do to a modulator is known above this interface, from the modulator's calibration.
 """
 
 from abc import abstractmethod
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_channel, check_flag, check_range, check_read
+from qhal.devices.interface import Interface, SafeState, check_channel, check_flag, check_range, check_read
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, OutOfRange
 
@@ -51,7 +51,7 @@ def _simply(reader: Callable[..., Any], *args: Any) -> Any:
     return reader(*args)
 
 
-class PatternGenerator(Kind[PatternGeneratorCapabilities, PatternGeneratorStatus]):
+class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorStatus]):
     """Plays one waveform per channel, endlessly, all with one clock."""
 
     played: "Played | None"

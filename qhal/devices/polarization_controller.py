@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_channel, check_range, check_read, check_row
+from qhal.devices.interface import Interface, SafeState, check_channel, check_range, check_read, check_row
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import DeviceError
 
@@ -24,7 +24,7 @@ class PolarizationControllerStatus(Status):
     angles_deg: tuple[float | None, ...]
 
 
-class PolarizationController(Kind[PolarizationControllerCapabilities, PolarizationControllerStatus]):
+class PolarizationController(Interface[PolarizationControllerCapabilities, PolarizationControllerStatus]):
     """Turns paddles; what that does to the light is for those who look at the light to find out."""
 
     def set_angle_deg(self, paddle: int, angle_deg: float) -> float:

@@ -4,7 +4,7 @@ import math
 from abc import abstractmethod
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Kind, SafeState, check_read, is_port
+from qhal.devices.interface import Interface, SafeState, check_read, is_port
 from qhal.devices.status import Snapshot, Status
 from qhal.errors import NoValue, Unsupported
 
@@ -30,13 +30,8 @@ class PowerMeterStatus(Status):
     below_range: tuple[int, ...]
 
 
-class PowerMeter(Kind[PowerMeterCapabilities, PowerMeterStatus]):
+class PowerMeter(Interface[PowerMeterCapabilities, PowerMeterStatus]):
     """Reads optical power."""
-
-    @property
-    def meter_capabilities(self) -> PowerMeterCapabilities:
-        """Channels and range, read at opening."""
-        return self.capabilities
 
     def read_power_dbm(self, channel: int = 1) -> float | None:
         """Return the power at a channel, dBm; None when it is below the meter's range (no light is an answer).
@@ -44,7 +39,7 @@ class PowerMeter(Kind[PowerMeterCapabilities, PowerMeterStatus]):
         Raises Unsupported for a channel that the unit lacks, DeviceError when the meter has no value or is overloaded,
         ProtocolError for a power above its range.
         """
-        channels = self.meter_capabilities.channels
+        channels = self.capabilities.channels
         if not is_port(channel, channels):
             raise Unsupported(
                 f"{self.device.name}: no power monitor {channel!r}; there are {len(channels)} "
@@ -61,7 +56,7 @@ class PowerMeter(Kind[PowerMeterCapabilities, PowerMeterStatus]):
         """Return one snapshot of all channels."""
         with self.device.reading():
             snapshot, power_dbm, below_range = Snapshot(), dict[int, float | None](), []
-            for channel in self.meter_capabilities.channels:
+            for channel in self.capabilities.channels:
                 problems = len(snapshot.problems)
                 power_dbm[channel] = snapshot.read(self._power_dbm, channel)
                 if power_dbm[channel] is None and len(snapshot.problems) == problems:
@@ -69,7 +64,7 @@ class PowerMeter(Kind[PowerMeterCapabilities, PowerMeterStatus]):
             return snapshot.taken(PowerMeterStatus, power_dbm=power_dbm, below_range=tuple(below_range))
 
     def _power_dbm(self, channel: int) -> float | None:
-        limits = self.meter_capabilities
+        limits = self.capabilities
         try:
             found = self._read_power_dbm(channel)
         except NoValue as error:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 from qhal.devices.device import Device
-from qhal.devices.kind import Hazard, Kind, SafeState
+from qhal.devices.interface import Hazard, Interface, SafeState
 from qhal.errors import ReplyTimeout
 from qhal.signals import owned, shielded
 
@@ -23,14 +23,16 @@ Action = Callable[[], Result]
 Outcome = SafeState | Exception
 
 
-def kinds_of(device: Device) -> list[Kind]:
+def interfaces_of(device: Device) -> list[Interface]:
     """Return the interfaces of a device, the most dangerous first."""
-    return sorted((role for role in device.roles if isinstance(role, Kind)), key=lambda role: role.hazard)
+    return sorted(
+        (part for part in device.parts if isinstance(part, Interface)), key=lambda part: part.hazard
+    )
 
 
 def hazard_of(device: Device) -> Hazard:
     """Return the greatest danger of a device."""
-    return min((kind.hazard for kind in kinds_of(device)), default=Hazard.OTHER)
+    return min((each.hazard for each in interfaces_of(device)), default=Hazard.OTHER)
 
 
 def in_thread(action: Action[Result]) -> "Future[Result]":
@@ -72,21 +74,21 @@ def in_order_of_danger(
 
 
 @shielded
-def make_kinds_safe(kinds: Iterable[Kind]) -> list[tuple[Kind, Outcome]]:
+def make_interfaces_safe(interfaces: Iterable[Interface]) -> list[tuple[Interface, Outcome]]:
     """Make each safe, in the order of danger; return how safe it is, or what failed. No signal cuts it short."""
-    unique = list({id(kind): kind for kind in kinds}.values())
+    unique = list({id(each): each for each in interfaces}.values())
     with owned():
-        outcomes = in_order_of_danger([(kind.hazard, kind.make_safe) for kind in unique], _LIMIT_S)
+        outcomes = in_order_of_danger([(each.hazard, each.make_safe) for each in unique], _LIMIT_S)
         return list(zip(unique, outcomes, strict=True))
 
 
 @shielded
 def make_devices_safe(devices: Mapping[str, Device]) -> dict[str, Outcome]:
-    """Make each safe, as :func:`make_kinds_safe` does; one that is closed is opened for it, and closed again."""
+    """Make each safe, as :func:`make_interfaces_safe` does; one that is closed is opened for it, and closed again."""
     actions: list[tuple[str, Hazard, Action[SafeState]]] = []
     for name, device in devices.items():
         if device.is_open:
-            actions += [(name, kind.hazard, kind.make_safe) for kind in kinds_of(device)]
+            actions += [(name, each.hazard, each.make_safe) for each in interfaces_of(device)]
         else:
             actions.append((name, hazard_of(device), lambda device=device: open_and_make_safe(device)))  # type: ignore[misc]
     with owned():
@@ -98,11 +100,11 @@ def open_and_make_safe(device: Device) -> SafeState:
     """Make a closed device safe, the safe command before anything is asked, and close it again."""
 
     def command() -> None:
-        for kind in kinds_of(device):
-            kind.command_safe()
+        for each in interfaces_of(device):
+            each.command_safe()
 
     device.open(first=command)
-    state = worst(kind.make_safe() for kind in kinds_of(device))
+    state = worst(each.make_safe() for each in interfaces_of(device))
     device.close()
     return state
 

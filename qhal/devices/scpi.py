@@ -19,7 +19,7 @@ class Scpi:
     """Queries and commands of one instrument.
 
     ``end`` ends a request and ``frame`` reads a reply: a line each, or a message. The ``ask_`` methods raise
-    ProtocolError for a reply that is not of the kind asked for, NoValue for SCPI's 9.9E37 and its like
+    ProtocolError for a reply of another form than the query has, NoValue for SCPI's 9.9E37 and its like
     (:mod:`qhal.transport.replies`), and what the connection raises.
     """
 

@@ -123,7 +123,7 @@ class Connected(Described):
 
     @property
     @abstractmethod
-    def _parts(self) -> tuple[Described, ...]:
+    def parts(self) -> tuple[Described, ...]:
         """The device itself and its sub-devices."""
 
     # -- inside
@@ -199,7 +199,7 @@ class Connected(Described):
             self._check_identity(identity)
             self._identity = identity
             self._capabilities = {}
-            for part in self._parts:
+            for part in self.parts:
                 capabilities = self._capabilities[part] = part._read_capabilities()
                 if wrong := capabilities.contradictions():
                     raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")

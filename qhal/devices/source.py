@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import Hazard, Kind, SafeState, check_range, check_read
+from qhal.devices.interface import Hazard, Interface, SafeState, check_range, check_read
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError
 
@@ -38,7 +38,7 @@ class SourceStatus(Status):
     power_dbm: float | None
 
 
-class Source(Kind[SourceCapabilities, SourceStatus]):
+class Source(Interface[SourceCapabilities, SourceStatus]):
     """A light source."""
 
     hazard = Hazard.LIGHT

@@ -7,8 +7,8 @@ from enum import StrEnum
 from pydantic import ConfigDict
 
 from qhal.devices.declaration import Capabilities
-from qhal.devices.kind import (
-    Kind,
+from qhal.devices.interface import (
+    Interface,
     SafeState,
     check_channel,
     check_choice,
@@ -101,7 +101,7 @@ class TimeTaggerStatus(Status):
     streaming: bool
 
 
-class TimeTagger(Kind[TimeTaggerCapabilities, TimeTaggerStatus]):
+class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
     """A multi-channel time tagger."""
 
     pump: TagPump

@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any
 
 from qhal.devices.device import Device
-from qhal.devices.kind import SafeState
+from qhal.devices.interface import SafeState
 from qhal.devices.safety import hazard_of, in_order_of_danger, in_thread, open_and_make_safe, report
 from qhal.errors import QhalError
 from qhal.node.guard import ACT, DISARM, READY, SAFE

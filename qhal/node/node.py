@@ -1,4 +1,4 @@
-"""A node: the devices of a rack, opened together and asked for by kind."""
+"""A node: the devices of a rack, opened together and retrieved by name and interface."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.device import Device
 from qhal.devices.guarded import Guarded
-from qhal.devices.kind import Hazard, SafeState
+from qhal.devices.interface import Hazard, SafeState
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from qhal.node.node_records import NodeRecords
     from qhal.records.record import PathPart, Record
 
-FacetType = TypeVar("FacetType")
+InterfaceT = TypeVar("InterfaceT")
 
 log = logging.getLogger("qhal")
 
@@ -249,7 +249,7 @@ class Node(Guarded):
         else:
             log.error("node %s: not safe, and its guard has ended", self.name)
 
-    # -- devices by kind
+    # -- devices by interface
 
     def device(self, name: str) -> Device:
         """Return a device. Raises ConfigurationError for an unknown name."""
@@ -259,41 +259,41 @@ class Node(Guarded):
             )
         return self.devices[name]
 
-    def facet(self, name: str, kind: type[FacetType]) -> FacetType:
-        """Return a device in the role of a kind. Raises ConfigurationError, Unsupported."""
-        return self.device(name).facet(kind)
+    def get(self, name: str, interface: type[InterfaceT]) -> InterfaceT:
+        """Return a device, or its sub-device, that has an interface. Raises ConfigurationError, Unsupported."""
+        return self.device(name).get(interface)
 
     def attenuator(self, name: str) -> Attenuator:
         """Return a device as an attenuator."""
-        return self.facet(name, Attenuator)
+        return self.get(name, Attenuator)
 
     def optical_switch(self, name: str) -> OpticalSwitch:
         """Return a device as an optical switch."""
-        return self.facet(name, OpticalSwitch)
+        return self.get(name, OpticalSwitch)
 
     def power_meter(self, name: str) -> PowerMeter:
         """Return a device as a power meter."""
-        return self.facet(name, PowerMeter)
+        return self.get(name, PowerMeter)
 
     def polarization_controller(self, name: str) -> PolarizationController:
         """Return a device as a polarization controller."""
-        return self.facet(name, PolarizationController)
+        return self.get(name, PolarizationController)
 
     def source(self, name: str) -> Source:
         """Return a device as a light source."""
-        return self.facet(name, Source)
+        return self.get(name, Source)
 
     def pattern_generator(self, name: str) -> PatternGenerator:
         """Return a device as a pattern generator."""
-        return self.facet(name, PatternGenerator)
+        return self.get(name, PatternGenerator)
 
     def detector(self, name: str) -> Detector:
         """Return a device as single-photon detectors."""
-        return self.facet(name, Detector)
+        return self.get(name, Detector)
 
     def time_tagger(self, name: str) -> TimeTagger:
         """Return a device as a time tagger."""
-        return self.facet(name, TimeTagger)
+        return self.get(name, TimeTagger)
 
     # -- calibration records that the node file names
 

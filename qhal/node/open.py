@@ -16,7 +16,7 @@ from qhal.node.schema import NodeFile
 from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 
-Role = TypeVar("Role")
+InterfaceT = TypeVar("InterfaceT")
 
 
 def make_device(
@@ -37,9 +37,11 @@ def make_device(
     try:
         if not isinstance(driver, str):
             raise ConfigurationError(f"driver {driver!r}: a name such as 'ozoptics.dd100' is needed")
-        kind = load_driver(driver)
-        made = _connections(driver, kind, {"main": address, **(connections or {})})
-        return kind(made, name=name, clock=clock, options=_options(kind, options or {}), expected=expected)
+        driver_class = load_driver(driver)
+        made = _connections(driver, driver_class, {"main": address, **(connections or {})})
+        return driver_class(
+            made, name=name, clock=clock, options=_options(driver_class, options or {}), expected=expected
+        )
     except ConfigurationError as error:
         reason = str(error).removeprefix(f"{name or driver}: ")
         raise ConfigurationError(f"{where or name or driver}: {reason}") from error
@@ -49,8 +51,8 @@ def make_device(
         raise Disconnected(f"{where or name or driver}: {error}") from error
 
 
-def _connections(driver: str, kind: type[Device], addresses: Mapping[str, str]) -> dict[str, Any]:
-    specs, made = kind.declaration.connections, {}
+def _connections(driver: str, driver_class: type[Device], addresses: Mapping[str, str]) -> dict[str, Any]:
+    specs, made = driver_class.declaration.connections, {}
     for connection, text in addresses.items():
         if connection not in specs:
             raise ConfigurationError(f"no connection {connection!r}; a {driver} has {', '.join(specs)}")
@@ -64,11 +66,11 @@ def _connections(driver: str, kind: type[Device], addresses: Mapping[str, str]) 
     return made
 
 
-def _options(kind: type[Device], options: Mapping[str, Any]) -> Any:
+def _options(driver_class: type[Device], options: Mapping[str, Any]) -> Any:
     try:
-        return kind.options_model(**options)
+        return driver_class.options_model(**options)
     except ValidationError as error:
-        raise ConfigurationError(f"options: {explain(error, kind.options_model)}") from error
+        raise ConfigurationError(f"options: {explain(error, driver_class.options_model)}") from error
 
 
 def make_clock(file: NodeFile) -> Clock:
@@ -106,13 +108,13 @@ def make_devices(file: NodeFile, clock: Clock) -> dict[str, Device]:
 def open_device(
     driver: str,
     address: str,
-    kind: type[Role],
+    interface: type[InterfaceT],
     *,
     connections: Mapping[str, str] | None = None,
     clock: Clock | None = None,
     expected: Mapping[str, str] | None = None,
     **options: Any,
-) -> Role: ...
+) -> InterfaceT: ...
 
 
 @overload
@@ -130,7 +132,7 @@ def open_device(
 def open_device(
     driver: str,
     address: str,
-    kind: type[Any] | None = None,
+    interface: type[Any] | None = None,
     *,
     connections: Mapping[str, str] | None = None,
     clock: Clock | None = None,
@@ -139,7 +141,7 @@ def open_device(
 ) -> Any:
     """Open one device and return it; use it in a ``with`` block.
 
-    ``driver`` is a registry name such as ``ozoptics.dd100``. With ``kind``, an interface such as ``Attenuator`` or
+    ``driver`` is a registry name such as ``ozoptics.dd100``. With ``interface``, such such as ``Attenuator`` or
     the driver's class, the result has that type (for tools that check and complete), and a device that does not
     offer it is refused. ``connections``: addresses of further connections. ``expected``: identity fields that must
     match. ``options``: the driver's own. The hardware is left as it was set when the device is closed, however the
@@ -149,10 +151,10 @@ def open_device(
         driver, address, connections=connections, clock=clock, expected=expected, options=options
     )
     device.open()
-    if kind is None:
+    if interface is None:
         return device
     try:
-        return device.facet(kind)
+        return device.get(interface)
     except BaseException:
         device.close()
         raise

@@ -8,7 +8,7 @@ from typing import Any
 
 from qhal.devices.declaration import Declaration, Options
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.errors import ConfigurationError
 from qhal.extras import missing
 from qhal.published import Published, published
@@ -39,7 +39,7 @@ def load_driver(name: str) -> type[Device]:
 
 
 def _what_is_wrong(found: Any) -> str:
-    if not (isinstance(found, type) and issubclass(found, Device) and issubclass(found, Kind)):
+    if not (isinstance(found, type) and issubclass(found, Device) and issubclass(found, Interface)):
         return "not a class derived from Device and an interface such as Attenuator"
     if inspect.isabstract(found):
         return f"incomplete: it lacks {', '.join(sorted(found.__abstractmethods__))}"

@@ -1,1 +1,1 @@
-"""Suites that every driver of a kind must pass, on its simulator and on the real unit."""
+"""Test suites that every driver with an interface must pass, on its simulator and on the real unit."""

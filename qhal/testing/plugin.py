@@ -1,4 +1,4 @@
-"""pytest plugin behind ``qhal test``: one open device per kind fixture, taken from an open node."""
+"""pytest plugin behind ``qhal test``: one open device per interface fixture, from an open node."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from qhal.devices.device import Device
-from qhal.testing.kinds import KINDS, has_kind
+from qhal.testing.interfaces import INTERFACES
 
 MARKS = ("reads", "moves", "emits", "biases")
 """What a test does to a device."""
@@ -17,7 +17,7 @@ MARKS = ("reads", "moves", "emits", "biases")
 class Suites:
     """The plugin: open devices by name; ``outcomes`` and ``left_out`` (tests by mark) are filled by the run.
 
-    A suite asks for a fixture named after its kind.
+    The fixture of a suite has the name of its interface.
     """
 
     def __init__(self, devices: dict[str, Device]) -> None:
@@ -31,13 +31,13 @@ class Suites:
             config.addinivalue_line("markers", f"{mark}: what a test does to the device")
 
     def pytest_ignore_collect(self, collection_path: Path) -> bool | None:
-        """Leave out the suites of kinds that no device offers."""
+        """Leave out the suites of interfaces that no device offers."""
         fixture = collection_path.stem.removeprefix("test_")
-        return True if fixture in KINDS and not self._names(fixture) else None
+        return True if fixture in INTERFACES and not self._names(fixture) else None
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a suite on each device that offers its kind."""
-        for fixture in KINDS:
+        """Run a suite on each device that offers its interface."""
+        for fixture in INTERFACES:
             if fixture in metafunc.fixturenames:
                 metafunc.parametrize(fixture, self._names(fixture), indirect=True)
 
@@ -60,11 +60,11 @@ class Suites:
             )
 
     def _names(self, fixture: str) -> list[str]:
-        return [name for name, device in self._devices.items() if has_kind(device, KINDS[fixture])]
+        return [name for name, device in self._devices.items() if device.offers(INTERFACES[fixture])]
 
     def _device(self, request: pytest.FixtureRequest) -> Any:
-        return self._devices[request.param].facet(KINDS[request.fixturename or ""])
+        return self._devices[request.param].get(INTERFACES[request.fixturename or ""])
 
 
-for _name in KINDS:
+for _name in INTERFACES:
     setattr(Suites, _name, pytest.fixture(Suites._device, name=_name))

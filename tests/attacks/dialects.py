@@ -126,7 +126,7 @@ class Polatis(Dialect):
         return round(-20.0 + number % 30000 / 1000, 3)
 
     def ask(self, device: Any) -> float:
-        return device.facet(PowerMeter).read_power_dbm(17)
+        return device.get(PowerMeter).read_power_dbm(17)
 
 
 class VisaPolatis(Polatis):

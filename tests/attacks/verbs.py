@@ -13,7 +13,7 @@ import numpy as np
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
@@ -25,8 +25,8 @@ from qhal_drivers.idquantique.datalink import DataLink
 
 Verb = Callable[[], Any]
 BATCHES = 3
-_VERBS: dict[type[Kind], dict[str, Callable[[Any], Any]]] = {
-    Kind: {
+_VERBS: dict[type[Interface], dict[str, Callable[[Any], Any]]] = {
+    Interface: {
         "status": lambda role: role.status(),
         "make_safe": lambda role: role.make_safe(),
         "command_safe": lambda role: role.command_safe(),
@@ -82,9 +82,7 @@ _VERBS: dict[type[Kind], dict[str, Callable[[Any], Any]]] = {
         "home": lambda unit: unit.home(),
     },
     PowerMeter: {
-        "read_power_dbm": lambda meter: {
-            "power_dbm": meter.read_power_dbm(meter.meter_capabilities.channels[0])
-        },
+        "read_power_dbm": lambda meter: {"power_dbm": meter.read_power_dbm(meter.capabilities.channels[0])},
     },
     PatternGenerator: {
         "play": lambda unit: unit.play({1: np.zeros(8)}, 1e9),
@@ -111,12 +109,15 @@ def verbs_of(device: Device) -> dict[str, Verb]:
     """Return what an open device can be asked to do, by name. Raises AssertionError for a method not known here."""
     found: dict[str, Verb] = {"open": partial(reopened, device)}
     for role in device.roles:
-        kinds = [kind for kind in type(role).__mro__ if issubclass(kind, Kind) and kind in _VERBS]
+        kinds = [kind for kind in type(role).__mro__ if issubclass(kind, Interface) and kind in _VERBS]
         for kind in kinds:
             for name, verb in _VERBS[kind].items():
                 found[f"{kinds[0].__name__}.{name}"] = partial(verb, role)
             unknown = (
-                set(public_methods(kind)) - set(_VERBS[Kind]) - set(_VERBS[kind]) - set(_WITHIN.get(kind, ()))
+                set(public_methods(kind))
+                - set(_VERBS[Interface])
+                - set(_VERBS[kind])
+                - set(_WITHIN.get(kind, ()))
             )
             assert not unknown, f"no attack on {kind.__name__}: {', '.join(sorted(unknown))}"
     if "dlt" in device._connections:

@@ -109,7 +109,7 @@ def hidden_world(case: Case, seed: int, more: World | None = None):
 
 def devices_of(case: Case, hidden: Hidden) -> dict[str, Any]:
     roles = case.calibration.roles
-    return {role: hidden.node.facet(name, roles[role][0]) for role, name in case.devices.items()}
+    return {role: hidden.node.get(name, roles[role][0]) for role, name in case.devices.items()}
 
 
 def run_case(case: Case, hidden: Hidden, folder: Path, **more: Any) -> Record:

@@ -109,7 +109,7 @@ def test_wrong_requests(tmp_path):
 def test_drivers_lists_what_is_published():
     rows = json.loads(qhal("drivers", "--json").stdout)
     assert {row["name"] for row in rows} >= {"ozoptics.dd100", "idquantique.id900"}
-    assert all(row["rests_on"] and row["kind"] and row["transports"] for row in rows)
+    assert all(row["rests_on"] and row["interface"] and row["transports"] for row in rows)
 
 
 def test_udev_file_is_what_the_command_writes():

@@ -14,9 +14,9 @@ from qhal.devices.device import Device
 from qhal.errors import ConfigurationError, Disconnected, QhalError, Unsupported
 from qhal.node.open import make_device, open_device
 from qhal.node.registry import drivers, load_driver
-from qhal.testing.kinds import KINDS
+from qhal.testing import interfaces
 
-INTERFACES = [kind for name, kind in KINDS.items() if name != "device"]
+INTERFACES = [each for name, each in interfaces.INTERFACES.items() if name != "device"]
 WRONG = ("20", None, [1], 3 + 0j, float("nan"), float("inf"), -1e30, True, object(), {}, b"x", "abc")
 STARTS = (
     "set",
@@ -32,20 +32,20 @@ STARTS = (
     "unlatch",
 )
 VERBS = re.compile(
-    rf"({'|'.join(STARTS)}|make_safe|stream|reserve|release|status|facet|open|close|tags_due)(_|$)"
+    rf"({'|'.join(STARTS)}|make_safe|stream|reserve|release|status|get|offers|open|close|tags_due)(_|$)"
 )
 
 
-def members(kind):
-    return [(name, each) for name, each in vars(kind).items() if not name.startswith("_")]
+def members(each):
+    return [(name, each) for name, each in vars(each).items() if not name.startswith("_")]
 
 
-@pytest.mark.parametrize("kind", [*INTERFACES, Device], ids=lambda kind: kind.__name__)
-def test_names_say_what_talks_to_hardware(kind):
-    for name, member in members(kind):
+@pytest.mark.parametrize("each", [*INTERFACES, Device], ids=lambda each: each.__name__)
+def test_names_say_what_talks_to_hardware(each):
+    for name, member in members(each):
         if inspect.isfunction(member):
             assert not re.match(r"(is|has|can)_", name), f"{name} is true without its parentheses"
-            if kind is not Device:
+            if each is not Device:
                 assert VERBS.match(name), f"{name}: begin with a verb"
 
 
@@ -55,23 +55,23 @@ def test_properties_ask_nothing(name, bench):
     sent = []
     for connection in device._connections.values():
         connection.exchange = connection.send = lambda *words, **more: sent.append(words)
-    for role in device.roles:
-        for kind in type(role).__mro__:
-            for word, member in members(kind):
+    for part in device.parts:
+        for each in type(part).__mro__:
+            for word, member in members(each):
                 if isinstance(member, property):
-                    getattr(role, word)
-        assert repr(role)
+                    getattr(part, word)
+        assert repr(part)
     assert "<table>" in device._repr_html_()
     assert sent == []
     for connection in device._connections.values():
         del connection.exchange, connection.send
 
 
-def calls(role):
+def calls(part):
     """Yield each verb that takes arguments, and good arguments of it."""
-    for kind in type(role).__mro__:
-        if kind in INTERFACES:
-            for name, member in members(kind):
+    for each in type(part).__mro__:
+        if each in INTERFACES:
+            for name, member in members(each):
                 if inspect.isfunction(member) and VERBS.match(name) and not name.endswith(("_tags", "in_s")):
                     parameters = list(inspect.signature(member).parameters.values())[1:]
                     if parameters:
@@ -83,8 +83,8 @@ def test_wrong_arguments_are_typed_errors_that_name_the_device(name, bench):
     device, _ = bench(name)
     before = device.health.exchanges
     tried = 0
-    for role in device.roles:
-        for verb, parameters in calls(role):
+    for part in device.parts:
+        for verb, parameters in calls(part):
             if verb in ("reserve", "release"):
                 continue  # any text is an owner
             needed = [p for p in parameters if p.default is p.empty]
@@ -97,7 +97,7 @@ def test_wrong_arguments_are_typed_errors_that_name_the_device(name, bench):
                     if verb == "set_pattern" and wrong == {}:
                         continue  # nothing connected is a pattern
                     with pytest.raises(QhalError) as failure:
-                        getattr(role, verb)(*arguments)
+                        getattr(part, verb)(*arguments)
                     assert device.name in str(failure.value), (verb, arguments)
                     assert not isinstance(failure.value, Disconnected), (verb, arguments)
                     tried += 1

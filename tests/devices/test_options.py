@@ -6,7 +6,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 
-from qhal.testing.kinds import KINDS, has_kind
+from qhal.testing.interfaces import INTERFACES
 from qhal_simulators.instrument_registry import instruments, load
 
 DRIVER_OPTIONS = ("voltage_unit",)
@@ -38,12 +38,12 @@ def test_suites_pass(bench, name, option, value):
     driver_options = {option: value} if option in DRIVER_OPTIONS else {}
     device, _ = bench(name, speed=20.0, driver_options=driver_options, **{option: value})
     ran = 0
-    for fixture, kind in KINDS.items():
-        if not has_kind(device, kind):
+    for fixture, interface in INTERFACES.items():
+        if not device.offers(interface):
             continue
         suite = import_module(f"qhal.testing.suites.test_{fixture}")
         for test_name, test in inspect.getmembers(suite, inspect.isfunction):
             if test_name.startswith("test_") and list(inspect.signature(test).parameters) == [fixture]:
-                test(device.facet(kind))
+                test(device.get(interface))
                 ran += 1
     assert ran >= 6

@@ -138,7 +138,7 @@ def test_no_light_is_an_answer(unit, reply):
     switch = unit("hubersuhner.polatis").device
     switch_unit = switch.connection.transport.unit
     switch_unit.instead[b"PMON:POW? (@5)"] = reply + b"\r\n"
-    meter = switch.facet(PowerMeter)
+    meter = switch.get(PowerMeter)
     before = switch.health
     assert meter.read_power_dbm(5) is None
     status = meter.status()
@@ -160,7 +160,7 @@ def test_no_light_is_an_answer(unit, reply):
 def test_other_powers_that_are_none(unit, reply, error):
     found = unit("hubersuhner.polatis")
     found.instead[b"PMON:POW? (@5)"] = reply + b"\r\n"
-    meter = found.device.facet(PowerMeter)
+    meter = found.device.get(PowerMeter)
     status = meter.status()
     assert status.power_dbm[5] is None
     assert 5 not in status.below_range

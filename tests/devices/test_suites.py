@@ -1,4 +1,4 @@
-"""Every driver passes the suites of its kinds on its simulator, at the wire, as ``qhal test`` runs them."""
+"""Every driver passes the suites of its interfaces on its simulator, at the wire, as ``qhal test`` runs them."""
 
 import json
 import subprocess
@@ -8,11 +8,11 @@ import pytest
 
 from qhal.cli.drivers import describe
 from qhal.node.registry import drivers, load_driver
-from qhal.testing.kinds import KINDS
+from qhal.testing.interfaces import INTERFACES
 from qhal_simulators.nodefile import node_file_text
 
 pytestmark = pytest.mark.timeout(300)  # processes of their own, on a machine that others use
-SCENARIO_KINDS = {name: kind for name, kind in KINDS.items() if name != "device"}
+OTHERS = {name: interface for name, interface in INTERFACES.items() if name != "device"}
 
 
 @pytest.mark.parametrize("driver", sorted(drivers()))
@@ -33,8 +33,11 @@ def test_passes_its_suites(driver, simulate, tmp_path):
     assert {outcome["outcome"] for outcome in outcomes} == {"passed"}
     suites = {outcome["test"].partition(".py")[0].rpartition("/")[2] for outcome in outcomes}
     row = describe(driver, load_driver(driver))
-    names = {kind.__name__: name for name, kind in SCENARIO_KINDS.items()}
-    assert suites == {"test_device", *(f"test_{names[kind]}" for kind in (row["kind"], *row["facets"]))}
+    names = {interface.__name__: name for name, interface in OTHERS.items()}
+    assert suites == {
+        "test_device",
+        *(f"test_{names[interface]}" for interface in (row["interface"], *row["sub_devices"])),
+    }
 
 
 def test_only_reading_tests_run_unless_more_is_allowed(simulate, tmp_path):

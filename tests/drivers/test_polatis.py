@@ -64,12 +64,12 @@ def test_bad_input_sends_nothing(bench):
     assert switch.health.exchanges == before
 
 
-def test_power_monitors_are_a_facet_where_there_are_any(bench):
+def test_power_monitors_are_a_sub_device_where_they_are_fitted(bench):
     switch, background = bench(NAME)
     background.do(
         lambda: setattr(background.unit(NAME).instrument.port, "read_power_dbm", {17: -3.2, 18: -40.0}.get)
     )
-    meter = switch.facet(PowerMeter)
+    meter = switch.get(PowerMeter)
     assert meter.read_power_dbm(17) == -3.2
     assert meter.read_power_dbm(18) is None
     with pytest.raises(Unsupported, match="no power monitor 33; there are 32 between 1 and 32"):
@@ -78,8 +78,8 @@ def test_power_monitors_are_a_facet_where_there_are_any(bench):
 
 def test_no_monitors_no_meter(bench):
     switch, _ = bench(NAME, monitors="none")
-    with pytest.raises(Unsupported, match="no PowerMeter"):
-        switch.facet(PowerMeter)
+    with pytest.raises(Unsupported, match="no PowerMeter interface"):
+        switch.get(PowerMeter)
 
 
 def test_over_visa_and_wrong_shape(simulate):
@@ -100,8 +100,8 @@ def test_another_device_at_the_address(simulate):
 
 def test_monitors_of_the_outputs_only(bench):
     switch, _ = bench(NAME, monitors="outputs")
-    meter = switch.facet(PowerMeter)
-    assert meter.meter_capabilities.channels == tuple(range(17, 33))
+    meter = switch.get(PowerMeter)
+    assert meter.capabilities.channels == tuple(range(17, 33))
     assert set(meter.status().power_dbm) == set(range(17, 33))
     with pytest.raises(Unsupported, match="no power monitor 1"):
         meter.read_power_dbm(1)

@@ -24,11 +24,11 @@ def test_tune_and_emit(bench, options):
     assert laser.read_emitting()
     assert (port.enabled, port.power_dbm, port.frequency_thz) == (True, 10.0, pytest.approx(194.4))
     assert laser.status().power_dbm == 10.0
-    assert laser.facet(PowerMeter).read_power_dbm() == 10.0
+    assert laser.get(PowerMeter).read_power_dbm() == 10.0
     laser.make_safe()
     assert not port.enabled
     assert laser.status().power_dbm is None
-    assert laser.facet(PowerMeter).read_power_dbm() is None
+    assert laser.get(PowerMeter).read_power_dbm() is None
 
 
 def test_opening_leaves_a_laser_as_it_is(bench):

@@ -17,7 +17,7 @@ import pytest
 
 import qhal
 from qhal.devices.device import Device
-from qhal.devices.kind import SafeState
+from qhal.devices.interface import SafeState
 from qhal.errors import Disconnected, OpenFailed
 from qhal.node.guard_process import Rescue
 from qhal.node.open import make_clock, make_devices

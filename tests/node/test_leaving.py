@@ -13,7 +13,7 @@ import pytest
 
 from qhal.calibration.framework.device_state import Restoring, is_unsafe
 from qhal.devices.device import Device
-from qhal.devices.kind import Hazard, SafeState
+from qhal.devices.interface import Hazard, SafeState
 from qhal.devices.safety import by_device, kinds_of
 from qhal.errors import Disconnected, OpenFailed, ReplyTimeout
 from qhal.node.node import Node, open_node

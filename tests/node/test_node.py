@@ -30,13 +30,13 @@ def rack(simulate, tmp_path):
     return write, dict(zip(MODELS, backgrounds, strict=True))
 
 
-def test_devices_are_asked_for_by_kind(rack):
+def test_devices_are_returned_by_interface(rack):
     write, _ = rack
     with qhal.open_node(write()) as node:
         assert isinstance(node.attenuator(MODELS[0]), Attenuator)
         assert node.optical_switch(MODELS[1]).device is node.power_meter(MODELS[1]).device
-        with pytest.raises(Unsupported, match="is no PowerMeter"):
-            node.facet(MODELS[0], PowerMeter)
+        with pytest.raises(Unsupported, match="has no PowerMeter interface"):
+            node.get(MODELS[0], PowerMeter)
         with pytest.raises(ConfigurationError, match=r"no device 'nobody'; there are ozoptics\.dd100"):
             node.device("nobody")
     assert not node.device(MODELS[0]).is_open

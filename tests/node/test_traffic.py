@@ -3,7 +3,7 @@
 import pytest
 
 from qhal.calibration.framework.device_state import Restoring
-from qhal.devices.kind import SafeState
+from qhal.devices.interface import SafeState
 from qhal.errors import ConfigurationError
 from qhal.node.node import open_node
 from qhal.node.schema import parse_node

@@ -11,7 +11,7 @@ from typing import Any
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, UsbId
 from qhal.devices.device import Device, SubDevice
-from qhal.devices.kind import check_read
+from qhal.devices.interface import check_read
 from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.source import Source, SourceCapabilities
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
@@ -99,11 +99,13 @@ class Ppcl550(Device, Source):
             raise DeviceError(f"{self.name}: the module is not ready")
 
     def _identify(self) -> Identity:
-        kind = self._read_text(_DEVTYP)
-        if "ITLA" not in kind:
-            raise WrongDevice(f"{self.name}: device type {kind!r} is not an ITLA")
+        device_type = self._read_text(_DEVTYP)
+        if "ITLA" not in device_type:
+            raise WrongDevice(f"{self.name}: device type {device_type!r} is not an ITLA")
         maker, model, serial, release = map(self._read_text, (_MFGR, _MODEL, _SERNO, _RELEASE))
-        return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=release, shape=kind)
+        return Identity(
+            manufacturer=maker, model=model, serial_number=serial, firmware=release, shape=device_type
+        )
 
     def _read_capabilities(self) -> SourceCapabilities:
         powers_dbm = [

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, Options
 from qhal.devices.detector import CountReading, Detector, DetectorCapabilities
 from qhal.devices.device import Device
-from qhal.devices.kind import now
+from qhal.devices.interface import now
 from qhal.errors import DeviceError, ProtocolError, ReplyTimeout
 from qhal.transport import replies
 from qhal.transport.connection import Connection

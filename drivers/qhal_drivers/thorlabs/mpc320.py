@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, UsbId
 from qhal.devices.device import Device
-from qhal.devices.kind import check_read
+from qhal.devices.interface import check_read
 from qhal.devices.polarization_controller import (
     PolarizationController,
     PolarizationControllerCapabilities,

@@ -97,7 +97,7 @@ def measure(
     shield(detectors, switch)
     attenuators = present(attenuator, auxiliary)
     bring_up(source, plan.power_dbm, attenuators)
-    limits = meter.meter_capabilities
+    limits = meter.capabilities
     low_dbm, high_dbm = limits.min_power_dbm + plan.margin_db, limits.max_power_dbm - plan.margin_db
     for point in run.points(LEVEL, [{"channel": plan.meter_channel}]):
         level_dbm = find_level_dbm(attenuators, meter, plan.meter_channel, low_dbm, plan.settle_s)

@@ -119,7 +119,7 @@ def measure(
 
 def _egresses(plan: SwitchLossPlan, switch: OpticalSwitch, meter: PowerMeter) -> list[int]:
     """Return the egresses to look at. Raises ConfigurationError for one without a monitor, or fewer than two."""
-    pattern, monitored = switch.read_pattern(), meter.meter_capabilities.channels
+    pattern, monitored = switch.read_pattern(), meter.capabilities.channels
     free = [egress for egress in switch.capabilities.egress if egress not in pattern.values()]
     egresses = free if plan.egresses is None else list(plan.egresses)
     if missing := [port for port in (plan.ingress, *egresses) if port not in monitored]:
@@ -130,13 +130,13 @@ def _egresses(plan: SwitchLossPlan, switch: OpticalSwitch, meter: PowerMeter) ->
 
 
 def _range(meter: PowerMeter) -> dict[str, float]:
-    limits = meter.meter_capabilities
+    limits = meter.capabilities
     return {"lowest_dbm": limits.min_power_dbm, "highest_dbm": limits.max_power_dbm}
 
 
 def _read_dbm(meter: PowerMeter, ports: list[int]) -> list[float]:
     """Return the readings of ports; the lower end of the meter's range where it is darker than that."""
-    limits, found = meter.meter_capabilities, []
+    limits, found = meter.capabilities, []
     for port in ports:
         power_dbm = meter.read_power_dbm(port)
         if power_dbm is not None and power_dbm > limits.max_power_dbm:

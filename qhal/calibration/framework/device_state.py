@@ -15,11 +15,11 @@ from typing import NamedTuple, Self
 
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector, DetectorState
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.safety import by_device, make_kinds_safe, report
+from qhal.devices.safety import by_device, make_interfaces_safe, report
 from qhal.devices.source import Source
 from qhal.devices.status import required
 from qhal.devices.time_tagger import InputSettings, TimeTagger
@@ -35,7 +35,7 @@ log = logging.getLogger("qhal")
 class Remembered:
     """How one device was set: ``settings`` restore what harms nothing, ``hazards`` what light may come through."""
 
-    kind: Kind
+    kind: Interface
     settings: list[Action] = field(default_factory=list)
     hazards: list[Action] = field(default_factory=list)
 
@@ -57,7 +57,7 @@ class Restoring:
     exceptions that come after a block that ended well.
     """
 
-    def __init__(self, devices: Mapping[str, Kind], retained: Sequence[Kind] = ()) -> None:
+    def __init__(self, devices: Mapping[str, Interface], retained: Sequence[Interface] = ()) -> None:
         self.late: list[int] = []
         self.notes: list[str] = []
         self._devices = devices
@@ -98,7 +98,7 @@ def is_unsafe(error: BaseException) -> bool:
     return any(note.startswith(_NOT_SAFE) for note in getattr(error, "__notes__", ()))
 
 
-def remember_all(devices: Mapping[str, Kind]) -> list[Remembered]:
+def remember_all(devices: Mapping[str, Interface]) -> list[Remembered]:
     """Ask every device how it is set. Raises what the devices raise."""
     unique = {id(kind): kind for kind in devices.values()}
     return [remember(kind) for kind in unique.values()]
@@ -110,7 +110,7 @@ def restore(remembered: Sequence[Remembered], *, ended_well: bool) -> tuple[list
     Dark first, then settings and, if all is dark, paths of switches; attenuators, bias and light only if it ended well.
     Whatever a device raises, the others are restored.
     """
-    states = make_kinds_safe(each.kind for each in remembered)
+    states = make_interfaces_safe(each.kind for each in remembered)
     failures = [state for _, state in states if isinstance(state, Exception)]
     for each in remembered:
         failures += _attempt(each.settings)
@@ -134,7 +134,7 @@ def _attempt(actions: Sequence[Action]) -> list[Exception]:
 
 
 @singledispatch
-def remember(kind: Kind) -> Remembered:
+def remember(kind: Interface) -> Remembered:
     """Ask a device how it is set. A kind that only looks has nothing to restore."""
     return Remembered(kind)
 

@@ -9,10 +9,10 @@ from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Tell, silent
 from qhal.calibration.framework.runner import Calibration, Site, calibrate
 from qhal.devices.device import Device
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
-from qhal.errors import ConfigurationError, QhalError, Unsupported
+from qhal.errors import ConfigurationError, QhalError
 from qhal.node.node import Node
 from qhal.node.schema import PathTable
 from qhal.records.curve import CURVE
@@ -118,7 +118,7 @@ def calibrate_prepared(
 ) -> Record:
     """Carry out what was prepared on the devices of the node, which is open now; see :func:`calibrate_node`."""
     calibration = prepared.calibration
-    devices = {role: node.facet(name, calibration.roles[role][0]) for role, name in prepared.assigned.items()}
+    devices = {role: node.get(name, calibration.roles[role][0]) for role, name in prepared.assigned.items()}
     return calibrate(
         calibration, devices, prepared.plan, folder=folder, operator=operator, site=prepared.site,
         records=node.checked(prepared.records), tell=tell, resume=resume,
@@ -184,7 +184,7 @@ def _passes(path: PathTable, names: Iterable[str]) -> bool:
     return not {element.device for element in path.elements}.isdisjoint(names)
 
 
-def _in_order(node: Node, kind: type[Kind]) -> list[str]:
+def _in_order(node: Node, kind: type[Interface]) -> list[str]:
     """Return the devices of a kind, those on optical paths first, in the order of the light.
 
     A source's internal monitor does not measure what others send.
@@ -198,12 +198,6 @@ def _in_order(node: Node, kind: type[Kind]) -> list[str]:
     return names
 
 
-def _can(device: Device, kind: type[Kind]) -> bool:
-    """Return whether a device is of a kind; before it is open, whether one of its model may be."""
-    if not device.is_open:
-        return any(issubclass(each, kind) for each in (type(device), *device.sub_device_types))
-    try:
-        device.facet(kind)
-    except Unsupported:
-        return False
-    return True
+def _can(device: Device, interface: type[Interface]) -> bool:
+    """Return whether a device offers an interface; before it is open, whether one of its model may."""
+    return device.offers(interface)

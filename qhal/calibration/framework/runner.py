@@ -21,7 +21,7 @@ from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Run, Tell, silent
 from qhal.calibration.framework.suitability import check_suitability
 from qhal.devices.detector import Detector, DetectorState
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.errors import ConfigurationError, DataError, DeviceError, InvalidRecord, QhalError
 from qhal.records.record import Instrument, PathPart, Record, Validity, utc_text
 from qhal.records.shared import correlation
@@ -92,7 +92,7 @@ class Calibration(Generic[PlanType]):
         )
 
     @property
-    def roles(self) -> dict[str, tuple[type[Kind], bool]]:
+    def roles(self) -> dict[str, tuple[type[Interface], bool]]:
         """The devices that ``measure`` takes: kind by role, and whether it can do without."""
         hints = get_type_hints(self.measure)
         roles = {}
@@ -122,7 +122,7 @@ class Site:
 
 def calibrate(
     calibration: Calibration[PlanType] | ModuleType,
-    devices: Mapping[str, Kind],
+    devices: Mapping[str, Interface],
     plan: PlanType | None = None,
     *,
     folder: str | Path = "records",
@@ -155,7 +155,7 @@ def calibrate(
 
 def _calibrate(
     calibration: Calibration[PlanType],
-    devices: Mapping[str, Kind],
+    devices: Mapping[str, Interface],
     plan: PlanType | None,
     folder: Path,
     operator: str | None,
@@ -246,7 +246,7 @@ def make_record(
     )
 
 
-def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> None:
+def _refuse_latched(devices: Sequence[Interface], cause: QhalError | None = None) -> None:
     """Raise DeviceError unless all detectors are known to count; after another error (``cause``), if one is latched."""
     wrong = {DetectorState.LATCHED} if cause else {DetectorState.LATCHED, DetectorState.UNKNOWN}
     for kind in devices:
@@ -260,7 +260,7 @@ def _refuse_latched(devices: Sequence[Kind], cause: QhalError | None = None) -> 
             )
 
 
-def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Kind]) -> None:
+def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Interface]) -> None:
     roles = calibration.roles
     missing = [role for role, (_, optional) in roles.items() if not optional and role not in devices]
     unknown = set(devices) - set(roles)
@@ -278,7 +278,7 @@ def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Kind]) -> 
             )
 
 
-def _instrument(role: str, kind: Kind, site: Site) -> Instrument:
+def _instrument(role: str, kind: Interface, site: Site) -> Instrument:
     device = kind.device
     return Instrument(
         role=role,

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from qhal.calibration.framework.plan import Plan
-from qhal.devices.kind import Kind
+from qhal.devices.interface import Interface
 from qhal.errors import ConfigurationError
 
-Devices = Mapping[str, Kind]
+Devices = Mapping[str, Interface]
 Check = Callable[[Any, Devices], None]
 
 
@@ -93,7 +93,7 @@ _BIAS = _range("detectors", lambda d: (d.capabilities.min_bias_ua, d.capabilitie
 _CHANNELS = _length("detectors", lambda d: d.capabilities.channels, "channels")
 _THRESHOLD = _range("tagger", lambda t: (t.capabilities.min_threshold_v, t.capabilities.max_threshold_v), "V")
 _EGRESS = _ports("switch", lambda s: s.capabilities.egress, "egress")
-_MONITOR = _ports("meter", lambda m: m.meter_capabilities.channels, "power monitor")
+_MONITOR = _ports("meter", lambda m: m.capabilities.channels, "power monitor")
 _OUTPUT = _ports("generator", lambda g: range(1, g.capabilities.channels + 1), "output")
 _VOLTS = _range("generator", _reach_v, "V")
 _ATTENUATION = _range(

@@ -79,7 +79,7 @@ def measure_bright(
         shield(detectors, switch, ingress)
         bring_up(source, plan.power_dbm, attenuators)
         for level in run.points(LEVEL, [{"channel": plan.meter_channel}]):
-            floor_dbm = meter.meter_capabilities.min_power_dbm + _CLEARLY_DB
+            floor_dbm = meter.capabilities.min_power_dbm + _CLEARLY_DB
             found = find_level_dbm(attenuators, meter, plan.meter_channel, floor_dbm, plan.settle_s)
             run.keep(LEVEL, **level, level_dbm=found)
         total_db = run.rows(LEVEL)[0]["level_dbm"] - plan.meter_power_dbm

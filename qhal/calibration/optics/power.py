@@ -48,7 +48,7 @@ def read_powers_dbm(meter: PowerMeter, channel: int, readings: int, settle_s: fl
         if power_dbm is None:
             raise DeviceError(
                 f"{meter.device.name}: too dark at channel {channel}, below "
-                f"{meter.meter_capabilities.min_power_dbm:g} dBm"
+                f"{meter.capabilities.min_power_dbm:g} dBm"
             )
         powers_dbm.append(power_dbm)
     return powers_dbm

@@ -1,4 +1,4 @@
-"""What every device owes, whatever its kind."""
+"""Suite of all devices, for any interface."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -37,9 +37,9 @@ def test_status_is_one_snapshot(device: Device) -> None:
 
 def test_threads_get_their_own_answers(device: Device) -> None:
     """Four threads that read at once neither disturb each other nor fail."""
-    kinds = {type(device.status()).__name__}
+    types = {type(device.status()).__name__}
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: device.status(), range(8)))
-    assert {type(status).__name__ for status in found} == kinds
+    assert {type(status).__name__ for status in found} == types
     assert device.health.timeouts == 0
     assert device.health.protocol_errors == 0

@@ -48,7 +48,7 @@ class Hazard(IntEnum):
 
 
 class SafeState(StrEnum):
-    """How safe a device is after :meth:`Kind.make_safe`."""
+    """How safe a device is after :meth:`Interface.make_safe`."""
 
     VERIFIED = "verified"
     """The unit confirms the safe state."""
@@ -58,7 +58,7 @@ class SafeState(StrEnum):
     """Left as it is: it carries a customer's traffic, or has no unsafe state."""
 
 
-class Kind(Described, Generic[CapabilitiesT, StatusT]):
+class Interface(Described, Generic[CapabilitiesT, StatusT]):
     """Abstract interface of a device type, with the types of its capabilities and its status.
 
     Public methods check arguments, hold the device's lock and verify; the private ones below them are the driver's.

@@ -1,4 +1,4 @@
-"""The kinds that have a suite, by the name of the fixture that a suite asks for."""
+"""The interfaces that have a test suite, by the name of the suite's fixture."""
 
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -9,9 +9,8 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.errors import Unsupported
 
-KINDS: dict[str, type] = {
+INTERFACES: dict[str, type] = {
     "device": Device,
     "attenuator": Attenuator,
     "detector": Detector,
@@ -22,12 +21,3 @@ KINDS: dict[str, type] = {
     "source": Source,
     "time_tagger": TimeTagger,
 }
-
-
-def has_kind(device: Device, kind: type) -> bool:
-    """Tell whether an open device offers a kind."""
-    try:
-        device.facet(kind)
-    except Unsupported:
-        return False
-    return True
