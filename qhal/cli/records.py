@@ -171,7 +171,7 @@ def print_record(record: "Record", *, budgets: bool = False) -> None:
         scaled = ", uncertainties enlarged" if fit.scaled else ""
         CONSOLE.print(
             f"fit {verdict}: chi2 {fit.chi2:.1f} of {fit.degrees_of_freedom}, p = {fit.p_value:.2g}{scaled}"
-            f" ({escape(fit.model)})",
+            f" ({escape(fit.label)})",
             highlight=False,
         )
     for remark in record.remarks:

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, model_validator
-from scipy import special
 from uncertainties import UFloat
 
 from qhal.errors import InvalidRecord
+from qhal.records.fit import Fit
 from qhal.records.origin import Origin, RecordOrigin, RoleOrigin, UnitOrigin, UnknownOrigin
-from qhal.records.quantity import Contribution, Finite, Part, Quantity, number_of
+from qhal.records.quantity import Contribution, Part, Quantity, number_of
 from qhal.records.shared import Triangle, statistical_errors
 from qhal.records.uncertain import SYSTEMATIC
 
@@ -31,29 +31,6 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 2
-POOR_FIT = 1e-3
-"""A model that would be as far off as this with less than this probability does not describe the data."""
-
-
-class Fit(Part):
-    """How well a model described the data. ``scaled``: uncertainties were enlarged by the square root of chi2/dof."""
-
-    model: str
-    chi2: Finite
-    degrees_of_freedom: int
-    scaled: bool = False
-
-    @property
-    def p_value(self) -> float:
-        """Probability of a misfit at least as large if the model were true; 1 without degrees of freedom."""
-        if self.degrees_of_freedom <= 0:
-            return 1.0
-        return float(special.gammaincc(self.degrees_of_freedom / 2, self.chi2 / 2))
-
-    @property
-    def poor(self) -> bool:
-        """Whether the model does not describe the data."""
-        return self.p_value < POOR_FIT
 
 
 class Instrument(Part):
@@ -164,6 +141,18 @@ class Record(Part):
             names = sorted({q.name for q in self.quantities})
             raise InvalidRecord(
                 f"record {self.id}: {len(found)} quantities {name!r} at {at or 'any place'}; it has {', '.join(names)}"
+            )
+        return found[0]
+
+    def fit(self, model: str, **at: float) -> Fit:
+        """Return the fit of a model, at a place. Raises InvalidRecord when none has parameters, or several do."""
+        found = [
+            fit for fit in self.fits if fit.model == model and fit.parameters and at.items() <= fit.at.items()
+        ]
+        if len(found) != 1:
+            reason = "" if any(fit.parameters for fit in self.fits) else "; those of schema 1 store none"
+            raise InvalidRecord(
+                f"record {self.id}: {len(found)} fits with parameters of {model!r} at {at or 'any place'}{reason}"
             )
         return found[0]
 

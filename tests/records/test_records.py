@@ -274,3 +274,27 @@ def test_budget_keeps_kinds_names_and_correlations_apart():
         made.value("gain")
     with pytest.raises(ValidationError):
         Quantity(name="a", unit="1", value=float("nan"))
+
+
+def test_a_fit_keeps_its_parameters(tmp_path):
+    line = {"model": "line", "chi2": 1.0, "degrees_of_freedom": 2}
+    stored = Fit(
+        **line,
+        at={"channel": 2},
+        parameters={"offset": 1.0, "slope": -2.0},
+        covariance=((0.25,), (-0.1, 0.04)),
+        constants={"middle": 3.0},
+    )
+    path = tmp_path / "r.h5"
+    write_record(record(fits=(stored, Fit(**line))), path)
+    read = read_record(path)
+    assert read.fit("line", channel=2) == stored
+    assert read.fit("line").values.tolist() == [1.0, -2.0]
+    assert read.fits[0].label == "line, channel 2"
+    for model, at in (("line", {"channel": 1}), ("curve", {})):
+        with pytest.raises(InvalidRecord, match=f"0 fits with parameters of '{model}'"):
+            read.fit(model, **at)
+    with pytest.raises(InvalidRecord, match="those of schema 1 store none"):
+        read_record(FILES / "version-1.h5").fit("line")
+    with pytest.raises(ValidationError, match="no row of n values"):
+        Fit(**line, parameters={"offset": 1.0})
