@@ -35,7 +35,7 @@ bench: .venv/ready .venv-sequence/ready .venv-tags/ready
 
 attacks: .venv/ready
 	@echo "Running all attacks: up to an hour on two idle cores."
-	$(BIN)/pytest -n 2 tests/attacks --attacks 1
+	$(BIN)/pytest -n 3 tests/attacks --attacks 1
 
 faults: .venv/ready
 	$(BIN)/python -m pytest tests/tags/test_faulty_stream.py --tags 1000000000 --timeout 3600
