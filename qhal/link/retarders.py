@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation as SpatialRotation
 
 LOOPS_121_RAD = (0.47 * math.pi, 0.94 * math.pi, 0.47 * math.pi)
 """Retardances of a Thorlabs MPC320 with 1, 2 and 1 loops of standard fibre at 1550 nm."""
@@ -52,6 +53,12 @@ def controller_rotation(
     for i in range(1, paddles.shape[-3]):
         total = twists[..., i, :, :] @ paddles[..., i, :, :] @ total
     return total
+
+
+def vector_of_rotation(rotation: Rotation) -> NDArray[np.float64]:
+    """Return the vector of a rotation (3, 3): along its axis, its length the angle in radians, at most pi."""
+    vector: NDArray[np.float64] = SpatialRotation.from_matrix(rotation).as_rotvec()
+    return vector
 
 
 def rotation_from_vector(vector: ArrayLike) -> Rotation:

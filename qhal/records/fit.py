@@ -73,6 +73,11 @@ class Fit(Part):
         return np.array(list(self.parameters.values()))
 
     @property
+    def sigmas(self) -> NDArray[np.float64]:
+        """The parameters' standard uncertainties, in the order of the model."""
+        return np.sqrt([row[-1] for row in self.covariance])
+
+    @property
     def label(self) -> str:
         """Model, and what was fitted, for tables: ``rate = background + slope I, channel 2``."""
         return ", ".join([self.model, *(f"{key} {value:g}" for key, value in self.at.items())])

@@ -145,14 +145,12 @@ class Record(Part):
         return found[0]
 
     def fit(self, model: str, **at: float) -> Fit:
-        """Return the fit of a model, at a place. Raises InvalidRecord when none has parameters, or several do."""
-        found = [
-            fit for fit in self.fits if fit.model == model and fit.parameters and at.items() <= fit.at.items()
-        ]
+        """Return the fit of a model to exactly this. Raises InvalidRecord when none has parameters, or several do."""
+        found = [fit for fit in self.fits if fit.model == model and fit.parameters and fit.at == at]
         if len(found) != 1:
             reason = "" if any(fit.parameters for fit in self.fits) else "; those of schema 1 store none"
             raise InvalidRecord(
-                f"record {self.id}: {len(found)} fits with parameters of {model!r} at {at or 'any place'}{reason}"
+                f"record {self.id}: {len(found)} fits with parameters of {model!r} at {at or 'no place'}{reason}"
             )
         return found[0]
 

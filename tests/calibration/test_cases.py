@@ -5,8 +5,10 @@
 """
 
 from collections import defaultdict
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -80,6 +82,35 @@ def test_reports_a_poor_fit(name, misfit, tmp_path, request):
     assert any(fit.scaled for fit in record.fits)
 
 
+FITS = (
+    "qhal.calibration.detector.afterpulse.minimize",
+    "qhal.calibration.fitting.clock_phase._likelihood",
+    "qhal.calibration.fitting.fit.least_squares",
+    "qhal.calibration.fitting.hazard_fit.minimize",
+    "qhal.link.fibre_fit.least_squares",
+)
+"""The functions that all fits go through."""
+
+
+def assert_drawn_from_its_parameters(record):
+    with ExitStack() as without_fits:
+        for name in FITS:
+            without_fits.enter_context(patch(name, side_effect=AssertionError("a picture was fitted")))
+        figure = drawn(record)
+        assert not faults(figure)
+        if any(fit.parameters for fit in record.fits):
+            fits = [
+                fit.model_copy(update={"parameters": {key: 1.01 * p for key, p in fit.parameters.items()}})
+                for fit in record.fits
+            ]
+            other = drawn(record.model_copy(update={"fits": tuple(fits)}))
+            assert lines_of(other) != lines_of(figure), "the picture does not follow the stored parameters"
+
+
+def lines_of(figure):
+    return [line.get_xydata().tolist() for axes in figure.axes for line in axes.lines]
+
+
 def assert_kept_and_drawn(case, record, hidden, folder):
     kept = RecordStore(folder).load(record.id)
     assert kept.model_dump() == record.model_dump()
@@ -93,6 +124,6 @@ def assert_kept_and_drawn(case, record, hidden, folder):
     rows = sum(len(table) for table in kept.tables.values())
     # What is kept once (levels, angles, darkness before and after) is not counted as a point.
     assert rows <= 1.3 * case.plan.extent().rows + 6, "the plan's extent is too small"
-    assert not faults(drawn(kept))
+    assert_drawn_from_its_parameters(kept)
     save_picture(kept, folder / "picture.png")
     assert (folder / "picture.png").stat().st_size > 20_000

@@ -15,7 +15,7 @@ from pydantic import Field
 from uncertainties import UFloat
 
 from qhal.calibration.figures.style import line, points, tidy
-from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -205,31 +205,43 @@ def _fit(table: Table, plan: AttenuatorCurvePlan) -> tuple[Array, Fitted]:
 
     Levels of one shift are alike but for where the auxiliary's moves end: so a light that drifts is seen.
     """
+    set_points, design = _design(table)
+    changes, levels = len(set_points) - 1, len(np.unique(table["visit"]))
+    readings, sigma_db = table["power_dbm"].mean(axis=1), _row_sigma_db(table, plan)
+    measured = np.concatenate((readings, np.zeros(levels)))
+    moves_db = max(plan.repeatability_db, plan.meter_resolution_db / 12**0.5, 1e-6)
+    sigma = np.concatenate((np.full(len(readings), max(sigma_db, 1e-6)), np.full(levels, moves_db)))
+    start = np.linalg.lstsq(design / sigma[:, None], measured / sigma, rcond=None)[0]
+    named = {
+        **{f"change_db at {set_db:g}": float(db) for set_db, db in zip(set_points[1:], start, strict=False)},
+        **numbered("level_dbm of visit", start[changes : changes + levels]),
+        **numbered("level_dbm of shift", start[changes + levels :]),
+    }
+
+    def model(p: Array) -> Array:
+        expected: Array = design @ p
+        return expected
+
+    return set_points, fit_values("readings", FORMULA, model, measured, sigma, named)
+
+
+def _design(table: Table) -> tuple[Array, NDArray[np.float64]]:
+    """Return the set points, and what each reading and each level's visit has of each parameter."""
     set_points, place = np.unique(table["set_db"], return_inverse=True)
     visits, visit = np.unique(table["visit"], return_inverse=True)
     if len(set_points) < 2:
         raise NotEnoughCounts("one set point: there is no change of attenuation to find")
     first_rows = [int(np.argmax(visit == n)) for n in range(len(visits))]
     shifts, shift = np.unique(table["auxiliary_db"][first_rows], return_inverse=True)
-    readings, sigma_db = table["power_dbm"].mean(axis=1), _row_sigma_db(table, plan)
     changes, levels = len(set_points) - 1, len(visits)
-    design = np.zeros((len(readings) + levels, changes + levels + len(shifts)))
-    rows = np.arange(len(readings))
+    design = np.zeros((len(table) + levels, changes + levels + len(shifts)))
+    rows = np.arange(len(table))
     design[rows[place > 0], place[place > 0] - 1] = -1.0
     design[rows, changes + visit] = 1.0
-    links = len(readings) + np.arange(levels)
+    links = len(table) + np.arange(levels)
     design[links, changes + np.arange(levels)] = 1.0
     design[links, changes + levels + shift] = -1.0
-    measured = np.concatenate((readings, np.zeros(levels)))
-    moves_db = max(plan.repeatability_db, plan.meter_resolution_db / 12**0.5, 1e-6)
-    sigma = np.concatenate((np.full(len(readings), max(sigma_db, 1e-6)), np.full(levels, moves_db)))
-    start = np.linalg.lstsq(design / sigma[:, None], measured / sigma, rcond=None)[0]
-
-    def model(p: Array) -> Array:
-        expected: Array = design @ p
-        return expected
-
-    return set_points, fit_values("readings", FORMULA, model, measured, sigma, list(start))
+    return set_points, design
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -252,8 +264,8 @@ def draw(figure: Any, record: Record) -> None:
     points(upper, places, values - places, [q.statistical for q in found], 0, "statistical")
     upper.legend(frameon=False, fontsize=8)
     table = record.tables[STEPS]
-    _, fitted = _fit(table, AttenuatorCurvePlan(**record.inputs))
-    residuals: NDArray[np.float64] = table["power_dbm"].mean(axis=1) - fitted.expected[: len(table)]
+    expected = _design(table)[1] @ record.fit(FORMULA).values
+    residuals: NDArray[np.float64] = table["power_dbm"].mean(axis=1) - expected[: len(table)]
     lower.axhline(0, color="0.6", linewidth=0.8)
     for n, shift_db in enumerate(np.unique(table["auxiliary_db"])):
         at = table["auxiliary_db"] == shift_db

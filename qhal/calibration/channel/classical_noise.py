@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
@@ -196,7 +196,7 @@ def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
         channel = column + 1
         fitted = _fit(table, column, plan.dead_time_ns)
         longer = _fit(table, column, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
-        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        fits.append(fitted.fit_at(channel=channel))
         background, noise = (
             value + (other.nominal_value - value.nominal_value) * common
             for value, other in zip(fitted.values, longer.values, strict=True)
@@ -229,16 +229,22 @@ def _raman(total: Any, path: RamanPath) -> Any:
 def _fit(table: Table, column: int, dead_time_ns: float) -> Fitted:
     """Fit background (1/s) and noise (1/s for each mW at the laser's output) of one channel."""
     counts, period, power = table["counts"][:, column], table["period_s"], table["output_mw"]
-
-    def model(p: Array) -> Array:
-        rate = np.maximum(p[0] + p[1] * power, _LEAST_RATE_HZ)
-        expected: Array = period * rate / (1 + rate * dead_time_ns * 1e-9)
-        return expected
-
     dark = power == 0
     background = (counts[dark].sum() + 0.5) / period[dark].sum()
     noise = (counts[~dark].sum() / period[~dark].sum() - background) / power[~dark].mean()
-    return fit_counts("counts", FORMULA, model, counts, (float(background), max(float(noise), 1e-3)))
+    start = {"background_hz": float(background), "noise_hz_per_mw": max(float(noise), 1e-3)}
+    return fit_counts("counts", FORMULA, _model(table, dead_time_ns), counts, start)
+
+
+def _model(table: Table, dead_time_ns: float) -> Model:
+    """Return the counts expected for a background (1/s) and noise (1/s for each mW at the laser's output)."""
+
+    def expected(p: Array) -> Array:
+        rate = np.maximum(p[0] + p[1] * table["output_mw"], _LEAST_RATE_HZ)
+        counts: Array = table["period_s"] * rate / (1 + rate * dead_time_ns * 1e-9)
+        return counts
+
+    return expected
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -248,10 +254,12 @@ def draw(figure: Any, record: Record) -> None:
     )
     plan, table = ClassicalNoisePlan(**record.inputs), record.tables[TABLE]
     dead_s, period = plan.dead_time_ns * 1e-9, table["period_s"]
-    launched_uw = table["output_mw"] * 10 ** (-nominal(total_loss_db(plan.path)) / 10) * 1e3
+    launched_uw_per_mw = 10 ** (-nominal(total_loss_db(plan.path)) / 10) * 1e3
+    launched_uw = table["output_mw"] * launched_uw_per_mw
     channels = channels_of(record, "classical_noise")
     for n, channel in enumerate(channels):
-        counts, fitted = table["counts"][:, n], _fit(table, n, plan.dead_time_ns)
+        counts, fit = table["counts"][:, n], record.fit(FORMULA, channel=channel)
+        expected = _model(table, plan.dead_time_ns)(fit.values)
         # Channels stand a little apart, so that their points can be told.
         shift = (n - (len(channels) - 1) / 2) * 0.006 * launched_uw.max()
         corrected = 1 / (1 - counts / period * dead_s)
@@ -260,14 +268,13 @@ def draw(figure: Any, record: Record) -> None:
             upper,
             launched_uw + shift,
             counts / period * corrected,
-            np.sqrt(fitted.expected) / period * corrected,
+            np.sqrt(expected) / period * corrected,
             n,
             f"channel {channel}: {in_unit(noise, 1e-3, 's⁻¹ µW⁻¹')}",
         )
         fine = spread(launched_uw)
-        background = record.quantity("background_count_rate", channel=channel).value
-        line(upper, fine, background + noise.value * fine * 1e-3, n)
-        residuals = (counts - fitted.expected) / np.sqrt(fitted.expected)
+        line(upper, fine, fit.values[0] + fit.values[1] * fine / launched_uw_per_mw, n)
+        residuals = (counts - expected) / np.sqrt(expected)
         points(lower, launched_uw + shift, residuals, None, n)
     upper.set_ylim(0, None)
     upper.legend(frameon=False, fontsize=8, loc="upper left")

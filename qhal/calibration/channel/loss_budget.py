@@ -166,7 +166,7 @@ def _fit(table: Table, plan: LossBudgetPlan, moved: int) -> tuple[Array, Fitted]
         expected: Array = p[place]
         return expected
 
-    start = [float(loss[place == n].mean()) for n in range(len(levels))]
+    start = {f"loss_db at {level:g}": float(loss[place == n].mean()) for n, level in enumerate(levels)}
     return levels, fit_values("readings", REPEATED, model, loss, np.full(len(loss), sigma_db), start)
 
 
@@ -178,17 +178,16 @@ def _consistency(excess: UFloat) -> Fit:
 def draw(figure: Any, record: Record) -> None:
     """Show what was measured and expected, and the budget of the difference."""
     left, right = figure.subplots(1, 2, width_ratios=(1, 1))
-    table, plan = record.tables[STEPS], LossBudgetPlan(**record.inputs)
-    levels, fitted = _fit(table, plan, len(record.tables[ATTENUATORS]) if plan.start_channel is None else 0)
+    table = record.tables[STEPS]
+    fit = record.fit(REPEATED)
     tidy(left, "repetition", "loss less its mean at the level / dB")
     left.xaxis.get_major_locator().set_params(integer=True)
     left.axhline(0, color="0.6", linewidth=0.8)
     loss = table["start_dbm"].mean(axis=1) - table["end_dbm"].mean(axis=1)
-    for n, level in enumerate(levels):
+    for n, level in enumerate(np.unique(table["level_db"])):
         at = table["level_db"] == level
-        mean = fitted.values[n]
-        off = loss[at] - mean.nominal_value
-        sigma = mean.std_dev * at.sum() ** 0.5
+        off = loss[at] - fit.values[n]
+        sigma = fit.sigmas[n] * at.sum() ** 0.5
         points(
             left, table["repetition"][at] + 0.1 * n, off, np.full(at.sum(), sigma), n, f"{level:g} dB more"
         )

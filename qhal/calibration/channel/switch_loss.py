@@ -188,7 +188,7 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
             )
             continue
         more_db, sigma_db, fit = _crosstalk_db(lost_db[~own, :, column] - mean_db, plan)
-        fits.append(fit.model_copy(update={"model": f"{SAME_CROSSTALK}, egress {port}"}))
+        fits.append(fit.model_copy(update={"at": {"egress": port}}))
         found = statistical("reading", more_db, sigma_db) - (measured - mean_db) + bent * more_db / 10 + digit
         found += _stray_db(data, column, float(table["leaving_dbm"][~own, :, column].mean()))
         quantities.append(Quantity.of("crosstalk", "dB", found, **at))

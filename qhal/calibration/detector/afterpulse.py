@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from qhal.calibration.figures.hazard import draw_hazard
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import data_and_residuals
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
 from qhal.calibration.fitting.intervals import (
     TABLE,
     Intervals,
@@ -99,7 +99,7 @@ def evaluate(data: Data, plan: AfterpulsePlan) -> Evaluation:
         intervals, channel = read(table, column), column + 1
         fitted = _fit(intervals, sigma_ns, plan.recovery_time_ns)
         slower = _fit(intervals, sigma_ns, plan.recovery_time_ns + plan.recovery_uncertainty_ns)
-        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        fits.append(fitted.fit_at(channel=channel))
         shift = values_of(slower.values) - values_of(fitted.values)
         common = systematic("recovery time", 0.0, 1.0)
         probability, lifetime = (fitted.values[n] + float(shift[n]) * common for n in (1, 2))
@@ -112,17 +112,7 @@ def evaluate(data: Data, plan: AfterpulsePlan) -> Evaluation:
 
 def _fit(intervals: Intervals, sigma_ns: float, recovery_ns: float) -> Fitted:
     """Fit dead time (ns), probability, lifetime (ns) and each repetition's rate (1/ns)."""
-    tails = intervals.tail_ns / intervals.tail_ns.sum()
-
-    def model(p: Array) -> Array:
-        dead, probability, lifetime, rates = p[0], p[1], p[2], p[_SHAPE:]
-        past = intervals.edges_ns - dead
-        light = cumulated_edge(past, sigma_ns) - cumulated_decay(past, recovery_ns, sigma_ns)
-        happened = np.minimum(probability * cumulated_decay(past, lifetime, sigma_ns) / lifetime, 1 - 1e-9)
-        cumulated = (rates @ tails) * light - np.log1p(-happened)
-        expected = np.concatenate((intervals.expected(cumulated), rates * intervals.tail_ns))
-        return np.maximum(expected, _TOO_LITTLE)
-
+    model = _model(intervals, sigma_ns, recovery_ns)
     rates = intervals.tail_counts / intervals.tail_ns
     counts = np.concatenate((intervals.counts, intervals.tail_counts))
     start = _guess(intervals)
@@ -136,7 +126,25 @@ def _fit(intervals: Intervals, sigma_ns: float, recovery_ns: float) -> Fitted:
     low = [0.0, 0.0, 1e-3 * start[2], *[0.0] * len(rates)]
     high = [np.inf, 0.999, np.inf, *[np.inf] * len(rates)]
     begin = np.clip([*np.abs(found.x), *rates], np.array(low) + 1e-12, high)
-    return fit_counts("counts", FORMULA, model, counts, begin.tolist(), (low, high))
+    names = ("dead_time_ns", "probability", "lifetime_ns")
+    named = {**dict(zip(names, begin.tolist(), strict=False)), **numbered("rate_per_ns", begin[_SHAPE:])}
+    return fit_counts("counts", FORMULA, model, counts, named, (low, high))
+
+
+def _model(intervals: Intervals, sigma_ns: float, recovery_ns: float) -> Model:
+    """Return the counts expected of all bins, and of the longer intervals of each repetition."""
+    tails = intervals.tail_ns / intervals.tail_ns.sum()
+
+    def expected(p: Array) -> Array:
+        dead, probability, lifetime, rates = p[0], p[1], p[2], p[_SHAPE:]
+        past = intervals.edges_ns - dead
+        light = cumulated_edge(past, sigma_ns) - cumulated_decay(past, recovery_ns, sigma_ns)
+        happened = np.minimum(probability * cumulated_decay(past, lifetime, sigma_ns) / lifetime, 1 - 1e-9)
+        cumulated = (rates @ tails) * light - np.log1p(-happened)
+        counts = np.concatenate((intervals.expected(cumulated), rates * intervals.tail_ns))
+        return np.maximum(counts, _TOO_LITTLE)
+
+    return expected
 
 
 def _guess(intervals: Intervals) -> Array:
@@ -158,7 +166,8 @@ def draw(figure: Any, record: Record) -> None:
     sigma_ns = smearing_ns(table, _JITTER_FWHM_PS)
     for n, channel in enumerate(channels_of(record, "afterpulse_probability")):
         intervals = read(table, n)
-        expected = _fit(intervals, sigma_ns, plan.recovery_time_ns).expected[: len(intervals.counts)]
+        fit = record.fit(FORMULA, channel=channel)
+        expected = _model(intervals, sigma_ns, plan.recovery_time_ns)(fit.values)[: len(intervals.counts)]
         probability = record.quantity("afterpulse_probability", channel=channel)
         lifetime = record.quantity("afterpulse_lifetime", channel=channel)
         label = f"channel {channel}: ({in_unit(probability, 100, '').strip()}) %, {in_unit(lifetime)}"

@@ -23,7 +23,7 @@ from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import statistical, uniform
 
-FORMULA = "rate = background + exp(slope (I - I0)) / s"
+FORMULA = "rate = background + exp(height + slope (I - middle)) / s"
 _SETTLE_S = 0.1
 
 
@@ -88,7 +88,7 @@ def evaluate(data: Data, plan: DarkCountPlan) -> Evaluation:
         # Without a single count of it, the background is still not known better than to one count.
         one_hz = 1 / float(table["period_s"][_linear(table, column, plan.largest_rate_hz)].sum())
         background = background + statistical("one count more", 0.0, one_hz)
-        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        fits.append(fitted.fit_at({"middle_ua": middle_ua}, channel=channel))
         limit = None
         if not good.all() and good.any():
             last_good = float(table["bias_ua"][good].max())
@@ -134,15 +134,24 @@ def _fit(table: Table, column: int, good: NDArray[np.bool_]) -> tuple[Fitted, fl
     middle_ua = float(np.average(bias, weights=counts + 1.0))
 
     def model(p: Array) -> Array:
-        expected: Array = period * (p[0] + np.exp(np.clip(p[1] + p[2] * (bias - middle_ua), -50, 50)))
-        return expected
+        return period * _rate_hz(bias - middle_ua, *p)
 
     rates = (counts + 0.5) / period
     low = float(np.median(np.sort(rates)[: max(3, len(rates) // 3)]))
     steep = np.polyfit(bias[-4:], np.log(rates[-4:]), 1)
-    start = (low, float(np.polyval(steep, middle_ua)), max(float(steep[0]), 0.1))
+    start = {
+        "background_hz": low,
+        "height": float(np.polyval(steep, middle_ua)),
+        "slope_per_ua": max(float(steep[0]), 0.1),
+    }
     bounds = ([0.0, -np.inf, -np.inf], [np.inf] * 3)
     return fit_counts("counts", FORMULA, model, counts, start, bounds), middle_ua
+
+
+def _rate_hz(above_ua: Array, background_hz: float, height: float, slope_per_ua: float) -> Array:
+    """Return the dark count rate at bias currents, by how far they are above the middle one."""
+    rate_hz: Array = background_hz + np.exp(np.clip(height + slope_per_ua * above_ua, -50, 50))
+    return rate_hz
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -153,12 +162,13 @@ def draw(figure: Any, record: Record) -> None:
         good = _linear(table, n, record.inputs["largest_rate_hz"])
         bias, period, counts = table["bias_ua"][good], table["period_s"][good], table["counts"][good, n]
         lowest = min(lowest, counts.min())
-        fitted, middle_ua = _fit(table, n, good)
-        background, height, slope = (value.nominal_value for value in fitted.values)
-        points(upper, bias, counts / period, np.sqrt(fitted.expected) / period, n, f"channel {channel}")
+        fit = record.fit(FORMULA, channel=channel)
+        middle_ua = fit.constants["middle_ua"]
+        expected = period * _rate_hz(bias - middle_ua, *fit.values)
+        points(upper, bias, counts / period, np.sqrt(expected) / period, n, f"channel {channel}")
         fine = spread(bias)
-        line(upper, fine, background + np.exp(height + slope * (fine - middle_ua)), n)
-        points(lower, bias, (counts - fitted.expected) / np.sqrt(fitted.expected), None, n)
+        line(upper, fine, _rate_hz(fine - middle_ua, *fit.values), n)
+        points(lower, bias, (counts - expected) / np.sqrt(expected), None, n)
         point = record.quantity("bias_point", channel=channel)
         upper.axvline(
             point.value,

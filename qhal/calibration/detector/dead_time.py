@@ -90,7 +90,7 @@ def evaluate(data: Data, plan: DeadTimePlan) -> Evaluation:
         intervals = read(table, column)
         best = HazardFit(intervals, sigma_ns, lifetime_ns).best()
         fitted = HazardFit(intervals, sigma_ns, lifetime_ns).typical(best)
-        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        fits.append(fitted.fit_at(channel=channel))
         dead, recovery = fitted.values[:2]
         for name, other in (
             ("jitter", HazardFit(intervals, wider_ns, lifetime_ns)),
@@ -125,8 +125,8 @@ def draw(figure: Any, record: Record) -> None:
     sigma_ns, last_ns = smearing_ns(table, plan.jitter_fwhm_ps), 0.0
     for n, channel in enumerate(channels_of(record, "dead_time")):
         intervals = read(table, n)
-        best = HazardFit(intervals, sigma_ns, plan.afterpulse_lifetime_ns).best()
-        expected = best.expected[: len(intervals.counts)]
+        model = HazardFit(intervals, sigma_ns, plan.afterpulse_lifetime_ns).model
+        expected = model(record.fit(FORMULA, channel=channel).values)[: len(intervals.counts)]
         dead, recovery = (record.quantity(name, channel=channel) for name in ("dead_time", "recovery_time"))
         label = f"channel {channel}: dead {in_unit(dead)}, recovery {in_unit(recovery)}"
         draw_hazard(upper, lower, intervals, expected, n, label)

@@ -16,7 +16,7 @@ from uncertainties import umath
 
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -31,7 +31,7 @@ from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.link.errors import NotEnoughCounts
-from qhal.records.record import Quantity, Record
+from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import systematic, uniform
 
 DARK, LIGHT, SWEEP = "dark", "light", "sweep"
@@ -166,9 +166,9 @@ def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
     beyond = math.log(plan.saturated / (1 - plan.saturated))
     for column in range(data[SWEEP]["counts"].shape[1]):
         channel, operating_ua = column + 1, float(data[DARK]["bias_ua"][0][column])
-        fitted, _ = _fit(data, column, plan.dead_time_ns)
-        longer, _ = _fit(data, column, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
-        fits.append(fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"}))
+        fitted = _fit(data, column, plan.dead_time_ns)
+        longer = _fit(data, column, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
+        fits.append(fitted.fit_at(channel=channel))
         knee, width = (
             value + (other.nominal_value - value.nominal_value) * common
             for value, other in zip(fitted.values[:2], longer.values[:2], strict=True)
@@ -193,39 +193,59 @@ def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
     return Evaluation(quantities, fits, remarks, {"detectors": ("trigger_mv",)})
 
 
-def _fit(data: Data, column: int, dead_time_ns: float) -> tuple[Fitted, NDArray[np.bool_]]:
-    """Fit knee and width (uA), plateau (1/(s mW)), and dark rates (1/s) of one channel; return which rows were fitted.
+class _Sweep:
+    """Rows of one channel, and the dark rate at each current (``currents_ua``, ``which`` of them by row).
 
-    Dark rates of fewer than 20 counts are taken as they are: to the light's counts they do nothing, and the goodness of
-    the fit does not count them.
+    Dark rates of fewer than 20 counts are not ``free`` but as measured: they change the light's counts by nothing, and
+    their rows are not ``fitted``.
     """
-    table = data[SWEEP]
-    counts, period = table["counts"][:, column].astype(np.float64), table["period_s"]
-    current, power = table["bias_ua"][:, column], table["power_mw"]
-    currents, which = np.unique(current, return_inverse=True)
-    dark, lit = power == 0, power > 0
-    dark_counts, live_s = np.bincount(which[dark], counts[dark]), np.bincount(which[dark], period[dark])
-    dark_hz = dark_counts / live_s
-    free = dark_counts >= _FEW
+
+    def __init__(self, table: Table, column: int) -> None:
+        self.counts: Array = table["counts"][:, column].astype(np.float64)
+        self.period_s: Array = table["period_s"]
+        self.current_ua: Array = table["bias_ua"][:, column]
+        self.power_mw: Array = table["power_mw"]
+        self.currents_ua, self.which = np.unique(self.current_ua, return_inverse=True)
+        dark = self.power_mw == 0
+        dark_counts = np.bincount(self.which[dark], self.counts[dark])
+        self.dark_hz: Array = dark_counts / np.bincount(self.which[dark], self.period_s[dark])
+        self.free: NDArray[np.bool_] = dark_counts >= _FEW
+        self.fitted: NDArray[np.bool_] = ~dark | self.free[self.which]
+
+    def expected(self, p: Array, dead_time_ns: float) -> Array:
+        """Return the counts expected for knee and width (uA), plateau (1/(s mW)) and the free dark rates (1/s)."""
+        dark_hz = self.dark_hz.copy()
+        dark_hz[self.free] = p[3:]
+        light_hz = p[2] * self.power_mw * logistic((self.current_ua - p[0]) / p[1])
+        rate_hz = dark_hz[self.which] + light_hz
+        counts = self.period_s * rate_hz / (1 + rate_hz * dead_time_ns * 1e-9)
+        expected: Array = np.maximum(counts, _LEAST_EXPECTED)
+        return expected
+
+
+def _fit(data: Data, column: int, dead_time_ns: float) -> Fitted:
+    """Fit knee and width (uA), plateau (1/(s mW)), and dark rates (1/s) of one channel."""
+    sweep = _Sweep(data[SWEEP], column)
+    counts, period, power, which = sweep.counts, sweep.period_s, sweep.power_mw, sweep.which
+    currents, dark_hz, lit = sweep.currents_ua, sweep.dark_hz, sweep.power_mw > 0
     light = (np.bincount(which[lit], counts[lit] / period[lit] / power[lit])) / np.bincount(which[lit])
     light = light - dark_hz / power[lit].mean()
     plateau = float(np.sort(light)[-3:].mean())
     if plateau <= 0:
         raise NotEnoughCounts(f"channel {column + 1}: no more counts with light than without")
     knee_ua = float(np.interp(0.5 * plateau, np.maximum.accumulate(light), currents))
-    fitted = lit | free[which]
 
     def model(p: Array) -> Array:
-        dark_at = dark_hz.copy()
-        dark_at[free] = p[3:]
-        rate = dark_at[which] + p[2] * power * logistic((current - p[0]) / p[1])
-        expected: Array = np.maximum(period * rate / (1 + rate * dead_time_ns * 1e-9), _LEAST_EXPECTED)
-        return expected[fitted]
+        return sweep.expected(p, dead_time_ns)[sweep.fitted]
 
-    start = (knee_ua, 0.05 * float(currents[-1]), plateau, *dark_hz[free])
+    start = {
+        "knee_ua": knee_ua,
+        "width_ua": 0.05 * float(currents[-1]),
+        "plateau_hz_per_mw": plateau,
+        **numbered("dark_hz", dark_hz[sweep.free]),
+    }
     low = [-np.inf, 1e-3, *[0.0] * (len(start) - 2)]
-    found = fit_counts("counts", FORMULA, model, counts[fitted], start, (low, [np.inf] * len(start)))
-    return found, fitted
+    return fit_counts("counts", FORMULA, model, counts[sweep.fitted], start, (low, [np.inf] * len(start)))
 
 
 def logistic(x: Array) -> Array:
@@ -237,16 +257,14 @@ def logistic(x: Array) -> Array:
 def draw(figure: Any, record: Record) -> None:
     """Show efficiencies relative to the plateau, their models, and where they saturate."""
     upper, lower = data_and_residuals(figure, "bias current / µA", "efficiency / plateau")
-    data, plan = Data(record.tables), EfficiencyBiasPlan(**record.inputs)
-    table = data[SWEEP]
+    table, plan = record.tables[SWEEP], EfficiencyBiasPlan(**record.inputs)
     power, period = table["power_mw"], table["period_s"]
     lit = power > 0
     for n, channel in enumerate(channels_of(record, "saturation_bias")):
-        fitted, rows = _fit(data, n, plan.dead_time_ns)
-        knee, width, plateau = (value.nominal_value for value in fitted.values[:3])
-        current, counts = table["bias_ua"][:, n], table["counts"][:, n]
-        expected = np.ones(len(counts))
-        expected[rows] = fitted.expected
+        sweep, parameters = _Sweep(table, n), record.fit(FORMULA, channel=channel).values
+        knee, width, plateau = parameters[:3]
+        current, counts = sweep.current_ua, sweep.counts
+        expected = sweep.expected(parameters, plan.dead_time_ns)
         full, alive = plateau * power[lit], 1 - counts[lit] / period[lit] * plan.dead_time_ns * 1e-9
         # What is left of the counts without the fitted light is the dark rate.
         risen = logistic((current[lit] - knee) / width)

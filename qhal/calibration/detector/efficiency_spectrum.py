@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -140,14 +140,12 @@ def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
     channels = range(1, data[SCAN]["counts"].shape[1] + 1)
     frequencies, reference_thz = plan.frequencies_thz(), on_grid_thz(plan.reference_thz)
     for channel in (*channels, None):
+        at: dict[str, float]
         prefix, at = ("total_", {}) if channel is None else ("", {"channel": channel})
         who = "all channels" if channel is None else f"channel {channel}"
         lines = [_line(data, plan, channel, dead) for dead in _dead_times_ns(plan)]
         levels = [_levels(data, plan, channel, dead) for dead in _dead_times_ns(plan)]
-        fits += [
-            each.fit.model_copy(update={"model": f"{each.fit.model}, {who}"})
-            for each in (lines[0], levels[0])
-        ]
+        fits += [each.fit_at(**at) for each in (lines[0], levels[0])]
         slope: Any = lines[0].values[2] + (_nominal(lines[1], 2) - _nominal(lines[0], 2)) * common + flat
         quantities.append(Quantity.of(f"{prefix}efficiency_slope", "1/THz", slope, **at))
         where = frequencies.index(reference_thz) + 1
@@ -208,9 +206,8 @@ def _levels(data: Data, plan: EfficiencySpectrumPlan, channel: int | None, dead_
 
     dark_hz = float((dark_counts.sum() + 0.5) / dark_s.sum())
     start = np.bincount(which, counts / live_s / photons) / np.bincount(which) - dark_hz / photons.mean()
-    return fit_counts(
-        "counts", LEVELS, model, np.concatenate((counts, dark_counts)), (dark_hz, *_lit(start, channel))
-    )
+    named = {"dark_hz": dark_hz, **numbered("level_hz_per_mw", _lit(start, channel))}
+    return fit_counts("counts", LEVELS, model, np.concatenate((counts, dark_counts)), named)
 
 
 def _line(data: Data, plan: EfficiencySpectrumPlan, channel: int | None, dead_time_ns: float) -> Fitted:
@@ -219,16 +216,21 @@ def _line(data: Data, plan: EfficiencySpectrumPlan, channel: int | None, dead_ti
     photons, offset = _photons(data, plan), data[SCAN]["frequency_thz"] - plan.reference_thz
 
     def model(p: Array) -> Array:
-        lit = live_s * (p[0] + p[1] * (1 + p[2] * offset) * photons)
-        expected: Array = np.maximum(np.concatenate((lit, p[0] * dark_s)), _LEAST_EXPECTED)
+        counts = np.concatenate((live_s * _line_hz(photons, offset, *p), p[0] * dark_s))
+        expected: Array = np.maximum(counts, _LEAST_EXPECTED)
         return expected
 
     dark_hz = float((dark_counts.sum() + 0.5) / dark_s.sum())
     level = counts.sum() / (live_s * photons).sum() - dark_hz / photons.mean()
     (level,) = _lit(np.array([level]), channel)
-    return fit_counts(
-        "counts", SLOPE, model, np.concatenate((counts, dark_counts)), (dark_hz, float(level), 0.0)
-    )
+    start = {"dark_hz": dark_hz, "level_hz_per_mw": float(level), "slope_per_thz": 0.0}
+    return fit_counts("counts", SLOPE, model, np.concatenate((counts, dark_counts)), start)
+
+
+def _line_hz(photons: Array, above_thz: Array, dark_hz: float, level: float, slope: float) -> Array:
+    """Return the rate of all rows, by how far their frequencies are above the reference."""
+    rate_hz: Array = dark_hz + level * (1 + slope * above_thz) * photons
+    return rate_hz
 
 
 def _lit(levels: Array, channel: int | None) -> Array:
@@ -248,10 +250,10 @@ def draw(figure: Any, record: Record) -> None:
     channels: list[int | None] = [*channels_of(record, "efficiency_slope"), None]
     width_thz = float(np.ptp(frequency))
     for n, channel in enumerate(channels):
-        fitted = _line(data, plan, channel, plan.dead_time_ns)
+        fit = record.fit(SLOPE) if channel is None else record.fit(SLOPE, channel=channel)
         counts, live_s, *_ = _counted(data, channel, plan.dead_time_ns)
-        dark_hz, level, slope = (value.nominal_value for value in fitted.values)
-        expected = fitted.expected[: len(counts)]
+        dark_hz, level, slope = fit.values
+        expected = live_s * _line_hz(photons, frequency - plan.reference_thz, *fit.values)
         scale = live_s * level * photons
         if channel is None:
             q, who = record.quantity("total_efficiency_slope"), "all"

@@ -17,8 +17,16 @@ from uncertainties import umath
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points
 from qhal.calibration.fitting.clock_phase import fit_clock
-from qhal.calibration.fitting.fit import Array, fit_values
-from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, GateFit, Turn, fit_gate, live_share
+from qhal.calibration.fitting.fit import Array, fit_values, numbered
+from qhal.calibration.fitting.gate_fit import FORMULA as GATE
+from qhal.calibration.fitting.gate_fit import (
+    RISE_PER_SIGMA,
+    GateFit,
+    Turn,
+    fit_gate,
+    gate_model,
+    live_share,
+)
 from qhal.calibration.fitting.gate_fold import fold_gates, gate_phases, histogram
 from qhal.calibration.fitting.pulse_profile import widened
 from qhal.calibration.framework.data import Data, Evaluation
@@ -135,7 +143,12 @@ def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
     period, period_fit, remarks = _period(light, plan.gate_period_ps)
     skews, skew_fits = _skews(gates, turn)
     quantities = [Quantity.of("gate_period", "ps", period)]
-    fits = [period_fit, *(gate.fit for gate in gates), *skew_fits]
+    at = [{"channel": n} for n in range(1, len(gates) + 1)]
+    fits = [
+        period_fit,
+        *(gate.fit.model_copy(update={"at": a}) for gate, a in zip(gates, at, strict=True)),
+        *skew_fits,
+    ]
     jitter = systematic("jitter", plan.jitter_fwhm_ps, plan.jitter_uncertainty_ps) / _FWHM_PER_SIGMA
     in_dark = _dark(dark, gates, [skew.nominal_value for skew in skews], turn)
     for n, (gate, (probability, dark_fit)) in enumerate(zip(gates, _dark_rates(dark, turn), strict=True)):
@@ -154,7 +167,7 @@ def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
             Quantity.of("out_of_gate_ratio", "1", ratio, channel=channel),
             Quantity.of("dark_count_probability", "1", probability, channel=channel),
         ]
-        fits.append(dark_fit.model_copy(update={"model": f"{dark_fit.model}, channel {channel}"}))
+        fits.append(dark_fit.model_copy(update={"at": {"channel": channel}}))
         remarks += limits
         if ratio.nominal_value < _CLEAR * ratio.std_dev:
             most = max(ratio.nominal_value, 0.0) + 2 * ratio.std_dev
@@ -216,7 +229,7 @@ def _period(light: Table, nominal_ps: float) -> tuple[Any, Fit, list[str]]:
         model,
         late_ps.ravel(),
         sigma_ps.ravel(),
-        [0.0, *start],
+        {"frequency_off": 0.0, **numbered("late_ps", start)},
     )
     if not constant.fit.poor:
         return nominal_ps / (1 - begin - constant.values[0] * 1e-9), constant.fit, []
@@ -227,13 +240,17 @@ def _period(light: Table, nominal_ps: float) -> tuple[Any, Fit, list[str]]:
 
 def _gates(light: Table, plan: GateScanPlan) -> list[GateFit]:
     turn = _turn(light, plan)
+    return [
+        fit_gate(*_folded(light, column, turn, plan), turn, f"channel {column + 1}")
+        for column in range(light["counts"].shape[1])
+    ]
+
+
+def _folded(light: Table, column: int, turn: Turn, plan: GateScanPlan) -> tuple[Array, Array]:
+    """Return counts, and the fraction of the time in which the detector was not dead: (recordings, bins)."""
     gates = light["live_s"] * 1e12 / turn.period_ps
-    found = []
-    for column in range(light["counts"].shape[1]):
-        counts = light["counts"][:, column].astype(np.float64)
-        live = live_share(counts, gates, turn, plan.dead_time_ns * 1e3)
-        found.append(fit_gate(counts, live, turn, f"channel {column + 1}"))
-    return found
+    counts = light["counts"][:, column].astype(np.float64)
+    return counts, live_share(counts, gates, turn, plan.dead_time_ns * 1e3)
 
 
 def _skews(gates: Sequence[GateFit], turn: Turn) -> tuple[list[Any], list[Fit]]:
@@ -348,16 +365,20 @@ def draw(figure: Any, record: Record) -> None:
         figure, "time about the mean of the gates / ns", "efficiency / that on the top"
     )
     turn = _turn(light, plan)
-    for n, gate in enumerate(_gates(light, plan)):
+    for n in range(light["counts"].shape[1]):
         channel = n + 1
+        counts_each, live_each = _folded(light, n, turn, plan)
+        p = record.fit(GATE, channel=channel).values
+        top, centre_ps, _ = np.split(p, [len(light), 2 * len(light)])
+        expected_each = gate_model(live_each, turn)(p).reshape(counts_each.shape)
         skew = record.quantity("gate_skew", channel=channel).value
         width, ratio = (
             record.quantity(name, channel=channel) for name in ("gate_width", "out_of_gate_ratio")
         )
-        shift = [round((turn.period_ps / 2 - at.nominal_value) / turn.bin_ps) for at in gate.centre_ps]
+        shift = [round((turn.period_ps / 2 - at) / turn.bin_ps) for at in centre_ps]
         counts, expected, live = (
             sum(np.roll(row, by) for row, by in zip(rows, shift, strict=True))
-            for rows in (gate.counts, gate.expected, gate.live * values_of(gate.top)[:, None])
+            for rows in (counts_each, expected_each, live_each * top[:, None])
         )
         t = (turn.about(turn.period_ps / 2) + skew) * 1e-3
         label = f"channel {channel}: {in_unit(width)}, outside {ratio.value:.3g}"

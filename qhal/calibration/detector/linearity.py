@@ -15,7 +15,14 @@ from uncertainties import UFloat
 
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points
-from qhal.calibration.fitting.linearity_fit import Levels, LinearityFit, fit_levels, rate_counted
+from qhal.calibration.fitting.linearity_fit import (
+    FORMULA,
+    Levels,
+    LinearityFit,
+    LinearityModel,
+    fit_levels,
+    rate_counted,
+)
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -216,24 +223,38 @@ def _compressed_hz(effective_ns: UFloat, recovery_ns: UFloat, compression_db: fl
 def draw(figure: Any, record: Record) -> None:
     """Show how many of the counts are left, against the light, and the residuals."""
     plan = LinearityPlan(**record.inputs)
-    fitted = _fit(Data(record.tables), plan)
-    table = record.tables[COUNTS]
+    table, fit = record.tables[COUNTS], record.fit(FORMULA)
+    levels = np.unique(table["set_db"])
+    model = LinearityModel(
+        channels=table["counts"].shape[1],
+        attenuation_db=np.array([fit.constants[f"attenuation_db {n}"] for n in range(1, len(levels) + 1)]),
+        level=np.searchsorted(levels, table["set_db"]),
+        period_s=table["period_s"],
+        recovery_ns=fit.constants["recovery_time_ns"],
+        share_stability=plan.share_stability,
+    )
+    p = fit.values
+    expected, sigma = model.counts(p), model.sigma(p)
     upper, lower = data_and_residuals(
         figure, "light: clicks per second without dead time", "counts over light"
     )
     counted_hz = table["counts"] / table["period_s"][:, None]
     for n, channel in enumerate(channels_of(record, "effective_dead_time")):
-        light_hz = fitted.strength * fitted.light_hz[n]
-        sigma_hz = fitted.sigma[:, n] / table["period_s"]
+        light_hz = model.strength(p) * model.light_hz(p)[n]
+        sigma_hz = sigma[:, n] / table["period_s"]
         quantity = record.quantity("effective_dead_time", channel=channel)
         label = f"channel {channel}: {in_unit(quantity)}"
         points(
-            upper, light_hz, (counted_hz[:, n] - fitted.dark_hz[n]) / light_hz, sigma_hz / light_hz, n, label
+            upper,
+            light_hz,
+            (counted_hz[:, n] - model.dark_hz(p)[n]) / light_hz,
+            sigma_hz / light_hz,
+            n,
+            label,
         )
         fine = np.geomspace(light_hz.min(), light_hz.max(), 200)
-        recovery_ns = nominal(fitted.recovery_ns[n])
-        line(upper, fine, rate_counted(fine, quantity.value, recovery_ns) / fine, n)
-        residual = (table["counts"][:, n] - fitted.expected[:, n]) / fitted.sigma[:, n]
+        line(upper, fine, rate_counted(fine, p[n], model.recovery_ns) / fine, n)
+        residual = (table["counts"][:, n] - expected[:, n]) / sigma[:, n]
         points(lower, light_hz, residual, None, n)
     upper.axhline(
         10 ** (-plan.compression_db / 10),

@@ -15,7 +15,7 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration.figures.style import data_and_residuals, line, points
-from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_values, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
@@ -200,16 +200,7 @@ def _fit(
     """
     settings, paddles = measured.angles_deg.shape
     nominal, dead_s = np.pi * np.array(plan.retardances_pi), dead_time_ns * 1e-9
-
-    def counted(p: Array) -> Array:
-        part = _Parameters.cut(p, measured)
-        turns = controller_rotation(
-            measured.angles_deg + part.off_deg, part.retardances * nominal, part.twist
-        )
-        along = (turns @ part.stokes) @ part.vectors.T
-        rate = part.scale_hz * (1 + along) * (1 + part.light[:, None]) + part.dark_hz
-        expected: Array = measured.period_s[:, None] * rate / (1 + rate * dead_s)
-        return expected
+    counted = _model(measured, plan, dead_time_ns)
 
     def model(p: Array) -> Array:
         part = _Parameters.cut(p, measured)
@@ -238,10 +229,45 @@ def _fit(
     values = np.concatenate((measured.counts.ravel(), measured.dark_counts, known))
     for _ in range(rounds):
         sigma = np.concatenate((np.sqrt(variance).ravel(), np.sqrt(measured.dark_counts + 0.5), known_sigma))
-        fitted = fit_values("counts, paddles and light", FORMULA, model, values, sigma, start.tolist())
+        named = dict(zip(_names(measured), start.tolist(), strict=True))
+        fitted = fit_values("counts, paddles and light", FORMULA, model, values, sigma, named)
         start = np.array([value.nominal_value for value in fitted.values])
         variance = counted(start)
     return fitted
+
+
+def _model(measured: _Measured, plan: PolarizationDependencePlan, dead_time_ns: float) -> Model:
+    """Return the counts expected (settings, detectors)."""
+    nominal, dead_s = np.pi * np.array(plan.retardances_pi), dead_time_ns * 1e-9
+
+    def expected(p: Array) -> Array:
+        part = _Parameters.cut(p, measured)
+        turns = controller_rotation(
+            measured.angles_deg + part.off_deg, part.retardances * nominal, part.twist
+        )
+        along = (turns @ part.stokes) @ part.vectors.T
+        rate = part.scale_hz * (1 + along) * (1 + part.light[:, None]) + part.dark_hz
+        counts: Array = measured.period_s[:, None] * rate / (1 + rate * dead_s)
+        return counts
+
+    return expected
+
+
+def _names(measured: _Measured) -> list[str]:
+    """Return the parameters' names, in the order in which :class:`_Parameters` cuts them."""
+    settings, detectors = measured.counts.shape
+    paddles = measured.angles_deg.shape[1]
+    each = [f"{name} {n}" for n in range(1, detectors + 1) for name in ("log_scale", "c1", "c2", "c3")]
+    return [
+        *each,
+        "azimuth",
+        "elevation",
+        *numbered("dark_hz", np.zeros(detectors)),
+        *numbered("retardance", np.zeros(paddles)),
+        "twist",
+        *numbered("off_deg", np.zeros(settings * paddles)),
+        *numbered("light", np.zeros(settings)),
+    ]
 
 
 def _start(measured: _Measured, turns: Rotation, dead_s: float) -> Array:
@@ -271,8 +297,7 @@ def draw(figure: Any, record: Record) -> None:
     """Show counts over their mean at every setting, with the model, and residuals."""
     plan = PolarizationDependencePlan(**record.inputs)
     measured = _Measured(Data(record.tables))
-    fitted = _fit(measured, plan, plan.dead_time_ns)
-    expected: Array = fitted.expected[: measured.counts.size].reshape(measured.counts.shape)
+    expected = _model(measured, plan, plan.dead_time_ns)(record.fit(FORMULA).values)
     upper, lower = data_and_residuals(figure, "setting of the paddles", "counts over their mean")
     place, mean = np.arange(len(expected)) + 1, expected.mean(axis=0)
     for n in range(measured.counts.shape[1]):

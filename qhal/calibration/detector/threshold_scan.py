@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points
-from qhal.calibration.fitting.threshold_fit import Steps, fit_steps
+from qhal.calibration.fitting.threshold_fit import FORMULA, Steps, expected_counts, fit_steps
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -158,17 +158,18 @@ def draw(figure: Any, record: Record) -> None:
     upper, lower = data_and_residuals(figure, "threshold / V", "counts per second")
     for n, channel in enumerate(channels_of(record, "threshold")):
         steps = _steps(table, n, plan)
-        found = fit_steps(steps, channel)
+        fit = record.fit(FORMULA, channel=channel)
+        expected = expected_counts(steps, {**fit.parameters, **fit.constants})
         rate_hz, sigma_hz = (
             steps.counts / steps.period_s,
-            np.sqrt(np.maximum(found.expected, 1)) / steps.period_s,
+            np.sqrt(np.maximum(expected, 1)) / steps.period_s,
         )
         height = record.quantity("pulse_height", channel=channel)
         label = f"channel {channel}: pulses of {in_unit(height, 1e3, 'mV')}"
         points(upper, steps.threshold_v, rate_hz, sigma_hz, n, label)
         levels, first = np.unique(steps.threshold_v, return_index=True)
-        line(upper, levels, (found.expected / steps.period_s)[first], n)
-        residual = (steps.counts - found.expected) / np.sqrt(np.maximum(found.expected, 1))
+        line(upper, levels, (expected / steps.period_s)[first], n)
+        residual = (steps.counts - expected) / np.sqrt(np.maximum(expected, 1))
         points(lower, steps.threshold_v, residual, None, n)
         upper.axvline(
             record.quantity("threshold", channel=channel).value,

@@ -130,7 +130,10 @@ def _agreement(table: Table, column: int, plan: TimingProfilePlan) -> Fit:
     together = Profile.of(table["counts"][:, column].sum(axis=0), plan.period_ps, plan.span_ps)
     chi2, freedom = agreement(each, together)
     return Fit(
-        model=f"one pulse on a flat background, channel {column + 1}", chi2=chi2, degrees_of_freedom=freedom
+        model="one pulse on a flat background",
+        at={"channel": column + 1},
+        chi2=chi2,
+        degrees_of_freedom=freedom,
     )
 
 

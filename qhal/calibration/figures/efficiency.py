@@ -7,9 +7,8 @@ import numpy as np
 from qhal.calibration.figures.budget import budget_bars
 from qhal.calibration.figures.labels import channels_of, with_uncertainty
 from qhal.calibration.figures.style import COLOURS, tidy
-from qhal.calibration.fitting.output_fractions import counted_of, fit_shares
+from qhal.calibration.fitting.output_fractions import EVEN_FORMULA, FORMULA, OutputModel, counted_of
 from qhal.records.record import Quantity, Record
-from qhal.records.uncertain import nominal
 
 _MARKS = "os^D"
 
@@ -50,13 +49,12 @@ def _draw_sums(axes: Any, record: Record) -> None:
     table, inputs = record.tables["counts"], record.inputs
     analysers = bool((table["setting"] > 0).any())
     counted = counted_of(table, record.tables["dark"])
-    fitted = fit_shares(counted, inputs["dead_time_ns"] * 1e-9, 0.0, analysers=analysers)
+    model = OutputModel(counted, inputs["dead_time_ns"] * 1e-9, analysers)
+    rates_hz, dark_hz, strengths, _ = model.parts(record.fit(FORMULA if analysers else EVEN_FORMULA).values)
     rate_hz = counted.counts / counted.period_s[:, None]
     live = 1 - rate_hz * inputs["dead_time_ns"] * 1e-9
-    scale = np.outer(
-        [nominal(each) for each in fitted.strengths], [nominal(each) for each in fitted.rates_hz]
-    )
-    light = (rate_hz / live - [nominal(each) for each in fitted.dark_hz]) / scale[counted.visit]
+    scale = np.outer(strengths, rates_hz)
+    light = (rate_hz / live - dark_hz) / scale[counted.visit]
     sigma = np.sqrt(counted.counts) / counted.period_s[:, None] / live**2 / scale[counted.visit]
     what = "both outputs together" if analysers else "mean of both outputs"
     tidy(axes, "measurement, in order of time", f"{what},\ndeviation from the fit / %")

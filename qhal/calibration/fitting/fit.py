@@ -4,8 +4,8 @@ scipy does the minimising. When the misfit is beyond chance the covariance is en
 freedom, so that a wrong model never comes with a small error bar, and the record is marked a poor fit.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +13,7 @@ from scipy.optimize import least_squares
 from uncertainties import UFloat
 
 from qhal.link.errors import NotEnoughCounts
-from qhal.records.record import Fit
+from qhal.records.fit import Fit, triangle
 from qhal.records.uncertain import correlated
 
 Array = NDArray[np.float64]
@@ -36,6 +36,17 @@ class Fitted:
     fit: Fit
     covariance: Array
 
+    def described(self, names: Sequence[str]) -> "Fitted":
+        """Return it with these values and their covariance stored in its fit, by name."""
+        values = [value.nominal_value for value in self.values]
+        parameters = dict(zip(names, values, strict=True))
+        stored = {"parameters": parameters, "covariance": triangle(self.covariance)}
+        return replace(self, fit=self.fit.model_copy(update=stored))
+
+    def fit_at(self, constants: Mapping[str, float] | None = None, /, **at: float) -> Fit:
+        """Return the fit for a record: what was fitted, and values of the model that were not fitted."""
+        return self.fit.model_copy(update={"at": at, "constants": dict(constants or {})})
+
 
 def fit_values(
     name: str,
@@ -43,21 +54,22 @@ def fit_values(
     model: Model,
     measured: ArrayLike,
     sigma: ArrayLike,
-    start: Sequence[float],
+    start: Mapping[str, float],
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Fitted:
     """Fit measurements with known standard uncertainties by least squares.
 
-    ``name``: of the statistical contribution in the budget, ``formula``: the model in the record. Raises
-    NotEnoughCounts with fewer measurements than parameters, or when these are not determined.
+    ``name``: of the statistical contribution in the budget. ``formula``: of the model, as the record stores it.
+    ``start``: values to start from, by the parameters' names, in the order in which ``model`` takes them. Raises
+    NotEnoughCounts with fewer measurements than parameters, or if the measurements do not determine them.
     """
     y, s = np.asarray(measured, np.float64), np.asarray(sigma, np.float64)
     _check_number(y, start, formula)
-    found = _minimise(lambda p: (model(p) - y) / s, start, bounds)
+    found = _minimise(lambda p: (model(p) - y) / s, list(start.values()), bounds)
     slopes = _jacobian(model, found) / s[:, None]
     expected = model(found)
     chi2 = float(np.sum(((expected - y) / s) ** 2))
-    return _fitted(name, formula, found, slopes, expected, chi2, len(y) - len(start))
+    return _fitted(name, formula, list(start), found, slopes, expected, chi2, len(y) - len(start))
 
 
 def fit_counts(
@@ -65,7 +77,7 @@ def fit_counts(
     formula: str,
     model: Model,
     counts: ArrayLike,
-    start: Sequence[float],
+    start: Mapping[str, float],
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Fitted:
     """Fit Poisson counts by maximum likelihood (least deviance); the model must expect more than 0 everywhere.
@@ -81,15 +93,22 @@ def fit_counts(
         signed: Array = np.sign(m - n) * np.sqrt(np.maximum(2 * (m - n + gain), 0.0))
         return signed
 
-    found = _minimise(residuals, start, bounds)
+    found = _minimise(residuals, list(start.values()), bounds)
     expected = np.maximum(model(found), 1e-12)
     slopes = _jacobian(model, found) / np.sqrt(expected)[:, None]
     merged_n, merged_m = _merged(n, expected)
     chi2 = float(np.sum((merged_n - merged_m) ** 2 / merged_m))
-    return _fitted(name, formula, found, slopes, expected, chi2, max(len(merged_n) - len(start), 0))
+    freedom = max(len(merged_n) - len(start), 0)
+    return _fitted(name, formula, list(start), found, slopes, expected, chi2, freedom)
 
 
-def _check_number(y: Array, start: Sequence[float], formula: str) -> None:
+def numbered(name: str, values: ArrayLike) -> dict[str, float]:
+    """Return parameters of one kind by name: ``dark_hz 1``, ``dark_hz 2``, ... ."""
+    flat = np.asarray(values, np.float64).ravel()
+    return {f"{name} {n}": float(value) for n, value in enumerate(flat, 1)}
+
+
+def _check_number(y: Array, start: Mapping[str, float], formula: str) -> None:
     if len(y) < len(start):
         raise NotEnoughCounts(f"{len(y)} measurements do not determine {len(start)} parameters of {formula}")
 
@@ -123,7 +142,14 @@ def _jacobian(model: Model, at: Array) -> Array:
 
 
 def _fitted(
-    name: str, formula: str, found: Array, slopes: Array, expected: Array, chi2: float, freedom: int
+    name: str,
+    formula: str,
+    names: Sequence[str],
+    found: Array,
+    slopes: Array,
+    expected: Array,
+    chi2: float,
+    freedom: int,
 ) -> Fitted:
     # Scaling the columns keeps parameters of very different size apart from degenerate ones.
     scale = np.linalg.norm(slopes, axis=0)
@@ -134,7 +160,8 @@ def _fitted(
     if fit.poor:
         covariance = covariance * (chi2 / freedom)
         fit = fit.model_copy(update={"scaled": True})
-    return Fitted(correlated(name, found, covariance), expected, fit, covariance)
+    fitted = Fitted(correlated(name, found, covariance), expected, fit, covariance)
+    return fitted.described(names)
 
 
 def _merged(counts: Array, expected: Array) -> tuple[Array, Array]:

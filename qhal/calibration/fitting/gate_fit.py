@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from qhal.calibration.fitting.fit import Array, fit_counts
+from qhal.calibration.fitting.fit import Array, Model, fit_counts, numbered
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Fit
 
@@ -32,8 +32,7 @@ class GateFit:
     """``top`` (recordings): counts expected in a bin, without dead time; ``centre_ps`` (recordings): in the turn.
 
     ``width_ps``, ``rise_ps``, ``fall_ps``: between the edges' middles, and 10 to 90 % of each, jitter included.
-    ``counts``, what is ``expected`` of them, and the share of the time that dead times leave ``live``: (recordings,
-    bins).
+    ``counts``, and the fraction of the time that dead times leave ``live``: (recordings, bins).
     """
 
     top: tuple[Any, ...]
@@ -42,7 +41,6 @@ class GateFit:
     rise_ps: Any
     fall_ps: Any
     counts: Array
-    expected: Array
     live: Array
     fit: Fit
 
@@ -127,22 +125,20 @@ def fit_gate(counts: Array, live: Array, turn: Turn, who: str) -> GateFit:
     width_ps, floor = (float(np.mean([each[n] for each in start])) for n in (2, 3))
     edge_ps = max(width_ps / 10, 2 * turn.bin_ps)
 
-    def model(p: Array) -> Array:
-        shape = p[2 * count :]
-        rows = [
-            p[n] * (shape[3] + (1 - shape[3]) * turn.gate(turn.about(p[count + n]), *shape[:3]))
-            for n in range(count)
-        ]
-        expected: Array = (live * np.stack(rows)).ravel()
-        return np.maximum(expected, 1e-9)
-
     most = turn.period_ps
     found = fit_counts(
         "counts",
-        f"{FORMULA}, {who}",
-        model,
+        FORMULA,
+        gate_model(live, turn),
         counts.ravel(),
-        [*(each[0] for each in start), *(each[1] for each in start), width_ps, edge_ps, edge_ps, floor],
+        {
+            **numbered("top", [each[0] for each in start]),
+            **numbered("centre_ps", [each[1] for each in start]),
+            "width_ps": width_ps,
+            "rise_ps": edge_ps,
+            "fall_ps": edge_ps,
+            "floor": floor,
+        },
         (
             [0.0] * count + [-most] * count + [turn.bin_ps, turn.bin_ps / 20, turn.bin_ps / 20, 0.0],
             [np.inf] * count + [2 * most] * count + [most, most, most, 1.0],
@@ -155,10 +151,23 @@ def fit_gate(counts: Array, live: Array, turn: Turn, who: str) -> GateFit:
             f"{who}: gates of {width.nominal_value:.0f} ps with edges of {rise.nominal_value:.0f} and"
             f" {fall.nominal_value:.0f} ps leave no time between them in {most:.0f} ps"
         )
-    expected = found.expected.reshape(counts.shape)
-    return GateFit(
-        values[:count], values[count : 2 * count], width, rise, fall, counts, expected, live, found.fit
-    )
+    return GateFit(values[:count], values[count : 2 * count], width, rise, fall, counts, live, found.fit)
+
+
+def gate_model(live: Array, turn: Turn) -> Model:
+    """Return the counts expected (recordings and bins, in one row) for tops, centres, and the shape of the gate."""
+    count = len(live)
+
+    def expected(p: Array) -> Array:
+        shape = p[2 * count :]
+        rows = [
+            p[n] * (shape[3] + (1 - shape[3]) * turn.gate(turn.about(p[count + n]), *shape[:3]))
+            for n in range(count)
+        ]
+        counts: Array = (live * np.stack(rows)).ravel()
+        return np.maximum(counts, 1e-9)
+
+    return expected
 
 
 def _rough(counts: Array, turn: Turn) -> tuple[float, float, float, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts, numbered
 from qhal.calibration.fitting.intervals import Intervals, cumulated_decay, cumulated_edge
 from qhal.records.uncertain import correlated, values_of
 
@@ -55,7 +55,12 @@ class HazardFit:
         low = [0.0, self._sigma_ns / 100, *[0.0] * (1 + len(self._rates))]
         start = np.maximum([*shape, *self._rates], np.array(low) + 1e-12)
         bounds = (low, [np.inf] * len(start))
-        return fit_counts("counts", FORMULA, self.model, self._counts, start.tolist(), bounds)
+        names = ("dead_time_ns", "recovery_time_ns", "afterpulses_per_ns")
+        named = {
+            **dict(zip(names, start.tolist(), strict=False)),
+            **numbered("rate_per_ns", start[_SHAPE:]),
+        }
+        return fit_counts("counts", FORMULA, self.model, self._counts, named, bounds)
 
     def typical(self, best: Fitted) -> Fitted:
         """Return the best fit with mean and scatter of its parameters over the likelihood along the dead time."""
@@ -81,7 +86,8 @@ class HazardFit:
         joint[:_SHAPE, :_SHAPE] = scatter * scale
         joint[:_SHAPE, _SHAPE:] = joint[_SHAPE:, :_SHAPE] = 0.0
         values = np.concatenate((means, values_of(best.values[_SHAPE:])))
-        return replace(best, values=correlated("counts", values, joint))
+        typical = replace(best, values=correlated("counts", values, joint))
+        return typical.described(list(best.fit.parameters))
 
     def _bound(self, shape: Array, step_ns: float, floor: float) -> float:
         """Return a dead time on one side that is out of the question."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 from uncertainties import UFloat, covariance_matrix
 
-from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values, numbered
 from qhal.records.record import Fit
 from qhal.records.uncertain import correlated, systematic, values_of
 
@@ -38,19 +38,63 @@ class Levels:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LinearityFit:
-    """By channel: effective dead time, recovery time, light in the first level (clicks per second without dead time).
-
-    ``strength``: light of each visit over that of the first level, ``expected`` and ``sigma`` of the counts.
-    """
+    """Effective dead time and recovery time by channel."""
 
     effective_ns: tuple[UFloat, ...]
     recovery_ns: tuple[UFloat, ...]
-    light_hz: Array
-    dark_hz: Array
-    strength: Array
-    expected: NDArray[np.float64]
-    sigma: NDArray[np.float64]
     fit: Fit
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LinearityModel:
+    """The model as a function of its parameters.
+
+    Parameters: effective dead times (ns), logarithms of light and dark rates by channel, offsets of levels and visits
+    (dB). ``attenuation_db``: nominal ones of the levels. ``level``, ``period_s``: by visit.
+    """
+
+    channels: int
+    attenuation_db: Array
+    level: NDArray[np.int64]
+    period_s: Array
+    recovery_ns: float
+    share_stability: float
+
+    def light_hz(self, p: Array) -> Array:
+        """Return clicks per second without dead time in the light of the first level, by channel."""
+        return np.exp(p[self.channels : 2 * self.channels])
+
+    def dark_hz(self, p: Array) -> Array:
+        """Return the dark rates by channel."""
+        return np.exp(p[2 * self.channels : 3 * self.channels])
+
+    def offsets_db(self, p: Array) -> tuple[Array, Array]:
+        """Return the offsets of levels and of visits."""
+        levels, visits = np.split(p[3 * self.channels :], [len(self.attenuation_db)])
+        return levels, visits
+
+    def strength(self, p: Array) -> Array:
+        """Return the light of each visit over that of the first level."""
+        levels_db, visits_db = self.offsets_db(p)
+        weaker_db = self.attenuation_db[self.level] - self.attenuation_db[0] + levels_db[self.level]
+        return np.exp(-_DB * (weaker_db + visits_db))
+
+    def counts(self, p: Array) -> NDArray[np.float64]:
+        """Return the counts (visits, channels)."""
+        return self._rates_hz(p)[1] * self.period_s[:, None]
+
+    def sigma(self, p: Array) -> NDArray[np.float64]:
+        """Return the counts' standard deviations (visits, channels)."""
+        unhindered, counted = self._rates_hz(p)
+        counts = counted * self.period_s[:, None]
+        # Dead time makes counts more regular than chance, and light that is off by a fraction counts less.
+        spread: Array = np.hypot(np.sqrt(counts), self.share_stability * counts) * counted / unhindered
+        return spread
+
+    def _rates_hz(self, p: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return clicks per second without dead time, and with it."""
+        unhindered = self.strength(p)[:, None] * self.light_hz(p) + self.dark_hz(p)
+        return unhindered, rate_counted(unhindered, p[: self.channels], self.recovery_ns)
 
 
 def rate_counted(rate_hz: ArrayLike, effective_ns: ArrayLike, recovery_ns: float) -> Array:
@@ -65,85 +109,55 @@ def rate_counted(rate_hz: ArrayLike, effective_ns: ArrayLike, recovery_ns: float
 
 def fit_levels(levels: Levels, recovery_ns: float, recovery_sigma_ns: float) -> LinearityFit:
     """Fit all channels; once more with another recovery time, for what its uncertainty does. Raises NotEnoughCounts."""
-    found, strength, sigma = _fit(levels, recovery_ns, None)
+    found = _fit(levels, recovery_ns, None)
     channels = levels.counts.shape[1]
     values = _with_budget(found, levels)
-    other = (
-        _fit(levels, recovery_ns + recovery_sigma_ns, found)[0].values if recovery_sigma_ns else found.values
-    )
+    other = _fit(levels, recovery_ns + recovery_sigma_ns, found).values if recovery_sigma_ns else found.values
     off = systematic("recovery time", 0.0, 1.0)
     shifts = values_of(other[:channels]) - values_of(found.values[:channels])
     effective = tuple(
         value + float(shift) * off for value, shift in zip(values[:channels], shifts, strict=True)
     )
-    light, dark = (
-        values_of(found.values[channels : 2 * channels]),
-        values_of(found.values[2 * channels : 3 * channels]),
-    )
-    return LinearityFit(
-        effective,
-        (recovery_ns + recovery_sigma_ns * off,) * channels,
-        np.exp(light),
-        np.exp(dark),
-        strength,
-        found.expected[: levels.counts.size].reshape(levels.counts.shape),
-        sigma[: levels.counts.size].reshape(levels.counts.shape),
-        found.fit,
-    )
+    constants = numbered("attenuation_db", values_of(levels.attenuation_db))
+    fit = found.fit_at({"recovery_time_ns": recovery_ns, **constants})
+    return LinearityFit(effective, (recovery_ns + recovery_sigma_ns * off,) * channels, fit)
 
 
-def _fit(levels: Levels, recovery_ns: float, near: Fitted | None) -> tuple[Fitted, Array, Array]:
-    """Return the fit, the strengths of the visits, and the standard uncertainties of all that was measured.
+def _fit(levels: Levels, recovery_ns: float, near: Fitted | None) -> Fitted:
+    """Fit the parameters of :class:`LinearityModel`.
 
-    Parameters: effective dead times (ns), logarithms of light and dark rates, what each level and each visit is off
-    (dB). What is known of the attenuation is measured, too: each level is off by nothing, within its covariance.
+    The known attenuation is measured, too: each level's offset is 0, within its covariance.
     """
     visits, channels = levels.counts.shape
     count = len(levels.attenuation_db)
     nominal_db = values_of(levels.attenuation_db)
     whiten = np.linalg.inv(np.linalg.cholesky(_covariance(levels)))
-    period_s = levels.period_s[:, None]
-
-    def strength(p: Array) -> Array:
-        off_db = p[3 * channels : 3 * channels + count][levels.level] + p[3 * channels + count :]
-        found: Array = np.exp(-_DB * (nominal_db[levels.level] - nominal_db[0] + off_db))
-        return found
-
-    def rates(p: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        unhindered = strength(p)[:, None] * np.exp(p[channels : 2 * channels]) + np.exp(
-            p[2 * channels : 3 * channels]
-        )
-        return unhindered, rate_counted(unhindered, p[:channels], recovery_ns)
+    expected = LinearityModel(
+        channels, nominal_db, levels.level, levels.period_s, recovery_ns, levels.share_stability
+    )
 
     def model(p: Array) -> Array:
-        dark = np.exp(p[2 * channels : 3 * channels])
-        offs = whiten @ p[3 * channels : 3 * channels + count]
-        return np.concatenate(
-            ((rates(p)[1] * period_s).ravel(), dark * levels.dark_s, offs, p[3 * channels + count :])
-        )
+        levels_db, visits_db = expected.offsets_db(p)
+        dark = expected.dark_hz(p) * levels.dark_s
+        return np.concatenate((expected.counts(p).ravel(), dark, whiten @ levels_db, visits_db))
 
     def sigma(p: Array) -> Array:
-        unhindered, counted = rates(p)
-        share_lost = counted / unhindered
-        # Dead time makes counts more regular than chance, and light that is off by a share counts less.
-        scatter = (
-            np.hypot(np.sqrt(counted * period_s), levels.share_stability * counted * period_s) * share_lost
-        )
-        dark = np.sqrt(np.exp(p[2 * channels : 3 * channels]) * levels.dark_s)
-        return np.concatenate(
-            (scatter.ravel(), dark, np.ones(count), np.full(visits, levels.repeatability_db))
-        )
+        dark = np.sqrt(expected.dark_hz(p) * levels.dark_s)
+        moves = np.full(visits, levels.repeatability_db)
+        return np.concatenate((expected.sigma(p).ravel(), dark, np.ones(count), moves))
 
     measured = np.concatenate((levels.counts.ravel(), levels.dark_counts, np.zeros(count + visits)))
     p = _start(levels, nominal_db) if near is None else values_of(near.values)
     low = np.array([0.0 if n < channels else -np.inf for n in range(len(p))])
+    bounds = (low.tolist(), [np.inf] * len(p))
+    kinds = ("effective_ns", "log_light", "log_dark")
+    names = [f"{kind} {n}" for kind in kinds for n in range(1, channels + 1)]
+    names += [*numbered("level_db", np.zeros(count)), *numbered("visit_db", np.zeros(visits))]
     for _ in range(2):
-        spread = sigma(p)
-        fitted = fit_values(
-            "counts", FORMULA, model, measured, spread, p.tolist(), (low.tolist(), [np.inf] * len(p))
-        )
+        start = dict(zip(names, p.tolist(), strict=True))
+        fitted = fit_values("counts", FORMULA, model, measured, sigma(p), start, bounds)
         p = values_of(fitted.values)
-    return fitted, strength(p), spread
+    return fitted
 
 
 def _start(levels: Levels, nominal_db: Array) -> Array:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from uncertainties import UFloat, umath
 
-from qhal.calibration.fitting.fit import Array, fit_counts
+from qhal.calibration.fitting.fit import Array, fit_counts, numbered
 from qhal.records.record import Fit, Table
 from qhal.records.uncertain import nominal, systematic
 
@@ -77,45 +77,62 @@ def fit_shares(counted: Counted, dead_time_s: float, dead_time_sigma_s: float, *
     )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class OutputModel:
+    """The model as a function of its parameters.
+
+    Parameters: logarithms of y and of the dark rates by channel, of the strengths of all visits but the first, and
+    (``analysers``) the fraction of each analyser's light at its first output, by row.
+    """
+
+    counted: Counted
+    dead_time_s: float
+    analysers: bool
+
+    @property
+    def pairs(self) -> int:
+        """Number of analysers."""
+        return self.counted.counts.shape[1] // 2 if self.analysers else 0
+
+    def parts(self, p: Array) -> tuple[Array, Array, Array, Array]:
+        """Return y, dark rates, strengths, and the fraction of each analyser's first output (rows, pairs)."""
+        rows, channels = self.counted.counts.shape
+        visits = int(self.counted.visit.max()) + 1
+        logarithms, first = np.split(p, [2 * channels + visits - 1])
+        y, dark, strengths = np.split(np.exp(logarithms), [channels, 2 * channels])
+        return y, dark, np.append(1.0, strengths), first.reshape(rows, self.pairs)
+
+    def expected(self, p: Array) -> Array:
+        """Return the counts of all rows, then those in the dark."""
+        y, dark, strengths, first = self.parts(p)
+        shape = self.counted.counts.shape
+        fractions = np.stack((first, 1 - first), axis=2).reshape(shape) if self.pairs else np.ones(shape)
+        bright = fractions * strengths[self.counted.visit][:, None] * y + dark
+        counts = bright / (1 + bright * self.dead_time_s) * self.counted.period_s[:, None]
+        in_dark = np.outer(self.counted.dark_s, dark / (1 + dark * self.dead_time_s))
+        return np.concatenate((counts.ravel(), in_dark.ravel()))
+
+
 def _fit(counted: Counted, dead_time_s: float, *, analysers: bool) -> Shares:
-    rows, channels = counted.counts.shape
+    channels = counted.counts.shape[1]
     visits = int(counted.visit.max()) + 1
-    pairs = channels // 2 if analysers else 0
     rate_hz = counted.counts / counted.period_s[:, None]
     dark_hz = (counted.dark_counts.sum(axis=0) + 0.5) / counted.dark_s.sum()
     light_hz = np.maximum(rate_hz / (1 - rate_hz * dead_time_s) - dark_hz, 1e-3 * rate_hz + 1e-3)
-    shape = (rows, channels)
-
-    def parts(p: Array) -> tuple[Array, Array, Array, Array]:
-        """Return y, dark rates, strengths, and the share of each analyser's first output (rows, pairs)."""
-        strengths = np.concatenate(([1.0], np.exp(p[2 * channels : 2 * channels + visits - 1])))
-        return (
-            np.exp(p[:channels]),
-            np.exp(p[channels : 2 * channels]),
-            strengths,
-            p[2 * channels + visits - 1 :].reshape(rows, pairs),
-        )
-
-    def light(first: Array, strengths: Array) -> NDArray[np.float64]:
-        shares = np.stack((first, 1 - first), axis=2).reshape(shape) if pairs else np.ones(shape)
-        found: NDArray[np.float64] = shares * strengths[counted.visit][:, None]
-        return found
-
-    def model(p: Array) -> Array:
-        y, dark, strengths, first = parts(p)
-        bright = light(first, strengths) * y + dark
-        expected = bright / (1 + bright * dead_time_s) * counted.period_s[:, None]
-        darks = np.outer(counted.dark_s, dark / (1 + dark * dead_time_s))
-        return np.concatenate((expected.ravel(), darks.ravel()))
-
     y, first = _start(light_hz[counted.visit == 0], light_hz, analysers=analysers)
     strength = np.bincount(counted.visit, (light_hz / y).sum(axis=1)) / np.bincount(counted.visit)
-    start = [*np.log(y), *np.log(dark_hz), *np.log(strength[1:] / strength[0]), *first.ravel()]
+    start = {
+        **numbered("log_rate", np.log(y)),
+        **numbered("log_dark", np.log(dark_hz)),
+        **numbered("log_strength of visit", np.log(strength[1:] / strength[0])),
+        **numbered("fraction", first),
+    }
     free = len(start) - first.size
     low, high = [-np.inf] * free + [_EDGE] * first.size, [np.inf] * free + [1 - _EDGE] * first.size
     measured = np.concatenate((counted.counts.ravel(), counted.dark_counts.ravel()))
     formula = FORMULA if analysers else EVEN_FORMULA
-    fitted = fit_counts("counts", formula, model, measured, start, (low, high))
+    model = OutputModel(counted, dead_time_s, analysers)
+    fitted = fit_counts("counts", formula, model.expected, measured, start, (low, high))
     values = fitted.values
     return Shares(
         tuple(umath.exp(value) for value in values[:channels]),

@@ -1,16 +1,17 @@
 """One model of sender, fibre, paddles and receiver, fitted to clicks of four states at several settings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, fit_values, numbered
 from qhal.calibration.framework.data import Data
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
-from qhal.link.fibre_fit import fit_fibre, measured_setting
+from qhal.link.fibre_fit import FibreFit, fit_fibre, measured_setting
 from qhal.link.receiver import ReceiverModel, shares
-from qhal.link.retarders import controller_rotation, rotation_from_vector
+from qhal.link.retarders import controller_rotation, rotation_from_vector, vector_of_rotation
 from qhal.records.record import Record, Table
 
 FORMULA = "clicks = live (1 - exp(-(light receiver(paddles fibre state) + dark t)))"
@@ -22,13 +23,13 @@ _LEAST_CLICKS = 1000
 class Parameters:
     """The model's parameters by name, cut from one vector.
 
-    ``turn`` (3): of the fibre from where the fit began. ``retardances`` over the nominal ones. ``vpi``: relative error
-    of the sender's phases. ``angles`` (2, 2): azimuth and elevation of both analysers, radians. ``log_weights`` (4),
-    their sum 0. ``log_vacuum``: of the vacuum's light over the signal's. ``log_light`` (settings); ``dark_hz`` (4);
-    ``off_deg`` (settings, paddles).
+    ``fibre`` (3): vector of the fibre's rotation, radians. ``retardances`` over the nominal ones. ``vpi``: relative
+    error of the sender's phases. ``angles`` (2, 2): azimuth and elevation of both analysers, radians. ``log_weights``
+    (4), their sum 0. ``log_vacuum``: of the vacuum's light over the signal's. ``log_light`` (settings);
+    ``dark_hz`` (4); ``off_deg`` (settings, paddles).
     """
 
-    turn: Array
+    fibre: Array
     retardances: Array
     twist: float
     vpi: float
@@ -45,12 +46,12 @@ class Parameters:
     def cut(cls, p: Array, settings: int, paddles: int) -> "Parameters":
         """Cut a vector."""
         sizes = (3, paddles, 1, 1, 4, 2, 2, 3, 1, settings, 4)
-        turn, retardances, twist, vpi, angles, offsets, contrasts, weights, vacuum, light, dark, off = (
+        fibre, retardances, twist, vpi, angles, offsets, contrasts, weights, vacuum, light, dark, off = (
             np.split(p, np.cumsum(sizes))
         )
         log_weights = np.append(weights, -weights.sum())
         return cls(
-            turn,
+            fibre,
             retardances,
             float(twist[0]),
             float(vpi[0]),
@@ -63,14 +64,6 @@ class Parameters:
             dark,
             off.reshape(settings, paddles),
         )
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class ReceiverFit:
-    """The fit, and expected counts (settings, 4, 4) at its best parameters."""
-
-    fitted: Fitted
-    expected: Array
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -127,7 +120,7 @@ def directions(angles: Array) -> Array:
     return np.stack((level * np.cos(azimuth), level * np.sin(azimuth), np.sin(elevation)), axis=1)
 
 
-def fit_receiver(data: Data, priors: ReceiverPriors) -> ReceiverFit:
+def fit_receiver(data: Data, priors: ReceiverPriors) -> Fitted:
     """Fit everything at once, by least squares with the counts' expected variances.
 
     Each prior counts as a measurement: retardances, twist, the sender's phases and the paddles' positions.
@@ -135,26 +128,12 @@ def fit_receiver(data: Data, priors: ReceiverPriors) -> ReceiverFit:
     """
     counts = _Counts(data)
     settings, paddles = counts.angles_deg.shape
-    nominal = priors.retardances_rad
+    clicks = _clicks(counts, priors)
     matrices = [ClickMatrix(clicks.astype(np.int64)) for clicks in counts.clicks]
     rough = fit_fibre(
         [measured_setting(tuple(a), m) for a, m in zip(counts.angles_deg, matrices, strict=True)],
-        [float(each) for each in nominal],
+        [float(each) for each in priors.retardances_rad],
     )
-
-    def clicks(p: Array) -> tuple[Array, Array]:
-        part = Parameters.cut(p, settings, paddles)
-        turns = controller_rotation(
-            counts.angles_deg + part.off_deg, part.retardances * nominal, np.array(part.twist)
-        )
-        fibre = rotation_from_vector(part.turn) @ rough.rotation
-        stokes = (turns @ fibre @ states(part.vpi).T).transpose(0, 2, 1)
-        seen = shares(stokes, directions(part.angles), part.offsets, part.contrasts, np.exp(part.log_weights))
-        light = np.exp(part.log_light)[:, None, None] * seen
-        dark = part.dark_hz * priors.window_ps * 1e-12
-        signal = counts.live[:, None, None] * _click(light + dark)
-        vacuum = counts.vacuum_live[:, None, None] * _click(np.exp(part.log_vacuum) * light + dark)
-        return signal, vacuum.sum(axis=0)
 
     def model(p: Array) -> Array:
         part = Parameters.cut(p, settings, paddles)
@@ -172,17 +151,68 @@ def fit_receiver(data: Data, priors: ReceiverPriors) -> ReceiverFit:
     known = np.concatenate((np.ones(paddles), [0.0, 0.0], np.zeros(settings * paddles)))
     lit = np.concatenate((counts.clicks.ravel(), counts.vacuum_clicks.ravel()))
     measured = np.concatenate((lit, counts.dark_counts, known))
-    start = _start(counts, np.array(rough.retardances_rad) / nominal, rough.twist, rough.visibility)
+    start = _start(counts, rough, priors.retardances_rad)
+    names = _names(settings, paddles)
     # The first round's variances are those of the counts, the second's those of what the first expects.
     variance = np.maximum(lit, 1.0)
     dark_sigma = np.sqrt(counts.dark_counts + 0.5)
     for _ in range(2):
         sigma = np.concatenate((np.sqrt(variance), dark_sigma, known_sigma))
-        fitted = fit_values("counts and paddles", FORMULA, model, measured, sigma, start.tolist())
+        named = dict(zip(names, start.tolist(), strict=True))
+        fitted = fit_values("counts and paddles", FORMULA, model, measured, sigma, named)
         start = np.array([value.nominal_value for value in fitted.values])
         signal, vacuum = clicks(start)
         variance = np.concatenate((signal.ravel(), vacuum.ravel()))
-    return ReceiverFit(fitted, signal)
+    return fitted
+
+
+def expected_clicks(data: Data, priors: ReceiverPriors, parameters: Array) -> Array:
+    """Return the clicks (settings, 4, 4) of signal symbols that parameters of :func:`fit_receiver` let expect."""
+    return _clicks(_Counts(data), priors)(parameters)[0]
+
+
+def _clicks(counts: _Counts, priors: ReceiverPriors) -> Callable[[Array], tuple[Array, Array]]:
+    """Return the expected clicks as a function of the parameters: of signal (settings, 4, 4), of vacuum (4, 4)."""
+    settings, paddles = counts.angles_deg.shape
+
+    def expected(p: Array) -> tuple[Array, Array]:
+        part = Parameters.cut(p, settings, paddles)
+        controller = controller_rotation(
+            counts.angles_deg + part.off_deg, part.retardances * priors.retardances_rad, np.array(part.twist)
+        )
+        fibre = rotation_from_vector(part.fibre)
+        stokes = (controller @ fibre @ states(part.vpi).T).transpose(0, 2, 1)
+        seen = shares(stokes, directions(part.angles), part.offsets, part.contrasts, np.exp(part.log_weights))
+        light = np.exp(part.log_light)[:, None, None] * seen
+        dark = part.dark_hz * priors.window_ps * 1e-12
+        signal = counts.live[:, None, None] * _click(light + dark)
+        vacuum = counts.vacuum_live[:, None, None] * _click(np.exp(part.log_vacuum) * light + dark)
+        return signal, vacuum.sum(axis=0)
+
+    return expected
+
+
+def _names(settings: int, paddles: int) -> list[str]:
+    """Return the parameters' names, in the order in which :class:`Parameters` cuts them."""
+    return [
+        *numbered("fibre_rad", np.zeros(3)),
+        *numbered("retardance", np.zeros(paddles)),
+        "twist",
+        "vpi",
+        "azimuth_rad 0",
+        "elevation_rad 0",
+        "azimuth_rad 1",
+        "elevation_rad 1",
+        "offset 0",
+        "offset 1",
+        "contrast 0",
+        "contrast 1",
+        *numbered("log_weight", np.zeros(3)),
+        "log_vacuum",
+        *numbered("log_light", np.zeros(settings)),
+        *numbered("dark_hz", np.zeros(4)),
+        *numbered("off_deg", np.zeros(settings * paddles)),
+    ]
 
 
 def _click(mean: Array) -> Array:
@@ -190,16 +220,16 @@ def _click(mean: Array) -> Array:
     return probability
 
 
-def _start(counts: _Counts, retardances: Array, twist: float, visibility: float) -> Array:
+def _start(counts: _Counts, rough: FibreFit, nominal_rad: Array) -> Array:
     by_detector = counts.clicks.sum(axis=(0, 1))
     log_weights = np.log(by_detector / by_detector.mean())
     light = np.log(counts.clicks.sum(axis=(1, 2)) / (4 * counts.live))
-    analysers = [0.0, 0.0, np.pi / 2, 0.0, 0.0, 0.0, visibility, visibility]
+    analysers = [0.0, 0.0, np.pi / 2, 0.0, 0.0, 0.0, rough.visibility, rough.visibility]
     return np.concatenate(
         (
-            np.zeros(3),
-            retardances,
-            [twist, 0.0],
+            vector_of_rotation(rough.rotation),
+            np.array(rough.retardances_rad) / nominal_rad,
+            [rough.twist, 0.0],
             analysers,
             (log_weights - log_weights.mean())[:3],
             [np.log((counts.vacuum_clicks.mean() + 0.5) / counts.clicks.mean() / len(counts.live))],

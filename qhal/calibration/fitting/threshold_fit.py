@@ -1,5 +1,6 @@
 """Fit counts against threshold: a plateau, pulses of a Gaussian height, and noise where there is any."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,10 +8,10 @@ import numpy as np
 from scipy import special
 from uncertainties import UFloat, umath
 
-from qhal.calibration.fitting.fit import Array, fit_counts
+from qhal.calibration.fitting.fit import Array, fit_counts, numbered
 from qhal.link.errors import NotEnoughCounts
 from qhal.records.record import Fit
-from qhal.records.uncertain import uniform, values_of
+from qhal.records.uncertain import uniform
 
 FORMULA = (
     "rate = plateau erfc((threshold - height) / (sqrt(2) spread)) / 2 + B exp(-threshold^2 / (2 noise^2))"
@@ -43,7 +44,6 @@ class StepsFit:
     spread_v: UFloat | None
     noise: tuple[UFloat, UFloat] | None
     lowest_v: float
-    expected: Array
     fit: Fit
     remarks: tuple[str, ...]
 
@@ -122,44 +122,57 @@ def _fit(
     """Fit plateau by repetition, height and spread unless sharp, and noise if it was seen at levels enough."""
     noisy, counted = runs >= _NOISY, int(steps.repetition.max()) + 1
     middle_v, half_step_v = (levels[half] + levels[half - 1]) / 2, (levels[half] - levels[half - 1]) / 2
-    threshold_v, period_s, repetition = steps.threshold_v, steps.period_s, steps.repetition
     scale_v = float(levels[runs])
 
-    def model(p: Array) -> Array:
-        plateau = np.exp(p[:counted])[repetition]
-        rest = list(p[counted:])
-        height_v, spread_v = (middle_v, half_step_v / 10) if sharp else (rest.pop(0), abs(rest.pop(0)) + 1e-9)
-        expected = plateau * special.ndtr((height_v - threshold_v) / spread_v)
-        if noisy:
-            at_scale, steepness = rest
-            # Rate at the first quiet level and steepness there: B and rms themselves are hardly independent.
-            exponent = at_scale - steepness * ((threshold_v / scale_v) ** 2 - 1)
-            expected = expected + np.exp(np.clip(exponent, -100, 50))
-        return np.asarray(np.maximum(expected * period_s, 1e-9), np.float64)
-
-    start = [np.log(plateau_hz)] * counted
+    constants = {"scale_v": scale_v}
+    if sharp:
+        constants |= {"height_v": float(middle_v), "spread_v": float(half_step_v / 10)}
+    start = numbered("log_plateau", [np.log(plateau_hz)] * counted)
     if not sharp:
         quarter = np.interp([0.16, 0.84], rate_hz[half - 1 :][::-1] / plateau_hz, levels[half - 1 :][::-1])
         spread = max(abs(float(quarter[0] - quarter[1])) / 2, half_step_v)
-        start += [float(np.interp(-plateau_hz / 2, -rate_hz[half - 1 :], levels[half - 1 :])), spread]
+        height_v = float(np.interp(-plateau_hz / 2, -rate_hz[half - 1 :], levels[half - 1 :]))
+        start |= {"height_v": height_v, "spread_v": float(spread)}
     if noisy:
         excess = np.log(np.maximum(rate_hz[:runs] - plateau_hz, 1.0))
         slope, offset = np.polyfit((levels[:runs] / scale_v) ** 2 - 1, excess, 1)
-        start += [float(offset), float(max(-slope, 0.1))]
-    fitted = fit_counts("counts", FORMULA, lambda p: model(p)[kept], steps.counts[kept], start)
-    values = list(fitted.values[counted:])
-    height_v: UFloat = uniform("step of the threshold", middle_v, half_step_v)
-    spread_v = None
+        start |= {"noise_at_scale": float(offset), "noise_steepness": float(max(-slope, 0.1))}
+    names = list(start)
+
+    def model(p: Array) -> Array:
+        expected: Array = expected_counts(steps, dict(zip(names, p, strict=True)) | constants)[kept]
+        return expected
+
+    fitted = fit_counts("counts", FORMULA, model, steps.counts[kept], start)
+    values = dict(zip(names, fitted.values, strict=True))
     if sharp:
         remarks.append(f"channel {channel}: heights differ by less than a step of the threshold")
-    else:
-        height_v, spread_v = values.pop(0), values.pop(0)
     noise = None
     if noisy:
-        at_scale, steepness = values
-        noise = (at_scale + steepness, scale_v / umath.sqrt(2 * steepness))
-    fit = fitted.fit.model_copy(update={"model": f"{FORMULA}, channel {channel}"})
-    expected = model(values_of(fitted.values))
+        steepness = values["noise_steepness"]
+        noise = (values["noise_at_scale"] + steepness, scale_v / umath.sqrt(2 * steepness))
     return StepsFit(
-        height_v, spread_v, noise, float(levels[runs if not noisy else 0]), expected, fit, tuple(remarks)
+        uniform("step of the threshold", middle_v, half_step_v) if sharp else values["height_v"],
+        values.get("spread_v"),
+        noise,
+        float(levels[runs if not noisy else 0]),
+        fitted.fit_at(constants, channel=channel),
+        tuple(remarks),
     )
+
+
+def expected_counts(steps: Steps, values: Mapping[str, float]) -> Array:
+    """Return the counts expected for parameters and constants of :func:`fit_steps`, by name.
+
+    Noise is given by its rate at ``scale_v`` and its steepness there: B and rms are hardly independent.
+    """
+    repetitions = int(steps.repetition.max()) + 1
+    plateau = np.exp([values[f"log_plateau {n}"] for n in range(1, repetitions + 1)])[steps.repetition]
+    spread_v = abs(values["spread_v"]) + 1e-9
+    rate_hz = plateau * special.ndtr((values["height_v"] - steps.threshold_v) / spread_v)
+    if "noise_steepness" in values:
+        beyond = (steps.threshold_v / values["scale_v"]) ** 2 - 1
+        exponent = values["noise_at_scale"] - values["noise_steepness"] * beyond
+        rate_hz = rate_hz + np.exp(np.clip(exponent, -100, 50))
+    expected: Array = np.maximum(rate_hz * steps.period_s, 1e-9)
+    return expected

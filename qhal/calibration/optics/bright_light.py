@@ -27,6 +27,7 @@ from qhal.records.record import Fit
 from qhal.records.uncertain import systematic
 
 LEVEL, POWER, ATTENUATORS = "level", "power", "attenuators"
+CONSTANT_POWER = "power the same each time"
 _NEPERS_PER_DB = math.log(10) / 10
 _CLEARLY_DB = 3.0
 """Above the lower end of a meter's range, where it may show that end whatever there is."""
@@ -111,7 +112,12 @@ class BrightLight:
 
         sigma = np.full(len(readings), max(sigma_db, 1e-6))
         fitted = fit_values(
-            "power readings", "power the same each time", constant, readings, sigma, [readings.mean()]
+            "power readings",
+            CONSTANT_POWER,
+            constant,
+            readings,
+            sigma,
+            {"power_dbm": float(readings.mean())},
         )
         self.fit: Fit = fitted.fit
         scale = systematic("meter scale", 0.0, plan.meter_uncertainty_db, RoleOrigin("meter"))

@@ -14,7 +14,7 @@ from uncertainties import UFloat
 
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
@@ -197,25 +197,41 @@ def _fit(data: Data, dead_time_ns: float) -> Fitted:
     if light.sum() == 0:
         raise NotEnoughCounts("no light passed the filter at any frequency of the scan")
 
-    def model(p: Array) -> Array:
-        lit = live_s * (p[5] + p[4] * power * transmission(offsets, *p[:4]))
-        expected: Array = np.maximum(np.concatenate((lit, p[5] * dark_s)), _LEAST_EXPECTED)
-        return expected
-
     # The frequencies are evenly spaced, so area over height is a width.
     height = float(np.max(light))
     centre = float(np.sum(offsets * light) / light.sum())
     step_ghz = float(np.ptp(offsets)) / (len(np.unique(offsets)) - 1)
     repetitions = len(offsets) / len(np.unique(offsets))
     width = float(light.sum() / height * step_ghz / repetitions)
+    start = {
+        "offset_ghz": centre,
+        "width_ghz": width,
+        "order": 1.5,
+        "floor": 0.0,
+        "height_hz_per_mw": height,
+        "dark_hz": float(dark_hz),
+    }
     return fit_counts(
         "counts",
         FORMULA,
-        model,
+        _model(data, dead_time_ns),
         np.concatenate((counts, dark_counts)),
-        (centre, width, 1.5, 0.0, height, float(dark_hz)),
+        start,
         ([-np.inf, 0.0, 0.3, -0.5, 0.0, 0.0], [np.inf, np.inf, _LARGEST_ORDER, 0.5, np.inf, np.inf]),
     )
+
+
+def _model(data: Data, dead_time_ns: float) -> Model:
+    """Return the counts expected of the rows of the scan, then of those in the dark."""
+    _, live_s = _corrected(data, dead_time_ns)
+    offsets, power, dark_s = _offsets_ghz(data), data["scan"]["power_mw"], data[DARK]["period_s"]
+
+    def expected(p: Array) -> Array:
+        lit = live_s * (p[5] + p[4] * power * transmission(offsets, *p[:4]))
+        counts: Array = np.maximum(np.concatenate((lit, p[5] * dark_s)), _LEAST_EXPECTED)
+        return counts
+
+    return expected
 
 
 def _offsets_ghz(data: Data) -> NDArray[np.float64]:
@@ -238,11 +254,11 @@ def draw(figure: Any, record: Record) -> None:
         figure, "laser frequency from the working one / GHz", "relative transmission"
     )
     data, plan = Data(record.tables), FilterScanPlan(**record.inputs)
-    fitted = _fit(data, plan.dead_time_ns)
-    centre, width, order, floor, height, dark_hz = (value.nominal_value for value in fitted.values)
+    parameters = record.fit(FORMULA).values
+    centre, width, order, floor, height, dark_hz = parameters
     counts, live_s = _corrected(data, plan.dead_time_ns)
     offsets, power = _offsets_ghz(data), data["scan"]["power_mw"]
-    expected = fitted.expected[: len(counts)]
+    expected = _model(data, plan.dead_time_ns)(parameters)[: len(counts)]
     scale = live_s * height * power
     sigma = np.sqrt(expected) / scale
     light = counts / scale - dark_hz / (height * power)

@@ -12,11 +12,10 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from scipy.spatial.transform import Rotation as SpatialRotation
 from uncertainties import UFloat
 
 from qhal.calibration.figures.style import data_and_residuals, line, points
-from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_values, numbered
 from qhal.calibration.fitting.receiver_fit import receiver_model, states
 from qhal.calibration.fitting.second_order import means
 from qhal.calibration.framework.data import Data, Evaluation
@@ -35,14 +34,13 @@ from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import correlations, fit_fibre, measured_setting
 from qhal.link.polarization import PolarizationAlignment
 from qhal.link.receiver import ReceiverModel, shares
-from qhal.link.retarders import controller_rotation, rotation_from_vector
+from qhal.link.retarders import controller_rotation, rotation_from_vector, vector_of_rotation
 from qhal.records.record import Fit, Quantity, Record
 from qhal.records.uncertain import statistical, systematic
 
 FORMULA = "correlations = visibility receiver(paddles fibre states)"
 Three = tuple[float, float, float]
 Two = tuple[float, float]
-_STEP = 1e-4
 _SETTINGS = 20
 """Settings of the paddles that an alignment is estimated to need."""
 _RECEIVER = "receiver-matrix"
@@ -163,7 +161,7 @@ def evaluate(data: Data, plan: PolarizationAlignmentPlan) -> Evaluation:
     """Return the error rate and the angles that were reached, and what the fibre and the paddles are."""
     measured = _Measured(data, plan)
     fitted = _fit(measured, plan)
-    turn, visibility, rest = fitted.values[:3], fitted.values[3:5], fitted.values[5:]
+    fibre, visibility, rest = fitted.values[:3], fitted.values[3:5], fitted.values[5:]
     rate, steady = _error_rate(data)
     quantities = [Quantity.of("error_rate", "1", rate)]
     for n, nominal_rad in enumerate(plan.retardances_rad):
@@ -176,7 +174,7 @@ def evaluate(data: Data, plan: PolarizationAlignmentPlan) -> Evaluation:
     for basis in (0, 1):
         contrast = visibility[basis] * plan.receiver.contrasts[basis]
         quantities.append(Quantity.of("optical_error", "1", (1 - contrast) / 2, basis=basis))
-    for n, component in enumerate(_rotation_vector(turn, measured.rough.rotation)):
+    for n, component in enumerate(fibre):
         quantities.append(Quantity.of("fibre_rotation", "rad", component, axis=n + 1))
     remarks = [
         f"{len(data['settings'])} settings of the paddles were visited before the last one",
@@ -186,7 +184,7 @@ def evaluate(data: Data, plan: PolarizationAlignmentPlan) -> Evaluation:
 
 
 class _Measured:
-    """The settings that were visited, the last one with all its repetitions; when; and a first fit of the fibre."""
+    """The settings that were visited, the last one with all its repetitions, and when."""
 
     def __init__(self, data: Data, plan: PolarizationAlignmentPlan) -> None:
         visited, aligned = data["settings"], data["aligned"]
@@ -196,7 +194,16 @@ class _Measured:
         self.angles_deg: Array = np.array(angles, np.float64)
         self.at_s: Array = np.append(visited["at_s"], aligned["at_s"].mean())
         self.receiver = plan.receiver.model()
-        self.rough = fit_fibre(self.settings, plan.retardances_rad.tolist(), receiver=self.receiver)
+
+    @property
+    def blocks(self) -> Array:
+        """Measured correlations of all settings (settings, 2, 2)."""
+        return np.array([setting.block for setting in self.settings])
+
+    @property
+    def sigmas(self) -> Array:
+        """Their standard uncertainties."""
+        return np.array([setting.sigma for setting in self.settings])
 
 
 def _fit(measured: _Measured, plan: PolarizationAlignmentPlan) -> Fitted:
@@ -204,21 +211,13 @@ def _fit(measured: _Measured, plan: PolarizationAlignmentPlan) -> Fitted:
 
     The paddles' true angles and the fibre's steps between settings are unknowns that are known to their spread.
     """
-    receiver, rough, nominal = measured.receiver, measured.rough, plan.retardances_rad
+    nominal = plan.retardances_rad
+    rough = fit_fibre(measured.settings, nominal.tolist(), receiver=measured.receiver)
     count, paddles = measured.angles_deg.shape
-    sizes = np.cumsum((3, 2, paddles, 1, 1, count * paddles))
+    correlated = _model(measured, plan)
 
     def model(p: Array) -> Array:
-        turn, visibility, retardances, twist, vpi, off_deg, steps = np.split(p, sizes)
-        fibre = [rotation_from_vector(turn) @ rough.rotation]
-        for back in rotation_from_vector(-steps.reshape(count - 1, 3))[::-1]:
-            fibre.append(back @ fibre[-1])
-        angles_deg = measured.angles_deg + off_deg.reshape(count, paddles)
-        turns = controller_rotation(angles_deg, retardances * nominal, twist)
-        stokes = (turns @ np.array(fibre[::-1]) @ states(float(vpi[0])).T).transpose(0, 2, 1)
-        contrasts = visibility * receiver.contrasts
-        seen = shares(stokes, receiver.directions, receiver.offsets, contrasts, receiver.weights)
-        return np.concatenate((correlations(seen)[0].ravel(), p[5:]))
+        return np.concatenate((correlated(p).ravel(), p[5:]))
 
     walk = np.repeat(np.sqrt(np.diff(measured.at_s) / plan.correlation_time_s), 3)
     known_sigma = np.concatenate(
@@ -230,23 +229,47 @@ def _fit(measured: _Measured, plan: PolarizationAlignmentPlan) -> Fitted:
         )
     )
     known = np.concatenate((np.ones(paddles), np.zeros(len(known_sigma) - paddles)))
-    blocks = np.array([setting.block for setting in measured.settings])
-    sigmas = np.array([setting.sigma for setting in measured.settings])
-    sigma = np.concatenate((sigmas.ravel(), known_sigma))
+    sigma = np.concatenate((measured.sigmas.ravel(), known_sigma))
+    start = {
+        **numbered("fibre_rad", vector_of_rotation(rough.rotation)),
+        **numbered("visibility", [rough.visibility] * 2),
+        **numbered("retardance", np.array(rough.retardances_rad) / nominal),
+        "twist": rough.twist,
+        "vpi": 0.0,
+        **numbered("off_deg", np.zeros(count * paddles)),
+        **numbered("step_rad", np.zeros(len(walk))),
+    }
     fitted = fit_values(
         "counts, paddles and fibre",
         FORMULA,
         model,
-        np.concatenate((blocks.ravel(), known)),
+        np.concatenate((measured.blocks.ravel(), known)),
         sigma,
-        [0.0] * 3
-        + [rough.visibility] * 2
-        + (np.array(rough.retardances_rad) / nominal).tolist()
-        + [rough.twist]
-        + [0.0] * (1 + count * paddles + len(walk)),
+        start,
     )
     # Paddles that stop beside the best angles always cost contrast, and most of that shows nowhere else.
     return replace(fitted, values=means(fitted, model, sigma))
+
+
+def _model(measured: _Measured, plan: PolarizationAlignmentPlan) -> Model:
+    """Return the correlations expected (settings, 2, 2)."""
+    receiver, nominal = measured.receiver, plan.retardances_rad
+    count, paddles = measured.angles_deg.shape
+    sizes = np.cumsum((3, 2, paddles, 1, 1, count * paddles))
+
+    def expected(p: Array) -> Array:
+        last, visibility, retardances, twist, vpi, off_deg, steps = np.split(p, sizes)
+        fibre = [rotation_from_vector(last)]
+        for back in rotation_from_vector(-steps.reshape(count - 1, 3))[::-1]:
+            fibre.append(back @ fibre[-1])
+        angles_deg = measured.angles_deg + off_deg.reshape(count, paddles)
+        controller = controller_rotation(angles_deg, retardances * nominal, twist)
+        stokes = (controller @ np.array(fibre[::-1]) @ states(float(vpi[0])).T).transpose(0, 2, 1)
+        contrasts = visibility * receiver.contrasts
+        seen = shares(stokes, receiver.directions, receiver.offsets, contrasts, receiver.weights)
+        return correlations(seen)[0]
+
+    return expected
 
 
 def _error_rate(data: Data) -> tuple[UFloat, Fit]:
@@ -264,42 +287,24 @@ def _error_rate(data: Data) -> tuple[UFloat, Fit]:
     return statistical("counts", total.value, float(sigma)), fit
 
 
-def _rotation_vector(turn: Sequence[UFloat], anchor: Array) -> list[UFloat]:
-    """Return the vector of the rotation ``anchor`` turned further, as an uncertain number for each axis."""
-    best = np.array([component.nominal_value for component in turn])
-
-    def vector(offset: Array) -> Array:
-        found: Array = SpatialRotation.from_matrix(rotation_from_vector(offset) @ anchor).as_rotvec()
-        return found
-
-    middle = vector(best)
-    steps = _STEP * np.eye(3)
-    slopes = np.array([(vector(best + step) - vector(best - step)) / (2 * _STEP) for step in steps])
-    moved = [component - value for component, value in zip(turn, best, strict=True)]
-    return [
-        float(middle[axis]) + sum(float(slopes[n, axis]) * moved[n] for n in range(3)) for axis in range(3)
-    ]
-
-
 def draw(figure: Any, record: Record) -> None:
     """Show the error rate at every setting in order, with that of the model, and residuals of the correlations."""
     plan = PolarizationAlignmentPlan(**record.inputs)
     measured = _Measured(Data(record.tables), plan)
-    fitted = _fit(measured, plan)
+    expected = _model(measured, plan)(record.fit(FORMULA).values)
     upper, lower = data_and_residuals(figure, "setting of the paddles", "error rate")
     clicks = [*record.tables["settings"]["clicks"], record.tables["aligned"]["clicks"].sum(axis=0)]
     rates = [ClickMatrix(each).qber for each in clicks]
     place = np.arange(len(rates)) + 1
     sigma = [rate.standard_uncertainty for rate in rates]
     points(upper, place, [rate.value for rate in rates], sigma, 0, "measured")
-    predicted = measured.rough.predicted_qber(measured.angles_deg)
-    line(upper, place, predicted, 1, "model")
+    light = np.reshape(plan.receiver.weights, (2, 2)).sum(axis=1)
+    agreeing = np.diagonal(expected, axis1=1, axis2=2) @ light / light.sum()
+    line(upper, place, 0.5 - 0.5 * agreeing, 1, "model")
     upper.axhline(plan.target_error_rate, color="0.5", linewidth=0.8, linestyle=":", label="target")
     upper.set_yscale("log")
     upper.legend(frameon=False, fontsize=8)
-    blocks = np.array([setting.block for setting in measured.settings])
-    sigmas = np.array([setting.sigma for setting in measured.settings])
-    residuals = (blocks - fitted.expected[: blocks.size].reshape(blocks.shape)) / sigmas
+    residuals = (measured.blocks - expected) / measured.sigmas
     points(lower, np.repeat(place, 4), residuals.ravel(), None, 0)
 
 

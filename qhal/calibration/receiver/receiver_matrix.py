@@ -14,7 +14,7 @@ from pydantic import Field
 from uncertainties import umath
 
 from qhal.calibration.figures.style import COLOURS, tidy
-from qhal.calibration.fitting.receiver_fit import fit_receiver
+from qhal.calibration.fitting.receiver_fit import FORMULA, expected_clicks, fit_receiver
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
@@ -79,8 +79,8 @@ def measure(
 
 def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
     """Fit sender, fibre, paddles and receiver together, and say what the receiver is."""
-    found = fit_receiver(data, plan.priors())
-    values = found.fitted.values
+    fitted = fit_receiver(data, plan.priors())
+    values = fitted.values
     paddles = len(plan.retardances_pi)
     a0, e0, a1, e1, b0, b1, c0, c1, w0, w1, w2 = values[paddles + 5 : paddles + 16]
     weights = [umath.exp(w) for w in (w0, w1, w2, -(w0 + w1 + w2))]
@@ -115,7 +115,7 @@ def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
         "the states of the matrix lie in the plane of both analysers, equally far from theirs",
         "basis_split is the share of basis 0 in what is detected; efficiency_balance is over the mean of its basis",
     ]
-    return Evaluation(quantities, [found.fitted.fit], remarks, {"detectors": SETTINGS})
+    return Evaluation(quantities, [fitted.fit], remarks, {"detectors": SETTINGS})
 
 
 def _matrix(weights: Any, offsets: Any, contrasts: Any, skewed: Any) -> list[Quantity]:
@@ -138,9 +138,9 @@ def _matrix(weights: Any, offsets: Any, contrasts: Any, skewed: Any) -> list[Qua
 def draw(figure: Any, record: Record) -> None:
     """Show the matrix, measured clicks over those of the model, and the residuals of every setting."""
     plan = ReceiverMatrixPlan(**record.inputs)
-    found = fit_receiver(Data(record.tables), plan.priors())
+    expected = expected_clicks(Data(record.tables), plan.priors(), record.fit(FORMULA).values)
     clicks = record.tables["settings"]["clicks"]
-    residuals = (clicks - found.expected) / np.sqrt(found.expected)
+    residuals = (clicks - expected) / np.sqrt(expected)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.25))
     _draw_matrix(left, record)
     tidy(right, "setting of the paddles", "residual / σ")

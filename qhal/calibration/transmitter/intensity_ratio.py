@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qhal.calibration.figures.style import data_and_residuals, points
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
 from qhal.calibration.fitting.symbol_counts import count_symbols
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
@@ -131,44 +131,51 @@ def evaluate(data: Data, plan: IntensityRatioPlan) -> Evaluation:
 
 
 def _fit(data: Data, plan: IntensityRatioPlan) -> Fitted:
-    """Fit ratios, leak, dark count rate and the light of each row.
-
-    The order of the counts is clicked (rows, 3, 3), quiet (rows, 3), dark.
-    """
+    """Fit ratios, leak, dark count rate and the light of each row."""
     table, dark = data["symbols"], data["dark"]
     live, clicked = table["live"].astype(np.float64), table["clicked"].astype(np.float64)
-    quiet_live, dark_s = table["quiet_live"].astype(np.float64), float(dark["live_s"][0])
+    dark_s = float(dark["live_s"][0])
     if clicked.sum() == 0:
         raise NotEnoughCounts("no click in a window of the pattern")
-
-    def model(p: Array) -> Array:
-        ratio, leak, dark_hz, light = np.array([1.0, p[0], p[1]]), p[2], p[3], p[4:]
-        mean = light[:, None, None] * ratio[:, None] + dark_hz * plan.window_ps * 1e-12
-        between = light[:, None] * ratio[2] * leak + dark_hz * plan.quiet_ps * 1e-12
-        expected: Array = np.concatenate(
-            (
-                (live * -np.expm1(-mean)).ravel(),
-                (quiet_live * -np.expm1(-between)).ravel(),
-                [dark_hz * dark_s],
-            )
-        )
-        return np.maximum(expected, 1e-9)
 
     dark_counts = float(dark["counts"][0].sum())
     gains = clicked.sum(axis=(0, 2)) / live.sum(axis=(0, 2))
     largest = plan.carver_leak * plan.quiet_ps / (CARVE_SAMPLES * plan.period_ps / plan.samples_per_symbol)
-    start = (gains[1] / gains[0], max(gains[2] / gains[0], 1e-6), largest / 10, (dark_counts + 0.5) / dark_s)
     light = clicked[:, 0].sum(axis=1) / live[:, 0].sum(axis=1)
+    start = {
+        "decoy_ratio": float(gains[1] / gains[0]),
+        "vacuum_ratio": max(float(gains[2] / gains[0]), 1e-6),
+        "leak": largest / 10,
+        "dark_hz": (dark_counts + 0.5) / dark_s,
+        **numbered("light", light),
+    }
     counts = np.concatenate((clicked.ravel(), table["quiet"].ravel(), [dark_counts]))
     bounds = ([0.0] * (4 + len(light)), [1.0, 1.0, largest, np.inf] + [np.inf] * len(light))
-    return fit_counts("counts", FORMULA, model, counts, [float(x) for x in (*start, *light)], bounds)
+    return fit_counts("counts", FORMULA, _model(data, plan), counts, start, bounds)
+
+
+def _model(data: Data, plan: IntensityRatioPlan) -> Model:
+    """Return the counts expected: clicked (rows, 3, 3), quiet (rows, 3), dark."""
+    table, dark_s = data["symbols"], float(data["dark"]["live_s"][0])
+    live, quiet_live = table["live"].astype(np.float64), table["quiet_live"].astype(np.float64)
+
+    def expected(p: Array) -> Array:
+        ratio, leak, dark_hz, light = np.array([1.0, p[0], p[1]]), p[2], p[3], p[4:]
+        mean = light[:, None, None] * ratio[:, None] + dark_hz * plan.window_ps * 1e-12
+        between = light[:, None] * ratio[2] * leak + dark_hz * plan.quiet_ps * 1e-12
+        clicked = (live * -np.expm1(-mean)).ravel()
+        quiet = (quiet_live * -np.expm1(-between)).ravel()
+        counts: Array = np.maximum(np.concatenate((clicked, quiet, [dark_hz * dark_s])), 1e-9)
+        return counts
+
+    return expected
 
 
 def draw(figure: Any, record: Record) -> None:
     """Show the probability of a click by intensity and by the intensity before, and how far the model is off."""
     upper, lower = data_and_residuals(figure, "", "clicks per symbol")
     plan, data = IntensityRatioPlan(**record.inputs), Data(record.tables)
-    expected = _fit(data, plan).expected
+    expected = _model(data, plan)(record.fit(FORMULA).values)
     live, clicked = data["symbols"]["live"].sum(axis=0), data["symbols"]["clicked"].sum(axis=0)
     model = expected[: data["symbols"]["clicked"].size].reshape(-1, 3, 3).sum(axis=0)
     for number, name in enumerate(INTENSITIES):

@@ -21,7 +21,13 @@ from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.optics.attenuators import close, home_unknown, present
-from qhal.calibration.optics.bright_light import POWER, BrightLight, BrightPlan, measure_bright
+from qhal.calibration.optics.bright_light import (
+    CONSTANT_POWER,
+    POWER,
+    BrightLight,
+    BrightPlan,
+    measure_bright,
+)
 from qhal.calibration.optics.power import noise_db
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -126,7 +132,8 @@ def draw(figure: Any, record: Record) -> None:
     tidy(left, "repetition", "power at the meter / dBm")
     noise = np.hypot(noise_db(table["power_dbm"]) / table["power_dbm"].shape[1] ** 0.5, plan.repeatability_db)
     points(left, number, readings, np.full(len(readings), noise), 0, "mean of the readings, noise and moves")
-    line(left, number, np.full(len(readings), readings.mean()), 1, "mean")
+    mean_dbm = record.fit(CONSTANT_POWER).parameters["power_dbm"]
+    line(left, number, np.full(len(readings), mean_dbm), 1, "mean")
     left.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
     mean = record.quantity("mean_photon_number")
     budget_bars(right, mean, "contribution to the mean, relative", 100 / mean.value, "%")

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
@@ -144,18 +144,6 @@ def evaluate(data: Data, plan: ModulatorPlan) -> Evaluation:
 
 def _fit(measured: _Sorted, dead_time_ns: float) -> Fitted:
     """Fit V0, Vpi, ln Tmin, the dark rate of each detector, and its scale in each row."""
-    rows, detectors, _ = measured.counts.shape
-    dead_s, seconds = dead_time_ns * 1e-9, measured.seconds[:, None, None]
-
-    def model(p: Array) -> Array:
-        curve = staircase.interference(measured.levels_v, *p[:3])[:, None, :]
-        dark_hz = p[3 : 3 + detectors]
-        scale = p[3 + detectors :].reshape(rows, detectors, 1)
-        rate = np.maximum(scale * curve + dark_hz[:, None], 1e-9)
-        lit = seconds * rate / (1 + rate * dead_s)
-        expected: Array = np.concatenate((lit.ravel(), np.maximum(dark_hz, 1e-9) * measured.dark_s))
-        return expected
-
     found = measured.found
     dark_hz = (measured.dark_counts + 0.5) / measured.dark_s
     floor = np.log(1e-3)
@@ -163,14 +151,31 @@ def _fit(measured: _Sorted, dead_time_ns: float) -> Fitted:
     # Weighted by the light, because what is dark says nothing about the scale.
     scale = (measured.counts * curve[:, None, :]).sum(axis=2) / (curve**2).sum(axis=1)[:, None]
     scale /= measured.seconds[:, None]
-    start = (found.v0_v, found.vpi_v, floor, *dark_hz, *scale.ravel())
-    return fit_counts(
-        "counts",
-        FORMULA,
-        model,
-        np.concatenate((measured.counts.ravel(), measured.dark_counts)),
-        [float(value) for value in start],
-    )
+    start = {
+        "v0_v": found.v0_v,
+        "vpi_v": found.vpi_v,
+        "log_floor": float(floor),
+        **numbered("dark_hz", dark_hz),
+        **numbered("scale_hz", scale),
+    }
+    counts = np.concatenate((measured.counts.ravel(), measured.dark_counts))
+    return fit_counts("counts", FORMULA, _model(measured, dead_time_ns), counts, start)
+
+
+def _model(measured: _Sorted, dead_time_ns: float) -> Model:
+    """Return the counts expected (rows, detectors, levels), then those in the dark."""
+    rows, detectors, _ = measured.counts.shape
+    dead_s, seconds = dead_time_ns * 1e-9, measured.seconds[:, None, None]
+
+    def expected(p: Array) -> Array:
+        curve = staircase.interference(measured.levels_v, *p[:3])[:, None, :]
+        dark_hz = p[3 : 3 + detectors]
+        scale = p[3 + detectors :].reshape(rows, detectors, 1)
+        rate = np.maximum(scale * curve + dark_hz[:, None], 1e-9)
+        lit = seconds * rate / (1 + rate * dead_s)
+        return np.concatenate((lit.ravel(), np.maximum(dark_hz, 1e-9) * measured.dark_s))
+
+    return expected
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -178,10 +183,9 @@ def draw(figure: Any, record: Record) -> None:
     upper, lower = data_and_residuals(figure, "generator / V", "transmission")
     plan = ModulatorPlan(**record.inputs)
     measured = _Sorted(Data(record.tables), plan)
-    fitted = _fit(measured, plan.dead_time_ns)
-    p = np.array([value.nominal_value for value in fitted.values])
+    p = record.fit(FORMULA).values
     rows, detectors, _ = measured.counts.shape
-    expected = fitted.expected[: measured.counts.size].reshape(measured.counts.shape)
+    expected = _model(measured, plan.dead_time_ns)(p)[: measured.counts.size].reshape(measured.counts.shape)
     scale = p[3 + detectors :].reshape(rows, detectors)
     dark = p[3 : 3 + detectors].sum()
     for number, series in enumerate(SERIES):

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from uncertainties import umath
 
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, fit_counts, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
@@ -222,9 +222,15 @@ def _fit(data: Data, plan: ModulatorBiasPlan, vpi_v: float, dead_time_ns: float)
     null_v = float(np.mean((table["centre_v"] + table["error_v"])[-3:]))
     first = curve(null_v, 0.0, np.log(1e-3))
     scale = (counts * first[:, None, :]).sum(axis=2) / (first**2).sum(axis=1)[:, None] / seconds[:, :, 0]
-    start = (null_v, 0.0, np.log(1e-3), *((dark_counts + 0.5) / dark_s), *scale.ravel())
+    start = {
+        "null_v": null_v,
+        "drift_v_per_h": 0.0,
+        "log_floor": float(np.log(1e-3)),
+        **numbered("dark_hz", (dark_counts + 0.5) / dark_s),
+        **numbered("scale_hz", scale),
+    }
     measured = np.concatenate((counts.ravel(), dark_counts))
-    return fit_counts("counts", FORMULA, model, measured, [float(value) for value in start])
+    return fit_counts("counts", FORMULA, model, measured, start)
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -235,7 +241,7 @@ def draw(figure: Any, record: Record) -> None:
     elapsed_s = table["at_s"] - table["at_s"][-1]
     found_v = table["centre_v"] + table["error_v"]
     sigma_v = np.array([_error_sigma_v(each.sum(axis=0), plan) for each in table["counts"]])
-    null_v, drift = record.quantity("null_voltage").value, record.quantity("bias_drift").value
+    null_v, drift = record.fit(FORMULA).values[:2]
     points(upper, elapsed_s, found_v, sigma_v, 0, "extinction")
     fine = spread(elapsed_s)
     line(upper, fine, null_v + drift * fine / 3600, 0, "fit")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from qhal.calibration.figures.style import data_and_residuals, line, points
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
@@ -132,24 +132,29 @@ def evaluate(data: Data, plan: PhotonStatisticsPlan) -> Evaluation:
 
 def _fit(data: Data, plan: PhotonStatisticsPlan) -> Fitted:
     """Fit g2(0) and the accidental coincidences of each row and pair; the counts are in this order, then by lag."""
-    table, dark = data["coincidences"], data["dark"]
-    counts = np.array([[_by_lag(each, plan) for each in row] for row in table["histograms"]], np.float64)
-    rows, pairs, lags = counts.shape
-    shares = _light_shares(table, dark, plan)
+    histograms = data["coincidences"]["histograms"]
+    counts = np.array([[_by_lag(each, plan) for each in row] for row in histograms], np.float64)
+    lags = counts.shape[2]
     if counts.sum() == 0:
         raise NotEnoughCounts("no coincidence at any lag")
-    excess = np.zeros(lags)
+    others = (counts.sum(axis=2) - counts[:, :, plan.lags]) / (lags - 1)
+    start = {"g2": 1.0, **numbered("coincidences", np.maximum(others, 0.1 / lags))}
+    bounds = ([0.0] * len(start), [np.inf] * len(start))
+    return fit_counts("coincidences", FORMULA, _model(data, plan), counts.ravel(), start, bounds)
+
+
+def _model(data: Data, plan: PhotonStatisticsPlan) -> Model:
+    """Return the coincidences expected of all rows, pairs and lags."""
+    shares = _light_shares(data["coincidences"], data["dark"], plan)
+    excess = np.zeros(2 * plan.lags + 1)
     excess[plan.lags] = 1.0
 
-    def model(p: Array) -> Array:
-        means = np.maximum(p[1:].reshape(rows, pairs, 1), 1e-9)
-        expected: Array = means * (1 + (p[0] - 1) * shares[:, :, None] * excess)
-        return expected.ravel()
+    def expected(p: Array) -> Array:
+        means = np.maximum(p[1:].reshape(*shares.shape, 1), 1e-9)
+        counts: Array = means * (1 + (p[0] - 1) * shares[:, :, None] * excess)
+        return counts.ravel()
 
-    others = (counts.sum(axis=2) - counts[:, :, plan.lags]) / (lags - 1)
-    start = [1.0, *np.maximum(others.ravel(), 0.1 / lags).tolist()]
-    bounds = ([0.0] * len(start), [np.inf] * len(start))
-    return fit_counts("coincidences", FORMULA, model, counts.ravel(), start, bounds)
+    return expected
 
 
 def _light_shares(table: Table, dark: Table, plan: PhotonStatisticsPlan) -> Array:
@@ -175,12 +180,11 @@ def draw(figure: Any, record: Record) -> None:
     """Show g2 over the lag, of all pairs together."""
     upper, lower = data_and_residuals(figure, "lag / ns", "g2")
     plan, data = PhotonStatisticsPlan(**record.inputs), Data(record.tables)
-    fitted = _fit(data, plan)
     lags = np.arange(-plan.lags, plan.lags + 1)
     shape = (-1, len(plan.pairs()), len(lags))
     histograms = data["coincidences"]["histograms"]
     counts = np.array([[_by_lag(each, plan) for each in row] for row in histograms]).sum(axis=(0, 1))
-    expected = fitted.expected.reshape(shape).sum(axis=(0, 1))
+    expected = _model(data, plan)(record.fit(FORMULA).values).reshape(shape).sum(axis=(0, 1))
     level = expected[0]
     for number, chosen in enumerate((lags != 0, lags == 0)):
         x = lags[chosen] * plan.period_ps * 1e-3

@@ -17,7 +17,7 @@ from uncertainties import umath
 
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
-from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
@@ -154,17 +154,24 @@ def _fit(measured: _Sorted, dead_time_ns: float) -> Fitted:
     """Fit Vpi, and a, b, c of each recording and detector."""
     rows, detectors, _ = measured.counts.shape
     dead_s, seconds = dead_time_ns * 1e-9, measured.seconds[:, None, None]
-
-    def model(p: Array) -> Array:
-        rate = np.maximum(p[1:].reshape(rows, detectors, 3) @ _basis(measured.levels_v, p[0]), 1e-9)
-        return (seconds * rate / (1 + rate * dead_s)).ravel()
-
     counted_hz = measured.counts / seconds
     light_hz = (counted_hz / (1 - counted_hz * dead_s)).reshape(rows * detectors, -1)
     start, *_ = np.linalg.lstsq(_basis(measured.levels_v, measured.vpi_v).T, light_hz.T)
-    return fit_counts(
-        "counts", FORMULA, model, measured.counts.ravel(), [measured.vpi_v, *start.T.ravel().tolist()]
-    )
+    named = {"vpi_v": measured.vpi_v, **numbered("coefficient_hz", start.T)}
+    return fit_counts("counts", FORMULA, _model(measured, dead_time_ns), measured.counts.ravel(), named)
+
+
+def _model(measured: _Sorted, dead_time_ns: float) -> Model:
+    """Return the counts expected of all recordings, detectors and levels."""
+    rows, detectors, _ = measured.counts.shape
+    dead_s, seconds = dead_time_ns * 1e-9, measured.seconds[:, None, None]
+
+    def expected(p: Array) -> Array:
+        rate = np.maximum(p[1:].reshape(rows, detectors, 3) @ _basis(measured.levels_v, p[0]), 1e-9)
+        counts: Array = seconds * rate / (1 + rate * dead_s)
+        return counts.ravel()
+
+    return expected
 
 
 def _contrasts(fitted: Fitted, measured: _Sorted) -> list[Any]:
@@ -181,16 +188,15 @@ def draw(figure: Any, record: Record) -> None:
     """Show the rate of each detector over volts, with its curve."""
     plan = PolarizationModulatorPlan(**record.inputs)
     measured = _Sorted(record.tables["staircase"], plan)
-    fitted = _fit(measured, plan.dead_time_ns)
     upper, lower = data_and_residuals(figure, "generator / V", "count rate / kHz")
     seconds = measured.seconds.sum()
-    p = np.array([nominal(value) for value in fitted.values])
+    p = record.fit(FORMULA).values
     fine_v = spread(measured.levels_v)
     rate_hz = p[1:].reshape(*measured.counts.shape[:2], 3) @ _basis(fine_v, p[0])
     counted_hz = rate_hz / (1 + rate_hz * plan.dead_time_ns * 1e-9)
     curves = np.tensordot(measured.seconds, counted_hz, 1) / seconds
     counts = measured.counts.sum(axis=0)
-    expected = fitted.expected.reshape(measured.counts.shape).sum(axis=0)
+    expected = _model(measured, plan.dead_time_ns)(p).reshape(measured.counts.shape).sum(axis=0)
     for n, curve in enumerate(curves):
         sigma = np.sqrt(expected[n])
         points(
