@@ -15,6 +15,7 @@ from qhal.demo.results import SCENARIO, Results, State
 from qhal.demo.simulator_process import SimulatorProcess
 from qhal.demo.truth_checks import alignment_check, link_checks, raman_checks
 from qhal.link.decoy import asymptotic_key_rate, decoy_bounds
+from qhal.link.intensities import Intensities
 from qhal.link.pattern import Intensity
 from qhal.node.node import open_node
 from qhal.records.uncertain import nominal, standard_uncertainty
@@ -113,9 +114,11 @@ def measure_state(
         states=_text(pattern.states),
     )
     true_noise = control.request("background", start_s=noise.start_s, stop_s=noise.stop_s)
-    gains = [counts.gain(level).estimate() for level in Intensity]
-    rates = [counts.qber(level).estimate() for level in Intensity]
-    photons = pattern.mean_photon_numbers
+    gains, rates = counts.gains(), counts.error_rates()
+    signal = link.photon_number.mean_photon_number
+    photons = Intensities(
+        *(signal * (mean / pattern.mean_photon_numbers[0]) for mean in pattern.mean_photon_numbers)
+    )
     return State(
         classical_dbm=classical_dbm,
         classical_laser_dbm=link.classical_power_dbm(),

@@ -13,7 +13,7 @@ from qhal.demo.check import all_passed, verdict
 from qhal.demo.pictures import write_pictures
 from qhal.demo.results import Results, State
 from qhal.demo.tables import BOUNDS, CHECKS, TITLES, bound_rows, check_rows
-from qhal.records.uncertain import shown
+from qhal.records.uncertain import nominal, shown
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -102,6 +102,6 @@ def _numbers(state: State) -> dict[str, Any]:
         "missed_tags": state.measurement.missed_tags,
         "background_hz": state.noise.rate_hz,
         "background_uncertainty_hz": state.noise.standard_uncertainty_hz,
-        "e1_upper_bound": state.bounds.single_photon_error.value,
-        "asymptotic_rate_hz": state.key_rate.value,
+        "e1_upper_bound": nominal(state.bounds.single_photon_error),
+        "asymptotic_rate_hz": nominal(state.key_rate),
     }

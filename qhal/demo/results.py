@@ -4,12 +4,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qhal.demo.check import Check, all_passed, verdict
-from qhal.link.decoy import DecoyBounds, Estimate
+from qhal.link.decoy import DecoyBounds
 from qhal.link.estimates import ClickMatrix
 from qhal.link.measurement import NoiseRate
 from qhal.link.polarization import AlignmentResult
 from qhal.link.session import LinkMeasurement
 from qhal.records.record import Record
+from qhal.records.uncertain import Uncertain
 
 SCENARIO = "wuhan-metro-link"
 
@@ -29,7 +30,7 @@ class State:
     expected: dict[str, Any]
     true_noise: dict[str, Any]
     bounds: DecoyBounds
-    key_rate: Estimate
+    key_rate: Uncertain
 
     @property
     def name(self) -> str:

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from qhal.demo.check import SIGMAS, Check, all_passed, plain, verdict
 from qhal.demo.results import Results
-from qhal.link.decoy import Estimate
-from qhal.records.uncertain import shown
+from qhal.records.uncertain import Uncertain, nominal, shown, standard_uncertainty
 
 TITLES = {
     "truth": f"Measured, and expected from the world's log (bound {SIGMAS['truth']:g} sigma)",
@@ -100,8 +99,8 @@ def _deviation(check: Check) -> str:
     return text if check.passed else f"{text}, out of bounds"
 
 
-def _pair(estimate: Estimate, scale: float = 1.0) -> tuple[float, float]:
-    return scale * estimate.value, scale * estimate.standard_uncertainty
+def _pair(number: Uncertain, scale: float = 1.0) -> tuple[float, float]:
+    return scale * nominal(number), scale * standard_uncertainty(number)
 
 
 def _print_checks(console: Console, title: str, checks: list[Check]) -> None:

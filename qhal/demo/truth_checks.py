@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from qhal.demo.check import Check
 from qhal.demo.results import State
 from qhal.link.pattern import Intensity
+from qhal.records.uncertain import nominal, standard_uncertainty
 
 GAIN_PRECISION = (1e-3, 2e-3, 2e-2)
 """Largest relative uncertainty of the gains of signal, decoy, vacuum for a check to prove anything."""
@@ -33,8 +34,8 @@ def link_checks(state: State) -> list[Check]:
             f"e1 is not above its bound, {state.name}",
             "truth",
             expected["single_photon_error"],
-            bound.standard_uncertainty,
-            bound.value,
+            standard_uncertainty(bound),
+            nominal(bound),
             at_most=True,
         )
     )

@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from uncertainties import UFloat
 
 from qhal.errors import OutOfRange
-from qhal.link.decoy import Estimate
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.finite_key import BlockCounts
+from qhal.link.intensities import Intensities
+from qhal.link.pattern import Intensity
 from qhal.link.statistics import ONE_SIGMA, Interval, binomial_interval, binomial_standard_uncertainty
+from qhal.records.uncertain import statistical
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class GainEstimate:
         """Return the exact (Clopper-Pearson) interval of the gain."""
         return binomial_interval(self.clicked, self.live, confidence)
 
-    def estimate(self) -> Estimate:
-        """Return value and standard uncertainty."""
-        return Estimate(self.value, self.standard_uncertainty)
+    def number(self, name: str = "clicks") -> UFloat:
+        """Return the value for computations, with one statistical contribution of this name."""
+        return statistical(name, self.value, self.standard_uncertainty)
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,9 @@ class QberEstimate:
         """Return the exact (Clopper-Pearson) interval of the error rate."""
         return binomial_interval(self.errors, self.sifted, confidence)
 
-    def estimate(self) -> Estimate:
-        """Return value and standard uncertainty."""
-        return Estimate(self.value, self.standard_uncertainty)
+    def number(self, name: str = "errors") -> UFloat:
+        """Return the value for computations, with one statistical contribution of this name."""
+        return statistical(name, self.value, self.standard_uncertainty)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,7 @@ class ClickMatrix:
             raise NotEnoughCounts("no click in the sender's basis")
         return QberEstimate(right + wrong, wrong)
 
-    def balanced_error_rate(self, weights: ArrayLike) -> Estimate:
+    def balanced_error_rate(self, weights: ArrayLike) -> UFloat:
         """Return the error rate as detectors of equal efficiency would show it.
 
         ``weights`` (4): of :class:`~qhal.link.receiver.ReceiverModel`, only their ratios matter; a click counts one
@@ -111,7 +114,7 @@ class ClickMatrix:
         # Half a click more of each, so that none is not taken for certainty.
         variance = np.sum((np.diag(self.counts) + 0.5) * (rate / each) ** 2)
         variance += np.sum((self.counts[own, own ^ 1] + 0.5) * ((1 - rate) / each[own ^ 1]) ** 2)
-        return Estimate(rate, float(np.sqrt(variance)) / total)
+        return statistical("clicks", rate, float(np.sqrt(variance)) / total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,6 +176,14 @@ class SiftedCounts:
         if not self.sifted[intensity]:
             raise NotEnoughCounts(f"intensity {intensity} has no sifted bit")
         return QberEstimate(int(self.sifted[intensity]), int(self.errors[intensity]))
+
+    def gains(self) -> Intensities[UFloat]:
+        """Return the gains of all intensities. Raises NotEnoughCounts if one has no live symbol."""
+        return Intensities(*(self.gain(each).number(f"clicks, {each.name.lower()}") for each in Intensity))
+
+    def error_rates(self) -> Intensities[UFloat]:
+        """Return the error rates of all intensities. Raises NotEnoughCounts if one has no sifted bit."""
+        return Intensities(*(self.qber(each).number(f"errors, {each.name.lower()}") for each in Intensity))
 
     def click_matrix(self, intensity: int | None = None) -> ClickMatrix:
         """Return the click matrix of one intensity, or of all."""

@@ -11,7 +11,7 @@ from qhal.errors import OutOfRange
 from qhal.link.channel_model import ThresholdLink
 from qhal.link.decoy import binary_entropy
 from qhal.link.errors import NotEnoughCounts
-from qhal.link.finite_key import BlockCounts, Intensities, KeyBounds, Security, key_bounds
+from qhal.link.finite_key import BlockCounts, IntensityDistribution, KeyBounds, Security, key_bounds
 
 _LEAST, _MOST = 1e-3, 1 - 1e-3
 _FIXED_POINT_STEPS = 4
@@ -25,7 +25,7 @@ class KeyPlan:
     ``rate_per_pulse``: secret bits per pulse sent.
     """
 
-    intensities: Intensities
+    intensities: IntensityDistribution
     key_basis_probability: float
     pulses: float
     bounds: KeyBounds
@@ -51,7 +51,7 @@ def best_signal(optical_error: float, correction_efficiency: float = 1.16) -> fl
 
 def expected_plan(
     link: ThresholdLink,
-    intensities: Intensities,
+    intensities: IntensityDistribution,
     key_basis_probability: float,
     block_bits: float,
     security: Security,
@@ -106,10 +106,10 @@ def best_plan(
         decoy = float(x[1]) * (signal - (weakest if decoys == 2 else 0.0))
         share, rest = float(x[2]), 1 - float(x[2])
         if decoys == 1:
-            chosen = Intensities((signal, decoy), (share, rest))
+            chosen = IntensityDistribution((signal, decoy), (share, rest))
         else:
             second = rest * float(x[4])
-            chosen = Intensities((signal, decoy, weakest), (share, second, rest - second))
+            chosen = IntensityDistribution((signal, decoy, weakest), (share, second, rest - second))
         return expected_plan(link, chosen, float(x[3]), block_bits, wanted, secrecy_per_bit)
 
     def loss(x: Sequence[float]) -> float:

@@ -70,7 +70,7 @@ class Quantity(Part):
         >>> from qhal.records.uncertain import statistical
         >>> rate = Quantity.of("dark_count_rate", "1/s", statistical("counts", 12.0, 3.0), channel=2)
         >>> rate.value, rate.uncertainty, rate.at
-        (12.0, 3.0, {'channel': 2})
+        (12.0, 3.0, {'channel': 2.0})
         """
         quantity = cls(
             name=name,

@@ -82,6 +82,16 @@ def standard_uncertainty(value: Uncertain) -> float:
     return float(value.std_dev) if isinstance(value, UFloat) else 0.0
 
 
+def exp(value: Uncertain) -> Any:
+    """Return the exponential of a number with or without an uncertainty."""
+    return umath.exp(value) if isinstance(value, UFloat) else math.exp(value)
+
+
+def log2(value: Uncertain) -> Any:
+    """Return the binary logarithm of a positive number with or without an uncertainty."""
+    return umath.log(value) / math.log(2) if isinstance(value, UFloat) else math.log2(value)
+
+
 def from_db(value_db: Uncertain) -> Any:
     """Return the power ratio of decibels."""
     return 10 ** (value_db / 10)

@@ -13,8 +13,9 @@ from qhal.link.channel_model import ThresholdLink, repeaterless_bound
 from qhal.link.decoy import gllp_rate_per_signal
 from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import SiftedCounts
-from qhal.link.finite_key import BlockCounts, Intensities, Security, key_bounds
+from qhal.link.finite_key import BlockCounts, IntensityDistribution, Security, key_bounds
 from qhal.link.planning import best_plan, best_signal, expected_plan
+from qhal.records.uncertain import nominal, standard_uncertainty, systematic
 
 SECURITY = Security(secrecy=1e-9, correctness=1e-15, correction_efficiency=1.16)
 PER_BIT = 1e-15
@@ -28,7 +29,7 @@ def lim(length_km):
 
 
 def test_golden_vector_at_100_km():
-    chosen = Intensities((0.4475, 0.1712, 2e-4), (0.7618, 0.1767, 1 - 0.7618 - 0.1767))
+    chosen = IntensityDistribution((0.4475, 0.1712, 2e-4), (0.7618, 0.1767, 1 - 0.7618 - 0.1767))
     plan = expected_plan(lim(100), chosen, 0.9386, 1e9, SECURITY, PER_BIT)
     assert plan.pulses == pytest.approx(2.9314e12, rel=1e-3)
     assert plan.bounds.length == pytest.approx(2.580e8, rel=1e-3)
@@ -130,9 +131,9 @@ def test_bounds_are_never_better_than_the_truth_of_a_block(
     decoy = ratio * signal
     assume(decoys == 1 or (decoy > weakest and signal > decoy + weakest))
     chosen = (
-        Intensities((signal, decoy), (0.6, 0.4))
+        IntensityDistribution((signal, decoy), (0.6, 0.4))
         if decoys == 1
-        else Intensities((signal, decoy, weakest), (0.5, 0.3, 0.2))
+        else IntensityDistribution((signal, decoy, weakest), (0.5, 0.3, 0.2))
     )
     counts, vacuum, single, phase_error = block_of(np.random.default_rng(seed), link, chosen, share)
     try:
@@ -180,16 +181,16 @@ def test_a_block_from_the_counts_of_a_link():
         counts.block(2)
 
 
-GOOD = Intensities((0.5, 0.1, 0.0), (0.5, 0.25, 0.25))
+GOOD = IntensityDistribution((0.5, 0.1, 0.0), (0.5, 0.25, 0.25))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Intensities((0.5,), (1.0,)), "give 2 or 3 of each"),
-        (lambda: Intensities((0.5, 0.4, 0.2), (0.5, 0.3, 0.2)), r"need mu1 > mu2 \+ mu3"),
-        (lambda: Intensities((0.1, 0.5), (0.5, 0.5)), "need mu1 > mu2 > 0"),
-        (lambda: Intensities((0.5, 0.1), (0.5, 0.6)), "with the sum 1"),
+        (lambda: IntensityDistribution((0.5,), (1.0,)), "give 2 or 3 of each"),
+        (lambda: IntensityDistribution((0.5, 0.4, 0.2), (0.5, 0.3, 0.2)), r"need mu1 > mu2 \+ mu3"),
+        (lambda: IntensityDistribution((0.1, 0.5), (0.5, 0.5)), "need mu1 > mu2 > 0"),
+        (lambda: IntensityDistribution((0.5, 0.1), (0.5, 0.6)), "with the sum 1"),
         (lambda: Security(secrecy=0.0), "between 0 and 1"),
         (lambda: Security(correction_efficiency=0.9), "Shannon"),
         (lambda: ThresholdLink(1.2, 0, 0), "between 0 and 1"),
@@ -212,3 +213,27 @@ def test_too_few_counts_bound_nothing():
         key_bounds(GOOD, BlockCounts(tiny, (0, 0, 0), tiny, (0, 0, 0)), SECURITY)
     with pytest.raises(NotEnoughCounts, match="leaves no key"):
         best_signal(0.2)
+
+
+def test_uncertain_mean_photon_numbers_make_the_key_uncertain_as_a_monte_carlo_does():
+    link, security = lim(20), Security()
+    plan = expected_plan(link, GOOD, 0.9, 1e8, security)
+    key, test = plan.pulses * 0.9**2, plan.pulses * 0.1**2
+    gains = [p * link.gain(mu) for mu, p in zip(GOOD.mean_photon_numbers, GOOD.probabilities, strict=True)]
+    wrong = [
+        p * link.error_gain(mu) for mu, p in zip(GOOD.mean_photon_numbers, GOOD.probabilities, strict=True)
+    ]
+    counts = BlockCounts(
+        *(tuple(f * each for each in rates) for f in (key, test) for rates in (gains, wrong))
+    )
+
+    def bounds(scale):
+        means = tuple(mean * scale for mean in GOOD.mean_photon_numbers)
+        return key_bounds(IntensityDistribution(means, GOOD.probabilities), counts, security)
+
+    known = bounds(systematic("scale of the power meter", 1.0, 0.02))
+    draws = [bounds(scale) for scale in np.random.default_rng(2).normal(1.0, 0.02, 1000)]
+    for name in ("single_photon_events", "phase_error", "length"):
+        spread = np.std([getattr(each, name) for each in draws])
+        assert standard_uncertainty(getattr(known, name)) == pytest.approx(spread, rel=0.1)
+        assert nominal(getattr(known, name)) == pytest.approx(getattr(plan.bounds, name), rel=1e-9)

@@ -243,13 +243,15 @@ def test_unequal_detectors_are_weighted_out_of_the_error_rate():
     truth = even[[0, 1, 2, 3], [1, 0, 3, 2]].sum() / even.sum() * 2
     for _ in range(400):
         found = ClickMatrix(rng.poisson(3000 * expected)).balanced_error_rate(weights)
-        pulls.append((found.value - truth) / found.standard_uncertainty)
+        pulls.append((found.nominal_value - truth) / found.std_dev)
     assert abs(np.mean(pulls)) < 4 / 20
     assert np.std(pulls) == pytest.approx(1, abs=4 / np.sqrt(800))
     raw = ClickMatrix(rng.poisson(3000 * expected)).qber
     assert abs(raw.value - truth) > 4 * raw.standard_uncertainty
     even_weights = ClickMatrix(rng.poisson(3000 * expected))
-    assert even_weights.balanced_error_rate([1, 1, 1, 1]).value == pytest.approx(even_weights.qber.value)
+    assert even_weights.balanced_error_rate([1, 1, 1, 1]).nominal_value == pytest.approx(
+        even_weights.qber.value
+    )
     with pytest.raises(NotEnoughCounts):
         ClickMatrix(np.zeros((4, 4), np.int64)).balanced_error_rate(weights)
     with pytest.raises(OutOfRange, match="4 positive"):
