@@ -81,7 +81,8 @@ class LinearityModel:
 
     def counts(self, p: Array) -> NDArray[np.float64]:
         """Return the counts (visits, channels)."""
-        return self._rates_hz(p)[1] * self.period_s[:, None]
+        counts: NDArray[np.float64] = self._rates_hz(p)[1] * self.period_s[:, None]
+        return counts
 
     def sigma(self, p: Array) -> NDArray[np.float64]:
         """Return the counts' standard deviations (visits, channels)."""
