@@ -77,12 +77,12 @@ class LinearityModel:
         """Return the light of each visit over that of the first level."""
         levels_db, visits_db = self.offsets_db(p)
         weaker_db = self.attenuation_db[self.level] - self.attenuation_db[0] + levels_db[self.level]
-        return np.exp(-_DB * (weaker_db + visits_db))
+        strength: Array = np.exp(-_DB * (weaker_db + visits_db))
+        return strength
 
     def counts(self, p: Array) -> NDArray[np.float64]:
         """Return the counts (visits, channels)."""
-        counts: NDArray[np.float64] = self._rates_hz(p)[1] * self.period_s[:, None]
-        return counts
+        return self._rates_hz(p)[1] * self.period_s[:, None]
 
     def sigma(self, p: Array) -> NDArray[np.float64]:
         """Return the counts' standard deviations (visits, channels)."""
