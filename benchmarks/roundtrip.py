@@ -10,6 +10,7 @@ import serial
 import zmq
 
 from benchmarks.runner import Outcome, compare, server
+from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 from tests.echo import EchoDevice
 
@@ -37,7 +38,7 @@ def outcomes() -> Iterator[Outcome]:
 
 
 def measure(name: str, address: str, baseline: Callable[[], object], bound: float) -> Outcome:
-    transport = make_transport(address)
+    transport = make_transport(Address(address))
     if address.startswith("serial"):
         # Both must have the one pty open at a time; the exclusive lock is the driver's alone.
         transport = _Shared(transport)

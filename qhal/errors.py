@@ -8,6 +8,7 @@
     |-- Unsupported          (NotImplementedError)  this unit cannot do that
     |-- ReplyTimeout         (TimeoutError)         no complete reply before the deadline
     |-- Disconnected         (ConnectionError)      the connection is gone or cannot be opened
+    |   `-- ConnectTimeout   (TimeoutError)         it was not opened before the deadline
     |-- ProtocolError        (RuntimeError)         bytes came that the protocol does not allow
     |-- WrongDevice          (ConnectionError)      another device answers at this address
     |-- DeviceError          (RuntimeError)         the device refused or reported a fault
@@ -42,15 +43,19 @@ class Unsupported(QhalError, NotImplementedError):
 
 
 class ReplyTimeout(QhalError, TimeoutError):
-    """No complete reply came before the deadline. The port is tainted until it has proved itself."""
+    """No complete reply came before the deadline. The connection is tainted until it is resynchronised."""
 
 
 class Disconnected(QhalError, ConnectionError):
     """The connection is gone or cannot be opened; the next call tries to open it again."""
 
 
+class ConnectTimeout(Disconnected, TimeoutError):
+    """The peer did not accept a connection before the deadline. Nothing was sent."""
+
+
 class ProtocolError(QhalError, RuntimeError):
-    """Bytes came that the protocol does not allow here. The port is tainted."""
+    """Bytes came that the protocol does not allow here. The connection is tainted."""
 
 
 class WrongDevice(QhalError, ConnectionError):

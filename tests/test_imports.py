@@ -13,7 +13,8 @@ import pytest
         ("import qhal.calibration", ("h5py", "numpy", "numba", "pydantic", "scipy", "uncertainties")),
         ("import qhal_drivers, qhal_simulators", ("serial", "pyvisa", "zmq", "numpy", "numba", "pydantic")),
         (
-            "from qhal.transport.open import make_transport; make_transport('tcp://h:1')",
+            "from qhal.transport.address import Address; from qhal.transport.open import make_transport; "
+            "make_transport(Address('tcp://h:1'))",
             ("serial", "pyvisa", "zmq", "numpy"),
         ),
     ],

@@ -12,6 +12,7 @@ from qhal.devices.device import Device, SubDevice
 from qhal.devices.interface import Interface
 from qhal.errors import ConfigurationError
 from qhal.node.registry import load_driver, published_drivers
+from qhal.transport.settings import SerialSettings
 
 
 def drivers(
@@ -100,7 +101,7 @@ def _print_one(name: str, json: bool) -> None:
 
 
 def _connection(spec: ConnectionSpec) -> dict[str, Any]:
-    line = spec.serial
+    line = spec.settings.get("serial", SerialSettings())
     return {
         "schemes": list(spec.schemes),
         "required": spec.required,

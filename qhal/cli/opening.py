@@ -15,7 +15,7 @@ def open_each(node: Node) -> dict[str, QhalError | None]:
     On a terminal those that have not answered yet are shown; Ctrl-C names them, as it must wait for them.
     """
     names = list(node.devices)
-    waiting = {name: device.connection.transport.address for name, device in node.devices.items()}
+    waiting = {name: device.connection.address for name, device in node.devices.items()}
 
     def told() -> str:
         return "waiting for " + ", ".join(f"{name} ({address})" for name, address in list(waiting.items()))

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from qhal.errors import ConfigurationError
 from qhal.transport.base import MAX_FRAME_BYTES
-from qhal.transport.serial import SerialSettings
 from qhal.words import Worded
 
 
@@ -53,15 +53,15 @@ class ConnectionSpec:
     ``schemes`` are the address schemes it may use. ``timeout_s`` is that of an ordinary query: how long the unit may
     take. ``line_delay_s`` is what the line may add to that: the latency timer of a USB bridge (16 ms in FTDI's chips
     as delivered, 255 ms at most), a serial device server that collects bytes. ``max_frame_bytes`` is the longest
-    reply. ``on_demand`` connections are opened by the driver when it needs them.
+    reply. ``settings`` are those of the transport, by scheme (:mod:`qhal.transport.settings`). ``on_demand``
+    connections are opened by the driver when it needs them.
     """
 
     schemes: tuple[str, ...]
     timeout_s: float = 2.0
     line_delay_s: float = 0.3
     max_frame_bytes: int = MAX_FRAME_BYTES
-    serial: SerialSettings = field(default_factory=SerialSettings)
-    zmq_pattern: str = "req"
+    settings: Mapping[str, Any] = field(default_factory=dict)
     required: bool = True
     on_demand: bool = False
 

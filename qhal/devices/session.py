@@ -76,9 +76,9 @@ class Connected(Described):
         connection = self.connection_named(name)
         self._refuse_inherited()
         with connection.held(CLOSE_S):
-            connection.transport.close()
+            connection.close()
             connection.settle(ConnectionState.CLOSED)
-            connection.transport.open(time.monotonic() + OPEN_S)
+            connection.open(time.monotonic() + OPEN_S)
             connection.state = ConnectionState.READY
         return connection
 
@@ -88,7 +88,7 @@ class Connected(Described):
         if connection.state is ConnectionState.INHERITED:
             return
         with connection.held(CLOSE_S):
-            connection.transport.close()
+            connection.close()
             connection.settle(ConnectionState.CLOSED)
 
     # -- hooks of drivers
@@ -180,7 +180,7 @@ class Connected(Described):
         try:
             for connection in self._standing_connections:
                 connection.budget_until = budget_until
-                connection.transport.open(deadline)
+                connection.open(deadline)
                 if connection.transport.reopen_discards:
                     connection.settle(ConnectionState.VERIFYING)
                 else:
@@ -207,7 +207,7 @@ class Connected(Described):
         except BaseException as error:
             self._identity, self._capabilities = known
             for connection in self._standing_connections:
-                connection.transport.close()
+                connection.close()
                 connection.state = state
             if isinstance(error, QhalError) and self.name not in str(error):
                 error.args = (f"{self.name}: {error}",)
@@ -221,7 +221,7 @@ class Connected(Described):
             found = getattr(identity, field)
             if found != wanted:
                 raise WrongDevice(
-                    f"{self.name} ({self.connection.transport.address}): {field} is {found!r}, {wanted!r} is expected"
+                    f"{self.name} ({self.connection.address}): {field} is {found!r}, {wanted!r} is expected"
                 )
 
     def _note_changes(self, settings: dict[str, Any]) -> None:
@@ -238,7 +238,7 @@ class Connected(Described):
     def _refuse_inherited(self) -> None:
         if self.connection.state is ConnectionState.INHERITED:
             raise Disconnected(
-                f"{self.name}: {self.connection.transport.address} was opened by the process that this one was forked"
+                f"{self.name}: {self.connection.address} was opened by the process that this one was forked"
                 " from; make a device of your own here"
             )
 
@@ -295,7 +295,7 @@ class Connected(Described):
 
     def _reopen(self, limit_s: float) -> None:
         for connection in self._standing_connections:
-            connection.transport.close()
+            connection.close()
             connection.state = ConnectionState.LOST
         now = time.monotonic()
         self._connect(now + max(limit_s, _CONNECT_S), now + limit_s + _REOPENING_S)

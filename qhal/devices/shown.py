@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def line(device: "Device") -> str:
     """Return class, name, address, state and settings in one line."""
-    parts = [device.connection.transport.address, device.health.state]
+    parts = [device.connection.address, device.health.state]
     if device.settings:
         parts.append(listed_in_words(device.settings, 3))
     return f"<{type(device).__name__} {device.name!r} at {', '.join(parts)}>"
@@ -18,6 +18,6 @@ def line(device: "Device") -> str:
 
 def table(device: "Device") -> str:
     """Return the same as a table for a notebook, with all settings."""
-    rows = [("address", device.connection.transport.address), ("state", device.health.state)]
+    rows = [("address", device.connection.address), ("state", device.health.state)]
     rows += [("", in_words(key, value)) for key, value in device.settings.items()]
     return html_table(f"{type(device).__name__} {device.name!r}", ("", ""), rows)

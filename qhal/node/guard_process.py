@@ -32,7 +32,6 @@ from qhal.node.guard_lock import Notice
 from qhal.node.guard_report import Reports
 from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import parse_node
-from qhal.transport.address import Address
 
 REPORT_S = 2.0
 _GIVE_UP_S = 3600.0
@@ -41,7 +40,6 @@ _GIVE_UP_SIMULATED_S = 20.0
 _LAST_REPORTS_S = 5.0
 _LOOK_MS = 200
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 5.0
-_LOADED_WHEN_OPENED = {"serial": "serial", "visa": "pyvisa"}
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
 
 Start = Callable[[Callable[[], Any]], "Future[Any]"]
@@ -154,9 +152,8 @@ def main() -> int:
         file = parse_node(order["file"], "guard")
         devices = make_devices(file, make_clock(file))
         for device in devices.values():
-            scheme = Address(device.connection.transport.address).scheme
-            if scheme in _LOADED_WHEN_OPENED:
-                import_module(_LOADED_WHEN_OPENED[scheme])
+            for module in device.connection.transport.loads_when_opened:
+                import_module(module)
         threads = started_threads(len(devices))
         reports = Reports(f"qhal guard {os.getpid()}: node {file.node.name!r}: ")
     except (QhalError, ImportError, RuntimeError) as error:
@@ -187,9 +184,7 @@ def main() -> int:
 def _notice(owner: int, node: str, devices: dict[str, Device], reports: Reports) -> Notice | None:
     """Note what is watched; without a notice the guard does all the same, but a new owner does not wait for it."""
     try:
-        return Notice(
-            owner, node, {name: device.connection.transport.address for name, device in devices.items()}
-        )
+        return Notice(owner, node, {name: device.connection.address for name, device in devices.items()})
     except (OSError, QhalError) as error:
         reports.say(f"a new owner will not wait for this guard: it cannot note what it watches: {error}")
         return None

@@ -78,7 +78,7 @@ class Node(Guarded):
             (
                 name,
                 device.declaration.model,
-                device.connection.transport.address,
+                device.connection.address,
                 device.health.state,
                 listed_in_words(device.settings, 3),
             )
@@ -143,7 +143,7 @@ class Node(Guarded):
     def _open(self, guarded: bool) -> None:
         hazards, table = self._hazards(), self.file.node
         wait_for_guards(
-            [self.devices[name].connection.transport.address for name in hazards],
+            [self.devices[name].connection.address for name in hazards],
             _GUARD_AT_WORK_S if guarded else _GUARD_AT_WORK_FOR_A_READER_S,
             f"node {self.name}",
         )

@@ -14,7 +14,7 @@ from qhal.explain import explain
 from qhal.node.registry import load_driver
 from qhal.node.schema import NodeFile
 from qhal.transport.address import Address
-from qhal.transport.open import make_transport
+from qhal.transport.open import make_transport, serves
 
 InterfaceT = TypeVar("InterfaceT")
 
@@ -56,13 +56,12 @@ def _connections(driver: str, driver_class: type[Device], addresses: Mapping[str
     for connection, text in addresses.items():
         if connection not in specs:
             raise ConfigurationError(f"no connection {connection!r}; a {driver} has {', '.join(specs)}")
-        scheme = Address(text).scheme
-        if scheme not in specs[connection].schemes and scheme != "replay":
+        spec, address = specs[connection], Address(text)
+        if not serves(address.scheme, spec.schemes):
             raise ConfigurationError(
-                f"{text!r} on connection {connection!r}; allowed schemes are {', '.join(specs[connection].schemes)}"
+                f"{text!r} on connection {connection!r}; allowed schemes are {', '.join(spec.schemes)}"
             )
-        spec = specs[connection]
-        made[connection] = make_transport(text, serial=spec.serial, zmq_pattern=spec.zmq_pattern)
+        made[connection] = make_transport(address, spec.settings)
     return made
 
 

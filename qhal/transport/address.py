@@ -18,70 +18,73 @@ from typing import Self
 from urllib.parse import parse_qsl, urlsplit
 
 from qhal.errors import ConfigurationError
+from qhal.transport.schemes import is_scheme, scheme_names
 
 _VISA_RESOURCE = re.compile(r"(TCPIP|GPIB|USB|VXI|PXI)\d*::|ASRL.+::INSTR", re.IGNORECASE)
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
-_SCHEMES = "serial, tcp, zmq+tcp, visa, replay"
 _LONGEST_HOST = 253
 _HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 
 
 class Address:
-    """An address taken apart: ``scheme``, ``host``, ``port``, ``path`` and options to be taken one by one."""
+    """An address taken apart: ``scheme``, ``path`` (what follows it) and options, which the transport takes one by one.
+
+    ``trace``: the file to which the exchange is recorded (``record+``), or None.
+    """
 
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
-            raise ConfigurationError(f"address {text!r}: a text is needed, with a scheme of {_SCHEMES}")
+            raise ConfigurationError(f"address {text!r}: a text is needed, with a scheme of {scheme_names()}")
         if not text.isprintable():
             raise ConfigurationError(f"address {text!r}: only printable characters are allowed")
-        self.record = text.startswith("record+")
+        recorded = text.startswith("record+")
         body = text.removeprefix("record+")
         if _VISA_RESOURCE.match(body):
             body = f"visa:{body}"
-        self._text = text = f"record+{body}" if self.record else body
+        self._text = text = f"record+{body}" if recorded else body
         scheme, separator, rest = body.partition(":")
         if not separator or not rest:
-            raise ConfigurationError(f"address {text!r}: no scheme; allowed are {_SCHEMES}")
+            raise ConfigurationError(f"address {text!r}: no scheme; allowed are {scheme_names()}")
         self.scheme = scheme.lower()
-        self.host = ""
-        self.port: int | None = None
+        if not is_scheme(self.scheme):
+            raise ConfigurationError(
+                f"address {text!r}: unknown scheme {scheme!r}; allowed are {scheme_names()}"
+            )
         self.path, _, query = rest.partition("?")
         if not query and "&" in self.path:  # record+visa:RESOURCE&trace=FILE
             self.path, _, query = self.path.partition("&")
-        if self.scheme == "serial":
-            self.path = self._file(self.path)
-        elif self.scheme in ("tcp", "zmq+tcp"):
-            self._take_host(self.path)
-        elif self.scheme not in ("visa", "replay"):
-            raise ConfigurationError(f"address {text!r}: unknown scheme {scheme!r}; allowed are {_SCHEMES}")
         self._options = self._taken_apart(query)
-        self.trace = self._options.pop("trace", None) if self.record else None
-        if self.record and not self.trace:
+        self.trace = self._options.pop("trace", None) if recorded else None
+        if recorded and not self.trace:
             raise ConfigurationError(f"address {text!r}: recording needs ?trace=FILE")
 
-    def _file(self, path: str) -> str:
-        path = path.removeprefix("//")
+    def file(self) -> str:
+        """Return the absolute path of ``scheme:///path``."""
+        path = self.path.removeprefix("//")
         if not path.startswith("/"):
-            raise ConfigurationError(f"address {self._text!r}: a serial address is serial:///dev/NAME")
+            raise ConfigurationError(
+                f"address {self._text!r}: a {self.scheme} address is {self.scheme}:///dev/NAME"
+            )
         return path
 
-    def _take_host(self, place: str) -> None:
-        form = f"a {'TCP' if self.scheme == 'tcp' else 'ZeroMQ'} address is {self.scheme}://host:port"
+    def endpoint(self) -> tuple[str, int]:
+        """Return host and TCP port of ``scheme://host:port``."""
+        form = f"a {self.scheme} address is {self.scheme}://host:port"
         try:
-            parts = urlsplit(f"{self.scheme}:{place}")
-            host, self.port = parts.hostname or "", parts.port
+            parts = urlsplit(f"{self.scheme}:{self.path}")
+            host, tcp_port = parts.hostname or "", parts.port
         except ValueError as error:
             raise ConfigurationError(f"address {self._text!r}: {error}; {form}, port 1 to 65535") from error
-        if not host or self.port is None or parts.path not in ("", "/") or parts.fragment:
+        if not host or tcp_port is None or parts.path not in ("", "/") or parts.fragment:
             raise ConfigurationError(f"address {self._text!r}: {form}")
-        if self.port == 0:
+        if tcp_port == 0:
             raise ConfigurationError(f"address {self._text!r}: port 0; allowed are 1 to 65535")
         if "@" in parts.netloc or not _is_host(host):
             raise ConfigurationError(
                 f"address {self._text!r}: {parts.netloc.rpartition(':')[0]!r} is not a host; allowed are names of"
                 " 1 to 63 letters, digits, - or _ between dots, IPv4 addresses, and IPv6 addresses in brackets"
             )
-        self.host = host
+        return host, tcp_port
 
     def _taken_apart(self, query: str) -> dict[str, str]:
         try:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, ReplyTimeout
 from qhal.transport.base import Transport
 from qhal.transport.frames import Frame
+from qhal.transport.reader import Reader
 
 if TYPE_CHECKING:  # Python itself knows the default from 3.13
     from typing_extensions import TypeVar as TypeVarWithDefault
@@ -82,6 +83,7 @@ class Connection:
         lock: "threading.RLock | None" = None,
     ) -> None:
         self.transport = transport
+        self.reader = Reader(transport)
         self.name = name
         self.timeout_s = timeout_s
         self.line_delay_s = line_delay_s
@@ -97,12 +99,17 @@ class Connection:
         _connections.add(self)
 
     @property
+    def address(self) -> str:
+        """The address of the transport."""
+        return self.transport.address
+
+    @property
     def stale_reply_s(self) -> float:
         """The longest time after an ordinary request in which its reply may still come."""
         return self.timeout_s + self.line_delay_s
 
     def __repr__(self) -> str:
-        return f"<Connection {self.name!r} at {self.transport.address}, {self.state.value}>"
+        return f"<Connection {self.name!r} at {self.address}, {self.state.value}>"
 
     def exchange(
         self,
@@ -129,23 +136,23 @@ class Connection:
                     if self.state is not ConnectionState.VERIFYING:
                         continue  # another thread closed or tainted it meanwhile
                     limit_s = self._within_budget(limit_s)
-                transport = self.transport
+                reader = self.reader
                 started = time.monotonic()
                 self.counters.exchanges += 1
                 try:
-                    if transport.pending():
+                    if reader.pending():
                         if self._ended_before(frame, limit_s):
                             continue
                         started = time.monotonic()
                     deadline = started + limit_s
-                    transport.write(request, deadline)
-                    reply = frame(transport, deadline)
+                    self.transport.write(request, deadline)
+                    reply = frame(reader, deadline)
                     if accept is not None:
                         for _ in range(MAX_UNSOLICITED):
                             if accept(reply):
                                 break
                             self.unsolicited(reply)
-                            reply = frame(transport, deadline)
+                            reply = frame(reader, deadline)
                         else:
                             raise ProtocolError(f"{MAX_UNSOLICITED} frames and none of them the reply")
                     if parse is bytes:
@@ -172,7 +179,7 @@ class Connection:
                 started = time.monotonic()
                 self.counters.exchanges += 1
                 try:
-                    if self.transport.pending():
+                    if self.reader.pending():
                         if self._ended_before(frame, limit_s):
                             continue
                         started = time.monotonic()
@@ -195,10 +202,10 @@ class Connection:
         limit_s = timeout_s or self.timeout_s
         with self.lock:
             if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
-                raise Disconnected(f"{self.name}: {self.transport.address}: the stream is {self.state.value}")
+                raise Disconnected(f"{self.name}: {self.address}: the stream is {self.state.value}")
             started = time.monotonic()
             try:
-                return parse(frame(self.transport, started + limit_s))
+                return parse(frame(self.reader, started + limit_s))
             except ReplyTimeout:
                 raise
             except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
@@ -210,19 +217,17 @@ class Connection:
             if self.state is ConnectionState.READY:
                 started = time.monotonic()
                 try:
-                    self.transport.discard(started + self.timeout_s)
+                    self.reader.discard(started + self.timeout_s)
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
                     self.fail(error, b"", started, 0.0)
 
-    def drain_unsolicited(self, frame: Frame) -> None:
-        """Hand over all unsolicited frames that have arrived."""
-        with self.lock:
-            started = time.monotonic()
-            try:
-                if self.transport.pending():
-                    self._surplus(frame, started + self.timeout_s)
-            except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
-                self.fail(error, b"", started, 0.0)
+    def open(self, deadline: float) -> None:
+        """Open the transport; the state stays as it is. Raises ConnectTimeout, Disconnected."""
+        self.transport.open(deadline)
+
+    def close(self) -> None:
+        """Close the transport and drop what was not read; the state stays as it is."""
+        self.reader.close()
 
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
@@ -239,9 +244,7 @@ class Connection:
     def held(self, limit_s: float) -> Iterator[None]:
         """Hold the lock, so that no thread uses the transport. Raises ReplyTimeout when one does for longer."""
         if not self.lock.acquire(timeout=max(0.0, limit_s)):
-            raise ReplyTimeout(
-                f"{self.name}: another thread uses {self.transport.address} for {limit_s:.3g} s"
-            )
+            raise ReplyTimeout(f"{self.name}: another thread uses {self.address} for {limit_s:.3g} s")
         try:
             yield
         finally:
@@ -282,7 +285,7 @@ class Connection:
         """Return how long an exchange of an opening or recovery may take."""
         left_s = self.budget_until - time.monotonic()
         if left_s <= 0:
-            raise ReplyTimeout(f"{self.name}: {self.transport.address} is not ready in time")
+            raise ReplyTimeout(f"{self.name}: {self.address} is not ready in time")
         return min(limit_s, left_s)
 
     def _ended_before(self, frame: Frame | None, limit_s: float) -> bool:
@@ -300,26 +303,26 @@ class Connection:
 
     def _surplus(self, frame: Frame | None, deadline: float) -> None:
         if self.on_unsolicited is None or frame is None:
-            surplus = self.transport.discard(deadline)
+            surplus = self.reader.discard(deadline)
             if surplus.strip(self.padding):
                 raise ProtocolError(f"{surplus[:200]!r} came without a request")
             return
-        while self.transport.pending():
+        while self.reader.pending():
             if time.monotonic() > deadline:
                 raise ReplyTimeout("unsolicited messages come without a pause")
-            self.unsolicited(frame(self.transport, deadline))
+            self.unsolicited(frame(self.reader, deadline))
 
     def _in_context(self, error: QhalError, request: bytes, started: float) -> QhalError:
         """Return the error, with what was asked of whom and how long that took in its message."""
         asked = f" to {request[:60]!r}" if request else ""
-        where = "" if self.transport.address in str(error) else f" ({self.transport.address})"
+        where = "" if self.address in str(error) else f" ({self.address})"
         waited = f" after {time.monotonic() - started:.3g} s" if isinstance(error, ReplyTimeout) else ""
         error.args = (f"{self.name}{where}{asked}: {error}{waited}",)
         return error
 
     def _cannot_recover(self, limit_s: float) -> None:
         del limit_s
-        raise Disconnected(f"{self.name}: {self.transport.address} is not open ({self.state.value})")
+        raise Disconnected(f"{self.name}: {self.address} is not open ({self.state.value})")
 
 
 _connections: "weakref.WeakSet[Connection]" = weakref.WeakSet()

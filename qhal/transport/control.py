@@ -10,6 +10,7 @@ from typing import Any
 
 from qhal.errors import ConfigurationError, DeviceError, Disconnected, ProtocolError
 from qhal.transport import replies
+from qhal.transport.address import Address
 from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.frames import line
 from qhal.transport.open import make_transport
@@ -33,7 +34,7 @@ class SimulatorControl:
 
     def __init__(self, address: str) -> None:
         self._connection = Connection(
-            make_transport(address), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0
+            make_transport(Address(address)), "simulator", timeout_s=_STEP_TIMEOUT_S, line_delay_s=0.0
         )
         self._connection.recover = self._open
 
@@ -47,7 +48,7 @@ class SimulatorControl:
         connection = self._connection
         with connection.lock:
             if connection.state is not ConnectionState.INHERITED:
-                connection.transport.close()
+                connection.close()
                 connection.settle(ConnectionState.CLOSED)
 
     def _open(self, limit_s: float) -> None:
@@ -55,12 +56,10 @@ class SimulatorControl:
         connection = self._connection
         with connection.lock:
             if connection.state is ConnectionState.INHERITED:
-                raise Disconnected(
-                    f"{connection.name}: {connection.transport.address} was opened by another process"
-                )
+                raise Disconnected(f"{connection.name}: {connection.address} was opened by another process")
             if connection.state is not ConnectionState.READY:
-                connection.transport.close()
-                connection.transport.open(time.monotonic() + _OPEN_S)
+                connection.close()
+                connection.open(time.monotonic() + _OPEN_S)
                 connection.settle(ConnectionState.READY)
 
 

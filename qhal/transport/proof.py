@@ -58,7 +58,7 @@ def prove(
                 except ProtocolError:
                     if last_round:
                         raise
-                    connection.transport.discard(connection.budget_until)
+                    connection.reader.discard(connection.budget_until)
         except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
             connection.fail(error, b"", started, 0.0)
 
@@ -69,13 +69,13 @@ def wait_out_late_reply(connection: Connection, *, proves: bool) -> None:
     With ``proves`` a proof follows, and the wait ends soon after something came. Raises ReplyTimeout when the
     call's time is over before that.
     """
-    deadline, transport = connection.budget_until, connection.transport
+    deadline, reader = connection.budget_until, connection.reader
     wait_s = min(connection.late_until, deadline) - time.monotonic()
     if wait_s > _ANNOUNCED_S:
         log.warning(
             "%s: waiting up to %.0f s for a late reply to %s", connection.name, wait_s, _last(connection)
         )
-    came = transport.discard(deadline)
+    came = reader.discard(deadline)
     while True:
         now = time.monotonic()
         if came and proves:
@@ -86,11 +86,11 @@ def wait_out_late_reply(connection: Connection, *, proves: bool) -> None:
         if now >= deadline:
             last = _last(connection)
             raise ReplyTimeout(
-                f"{connection.name} ({transport.address}): the reply to {last} may still come, for {left_s:.1f} s"
+                f"{connection.name} ({connection.address}): the reply to {last} may still come, for {left_s:.1f} s"
             )
         came = b""
         with suppress(ReplyTimeout):
-            came = transport.read_message(min(connection.late_until, deadline)) + transport.discard(deadline)
+            came = reader.read_message(min(connection.late_until, deadline)) + reader.discard(deadline)
 
 
 def refuse_more(connection: Connection, listen_s: float, frame: Frame = message) -> None:
@@ -98,8 +98,8 @@ def refuse_more(connection: Connection, listen_s: float, frame: Frame = message)
     until = min(time.monotonic() + listen_s, connection.budget_until)
     with suppress(ReplyTimeout):
         while True:
-            connection.unsolicited(frame(connection.transport, until))
-    if rest := connection.transport.discard(until):
+            connection.unsolicited(frame(connection.reader, until))
+    if rest := connection.reader.discard(until):
         raise ProtocolError(f"{rest!r} came after the last reply")
 
 
@@ -111,9 +111,9 @@ def _clear(connection: Connection, proofs: Sequence[Proof], limit_s: float) -> P
         deadline = _ask(connection, proof, limit_s)
         while True:
             try:
-                reply = proof.frame(connection.transport, deadline)
+                reply = proof.frame(connection.reader, deadline)
             except ProtocolError:
-                connection.transport.discard(deadline)
+                connection.reader.discard(deadline)
                 continue
             answered = next((each.request for each in proofs if each.fits(reply)), None)
             if answered is None:
@@ -131,7 +131,7 @@ def _confirm(connection: Connection, proof: Proof, limit_s: float) -> float:
     """Ask another question, whose reply must come next; return how long that took."""
     started = time.monotonic()
     deadline = _ask(connection, proof, limit_s)
-    while not proof.fits(reply := proof.frame(connection.transport, deadline)):
+    while not proof.fits(reply := proof.frame(connection.reader, deadline)):
         connection.unsolicited(reply)
     connection.unanswered.clear()
     return time.monotonic() - started

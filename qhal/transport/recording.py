@@ -1,8 +1,8 @@
 r"""Record an exchange to a text file, and replay it without the device.
 
-A trace is one line an event: ``<seconds> > <bytes>`` written, ``<seconds> < <bytes>`` read, the bytes as a
-Python literal, so that traces can be read and compared. A replayed transport answers only what was recorded:
-a write that differs from the trace raises and names both.
+A trace is one line an event: ``<seconds> > <bytes>`` written, ``<seconds> < <bytes>`` read, ``<seconds> << <bytes>`` a
+whole message read, the bytes as a Python literal, so that traces can be read and compared. A replayed transport answers
+only what was recorded: a write that differs from the trace raises and names both.
 
 The trace must be writable at opening. When it is not any more, as on a full disk, a warning is logged, the recording
 ends there and the device works on: a record of a device is worth less than the device.
@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TextIO
 
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
-from qhal.transport.base import ByteTransport, Transport
+from qhal.transport.address import Address
+from qhal.transport.base import Transport
+from qhal.transport.schemes import SCHEMES
 from qhal.transport.tapped import TappedTransport
 
 log = logging.getLogger("qhal")
@@ -28,19 +30,20 @@ _MOST_BYTES = 64 << 20
 
 
 class RecordedTransport(TappedTransport):
-    """Any transport, with everything that crosses it written to a trace file.
+    """A transport above another one; everything that crosses it is written to a trace file.
 
     A relative path is one of the working directory.
     """
 
-    def __init__(self, transport: Transport, trace: str | Path) -> None:
-        super().__init__(transport)
+    def __init__(self, inner: Transport, trace: str | Path) -> None:
+        super().__init__(inner)
+        self._read_mark = "<<" if inner.keeps_messages else "<"
         self._path = Path(trace)
         self._file: TextIO | None = None
         self._started = time.monotonic()
 
     def open(self, deadline: float) -> None:
-        """Open the transport and the trace file, which is appended to."""
+        """Open the inner transport and the trace file, which is appended to."""
         super().open(deadline)
         if self._file is None:
             try:
@@ -58,8 +61,9 @@ class RecordedTransport(TappedTransport):
 
     def _note(self, direction: str, data: bytes) -> None:
         if self._file is not None:
+            mark = self._read_mark if direction == "<" else direction
             try:
-                self._file.write(f"{time.monotonic() - self._started:.6f} {direction} {data!r}\n")
+                self._file.write(f"{time.monotonic() - self._started:.6f} {mark} {data!r}\n")
                 self._file.flush()
             except OSError as error:
                 log.warning("%s: the recording to %s ends: %s", self.address, self._path, error.strerror)
@@ -72,16 +76,20 @@ class RecordedTransport(TappedTransport):
                 file.close()
 
 
-class ReplayedTransport(ByteTransport):
+class ReplayedTransport(Transport):
     """A recorded exchange in place of the device.
 
     Raises ConfigurationError when the file is absent or not a trace.
     """
 
-    def __init__(self, trace: str | Path) -> None:
-        super().__init__(f"replay:{trace}")
-        self._path = Path(trace)
+    stands_in_for = tuple(SCHEMES)
+
+    def __init__(self, address: Address, settings: object = None) -> None:
+        super().__init__(str(address))
+        address.refuse_other_options()
+        self._path = Path(address.path)
         self._recorded = self._read()
+        self.keeps_messages = any(mark == "<<" for mark, _ in self._recorded)
         self._events: list[tuple[str, bytes]] = []
         self._next = 0
 
@@ -92,8 +100,8 @@ class ReplayedTransport(ByteTransport):
             self._events, self._next = list(self._recorded), 0
 
     def close(self) -> None:
-        """Forget the place; opening again starts the trace from its beginning."""
-        self._events, self._buffer = [], b""
+        """Drop the position; opening again starts the trace from its beginning."""
+        self._events = []
 
     def write(self, data: bytes, deadline: float) -> None:
         """Check the bytes against the trace. Raises ProtocolError when they were not recorded here."""
@@ -110,15 +118,16 @@ class ReplayedTransport(ByteTransport):
             data = data[len(expected) :]
             self._next += 1
 
-    def _receive(self, deadline: float) -> bytes:
-        del deadline
+    def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
+        """Return the next chunk that was read. Raises ReplyTimeout when a request was written next."""
         direction, data = self._event()
-        if direction != "<":
+        if direction == ">":
             raise ReplyTimeout(f"{self._path}: the recording has no reply here")
         self._next += 1
         return data
 
-    def _readable(self) -> bool:
+    def readable(self) -> bool:
+        """Return False: a recorded chunk arrives when it is read."""
         return False
 
     def _event(self) -> tuple[str, bytes]:
@@ -146,7 +155,7 @@ class ReplayedTransport(ByteTransport):
             data = ast.literal_eval(literal)
         except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
             raise ConfigurationError(f"trace file {self._path}, line {number}: {str(error)[:200]}") from error
-        if direction not in ("<", ">") or not isinstance(data, bytes):
+        if direction not in ("<", "<<", ">") or not isinstance(data, bytes):
             raise ConfigurationError(f"trace file {self._path}, line {number}: not '<seconds> > b...'")
         return direction, data
 

@@ -11,13 +11,13 @@ import os
 import select
 import termios
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.base import ByteTransport, lost
+from qhal.transport.base import Transport, lost
 from qhal.transport.forking import forget_in_forked
+from qhal.transport.settings import SerialSettings
 from qhal.transport.users import users
 
 if TYPE_CHECKING:
@@ -28,28 +28,15 @@ _SLOWEST_BAUD, _FASTEST_BAUD = 50, 12_000_000
 _PARITIES = {"none": "N", "even": "E", "odd": "O"}
 
 
-@dataclass(frozen=True, slots=True)
-class SerialSettings:
-    """How a device wants its line; an address option of the same name overrides a field.
-
-    ``dtr`` and ``rts`` are the levels set at opening (None: left to the operating system).
-    """
-
-    baudrate: int = 9600
-    parity: str = "none"
-    stopbits: int = 1
-    rtscts: bool = False
-    dtr: bool | None = None
-    rts: bool | None = None
-
-
-class SerialTransport(ByteTransport):
+class SerialTransport(Transport):
     """A serial line held for this process alone."""
 
-    def __init__(self, address: Address, settings: SerialSettings) -> None:
+    loads_when_opened = ("serial",)
+
+    def __init__(self, address: Address, settings: SerialSettings | None = None) -> None:
         super().__init__(str(address))
-        self._path = address.path
-        self._settings = settings
+        self._path = address.file()
+        self._settings = settings = settings or SerialSettings()
         self._baudrate = address.take_int(
             "baudrate", settings.baudrate, low=_SLOWEST_BAUD, high=_FASTEST_BAUD
         )
@@ -87,7 +74,7 @@ class SerialTransport(ByteTransport):
             in_use = isinstance(error, OSError) and error.errno in (errno.EBUSY, errno.EAGAIN)
             line.close()
             raise Disconnected(f"{self.address}: {users(self._path) if in_use else _why(error)}") from error
-        self._serial, self._descriptor, self._buffer = line, line.fileno(), b""
+        self._serial, self._descriptor = line, line.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
         forget_in_forked(self)
@@ -104,7 +91,7 @@ class SerialTransport(ByteTransport):
         if self._serial is not None:
             with contextlib.suppress(OSError, termios.error):
                 self._serial.close()
-        self._serial, self._descriptor, self._buffer = None, -1, b""
+        self._serial, self._descriptor = None, -1
         self._poll = select.poll()  # the number of the descriptor may soon be another file's
 
     def write(self, data: bytes, deadline: float) -> None:
@@ -126,7 +113,8 @@ class SerialTransport(ByteTransport):
             if not writable:
                 raise ReplyTimeout(f"the line takes no more bytes ({len(data)} left)")
 
-    def _receive(self, deadline: float) -> bytes:
+    def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
+        """Read what has arrived, or wait for it."""
         if self._descriptor < 0:
             raise lost(self.address, "not open")
         left_ms = (deadline - time.monotonic()) * 1e3
@@ -142,7 +130,8 @@ class SerialTransport(ByteTransport):
             raise lost(self.address, "the line hung up")
         return data
 
-    def _readable(self) -> bool:
+    def readable(self) -> bool:
+        """Return whether bytes, or the end of the line, have arrived."""
         return bool(self._poll.poll(0))
 
 

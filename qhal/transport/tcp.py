@@ -1,10 +1,10 @@
 """Raw TCP sockets: ``tcp://host:port``.
 
-Time limits are the kernel's (``SO_RCVTIMEO``), set only when they change: a query costs one ``poll``,
-one ``send`` and one ``recv``. A deadline may therefore be overrun by a tenth of its length.
+A query costs one ``poll``, one ``send`` and one ``recv``. The time limit of reading is the kernel's
+(``SO_RCVTIMEO``), set only when it changes, so a deadline may be overrun by a tenth of its length.
 
-``?bridge=1`` says that a serial line lies behind the socket (a serial-to-TCP server): then closing it
-does not call back a late reply, and the connection waits for it as on a serial line.
+``?bridge=1``: a serial line lies behind the socket (a serial-to-TCP server). Closing it does not discard a late reply,
+and the connection waits for it as on a serial line.
 """
 
 import contextlib
@@ -13,41 +13,38 @@ import socket
 import struct
 import time
 
-from qhal.errors import Disconnected, ReplyTimeout
+from qhal.errors import ConnectTimeout, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.base import ByteTransport, left_s, lost
+from qhal.transport.base import Transport, left_s, lost
 from qhal.transport.forking import forget_in_forked
 
-_CHUNK_BYTES = 1 << 16
+_SHORT_BYTES = 1 << 12
+_LONG_BYTES = 1 << 16
+"""A chunk after a full one. Short ones come first, because each receive allocates all that it may return."""
 
 
-class TcpTransport(ByteTransport):
+class TcpTransport(Transport):
     """A TCP connection to an instrument."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, settings: None = None) -> None:
         super().__init__(str(address))
         self.reopen_discards = not address.take_flag("bridge")
-        self._host, self._port = address.host, address.port
+        self._endpoint = address.endpoint()
         address.refuse_other_options()
         self._socket: socket.socket | None = None
         self._poll = select.poll()
-        self._receive_limit_s = self._send_limit_s = 0.0
+        self._limit_s = 0.0
+        self._chunk_bytes = _SHORT_BYTES
 
     def open(self, deadline: float) -> None:
-        """Connect. Raises Disconnected, ReplyTimeout."""
+        """Connect. Raises Disconnected, ConnectTimeout."""
         if self._socket is not None:
             return
-        try:
-            connection = socket.create_connection((self._host, self._port), timeout=left_s(deadline))
-        except TimeoutError as error:
-            raise ReplyTimeout(f"{self.address}: no connection in time") from error
-        except OSError as error:
-            raise Disconnected(f"{self.address}: {error.strerror or error}") from error
+        connection = connect(self.address, self._endpoint, deadline)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setblocking(True)
-        self._socket, self._buffer = connection, b""
-        self._receive_limit_s = self._send_limit_s = 0.0
+        self._socket, self._limit_s = connection, 0.0
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN | select.POLLRDHUP)
         forget_in_forked(self)
@@ -57,7 +54,7 @@ class TcpTransport(ByteTransport):
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.close()
-        self._socket, self._buffer = None, b""
+        self._socket = None
         self._poll = select.poll()  # the number of the descriptor may soon be another file's
 
     forget = close
@@ -65,52 +62,63 @@ class TcpTransport(ByteTransport):
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send all bytes."""
-        connection = self._connection()
-        left: bytes | memoryview = data
+        connection = self._socket
+        if connection is None:
+            raise lost(self.address, "not open")
+        rest: bytes | memoryview = data
         while True:
-            limit_s = deadline - time.monotonic()
-            if not 0.9 * self._send_limit_s <= limit_s <= self._send_limit_s:
-                self._send_limit_s = self._limit(connection, socket.SO_SNDTIMEO, limit_s)
             try:
-                sent = connection.send(left)
-            except BlockingIOError as error:
-                raise ReplyTimeout(f"the peer takes no bytes ({len(left)} left)") from error
+                sent = connection.send(rest, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                sent = 0
             except OSError as error:
                 raise lost(self.address, error.strerror or str(error)) from error
-            if sent == len(left):
+            if sent == len(rest):
                 return
-            # The kernel's time limit is that of one call, and a slow peer needs many.
-            left = memoryview(left)[sent:]
+            rest = memoryview(rest)[sent:]
+            wait_s = deadline - time.monotonic()
+            writable = select.poll()
+            writable.register(connection, select.POLLOUT)
+            if wait_s <= 0 or not writable.poll(wait_s * 1e3):
+                raise ReplyTimeout(f"the peer takes no bytes ({len(rest)} left)")
 
-    def _receive(self, deadline: float) -> bytes:
-        connection = self._connection()
+    def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
+        """Receive what has arrived, or wait for it."""
+        connection = self._socket
+        if connection is None:
+            raise lost(self.address, "not open")
         limit_s = deadline - time.monotonic()
-        if not 0.9 * self._receive_limit_s <= limit_s <= self._receive_limit_s:
-            self._receive_limit_s = self._limit(connection, socket.SO_RCVTIMEO, limit_s)
+        if not 0.9 * self._limit_s <= limit_s <= self._limit_s:
+            self._set_limit(connection, limit_s)
         try:
-            data = connection.recv(_CHUNK_BYTES)
+            data = connection.recv(self._chunk_bytes)
         except BlockingIOError as error:
             raise ReplyTimeout("no reply") from error
         except OSError as error:
             raise lost(self.address, error.strerror or str(error)) from error
         if not data:
             raise lost(self.address, "the peer closed the connection")
+        self._chunk_bytes = _LONG_BYTES if len(data) == self._chunk_bytes else _SHORT_BYTES
         return data
 
-    def _readable(self) -> bool:
+    def readable(self) -> bool:
+        """Return whether bytes, or the end of the connection, have arrived."""
         return bool(self._poll.poll(0))
 
-    def _connection(self) -> socket.socket:
-        if self._socket is None:
-            raise lost(self.address, "not open")
-        return self._socket
-
-    @staticmethod
-    def _limit(connection: socket.socket, option: int, limit_s: float) -> float:
+    def _set_limit(self, connection: socket.socket, limit_s: float) -> None:
         if limit_s <= 0:
             raise ReplyTimeout("deadline passed")
         seconds, fraction = divmod(limit_s, 1.0)
-        connection.setsockopt(
-            socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), max(1, int(fraction * 1e6)))
-        )
-        return limit_s
+        timeval = struct.pack("ll", int(seconds), max(1, int(fraction * 1e6)))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._limit_s = limit_s
+
+
+def connect(address: str, endpoint: tuple[str, int], deadline: float) -> socket.socket:
+    """Return a connected socket. Raises ConnectTimeout, Disconnected."""
+    try:
+        return socket.create_connection(endpoint, timeout=left_s(deadline))
+    except TimeoutError as error:
+        raise ConnectTimeout(f"{address}: no connection in time") from error
+    except OSError as error:
+        raise Disconnected(f"{address}: {error.strerror or error}") from error

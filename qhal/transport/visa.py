@@ -1,8 +1,8 @@
 """VISA: ``visa:TCPIP::10.0.0.5::5025::SOCKET?backend=@py``, or the bare resource name.
 
-SOCKET and ASRL resources are byte transports, INSTR and RAW resources message transports. Two habits of
-PyVISA-py are worked around: it "opens" a connection that was refused, and it shows a closed one as a
-time-out for ever; where its socket can be reached it is asked. The resource manager of a backend is one
+SOCKET and ASRL resources are byte streams, INSTR and RAW resources (VXI-11, HiSLIP, GPIB, USBTMC) keep messages. Two
+habits of PyVISA-py are worked around: it "opens" a connection that was refused, and it reports a closed one as a
+time-out for ever; where its socket can be reached, the socket decides. The resource manager of a backend is one
 object per process and is never closed: closing it would end every session.
 """
 
@@ -13,6 +13,7 @@ import select
 import socket
 import termios
 import time
+import traceback
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
@@ -22,9 +23,16 @@ from pyvisa.constants import StatusCode
 from pyvisa.resources import MessageBasedResource
 from pyvisa.rname import ResourceName
 
-from qhal.errors import ConfigurationError, Disconnected, QhalError, ReplyTimeout
+from qhal.errors import (
+    ConfigurationError,
+    ConnectTimeout,
+    Disconnected,
+    ProtocolError,
+    QhalError,
+    ReplyTimeout,
+)
 from qhal.transport.address import Address
-from qhal.transport.base import ByteTransport, MessageTransport, left_s, lost, refuse_size
+from qhal.transport.base import Transport, left_s, lost
 from qhal.transport.forking import forget_in_forked
 
 _CHUNK_BYTES = 20 * 1024
@@ -32,12 +40,15 @@ _PIECE_BYTES = 4096
 """A socket that takes bytes at all takes as many as that."""
 
 
-class _Session:
-    """One open VISA resource: errors translated, time limits set only when they change."""
+class VisaTransport(Transport):
+    """A VISA resource: errors translated, time limits set only when they change."""
 
-    def __init__(self, address: Address) -> None:
-        self.address = str(address)
+    def __init__(self, address: Address, settings: None = None) -> None:
+        super().__init__(str(address))
         self._name = address.path
+        kind = address.path.upper()
+        self.keeps_messages = not (kind.endswith("::SOCKET") or kind.startswith("ASRL"))
+        self.reopen_discards = self.keeps_messages or "SOCKET" in kind
         self._backend = address.take("backend") or "@py"
         self._baudrate = address.take_int("baudrate", 0, low=50, high=12_000_000)
         address.refuse_other_options()
@@ -58,6 +69,7 @@ class _Session:
         self._quiet = contextlib.ExitStack()
 
     def open(self, deadline: float) -> None:
+        """Open the resource and make sure that it is really connected."""
         if self._resource is not None:
             return
         manager = self._manager()
@@ -67,6 +79,9 @@ class _Session:
         except (ValueError, OverflowError) as error:
             raise ConfigurationError(f"{self.address}: {' '.join(str(error).split())}") from error
         except Exception as error:  # pyvisa raises four families of error for one fact
+            _close_left_open(error)
+            if _is_timeout(error):
+                raise ConnectTimeout(f"{self.address}: no connection in time") from error
             raise Disconnected(f"{self.address}: {error}") from error
         self._resource, self._limit_ms, self._termination = resource, 0.0, None
         full = StatusCode.success_max_count_read
@@ -79,6 +94,7 @@ class _Session:
         except BaseException:
             self.close()
             raise
+        forget_in_forked(self)
 
     def _manager(self) -> pyvisa.ResourceManager:
         try:
@@ -89,6 +105,7 @@ class _Session:
             raise _not_loaded(self.address, self._backend, error) from error
 
     def close(self) -> None:
+        """Close the resource, not its manager."""
         if self._resource is not None:
             with contextlib.suppress(Exception), self._quiet:
                 self._resource.close()
@@ -104,6 +121,42 @@ class _Session:
         self._resource, self._socket, self._poll, self._unread = None, None, None, bytes
 
     def write(self, data: bytes, deadline: float) -> None:
+        """Write all bytes; of a byte stream in pieces, as the library's own time limit is that of one call."""
+        if self.keeps_messages:
+            self._write(data, deadline)
+        else:
+            for start in range(0, len(data), _PIECE_BYTES):
+                self._write(data[start : start + _PIECE_BYTES], deadline)
+
+    def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
+        """Read a message; of a byte stream up to a terminator, or a number of bytes, which may hold any terminator."""
+        if not self.keeps_messages:
+            if isinstance(until, bytes):
+                return self._read(_CHUNK_BYTES, deadline, until[-1])[0]
+            if not self._unread() and self._hung_up():
+                raise lost(self.address, "the peer closed the connection")
+            return self._read(until, deadline, None)[0]
+        message, more = self._read(_CHUNK_BYTES, deadline, None)
+        while more:
+            if len(message) >= self.max_frame_bytes:
+                raise ProtocolError(f"a message of more than {self.max_frame_bytes} bytes")
+            chunk, more = self._read(_CHUNK_BYTES, deadline, None)
+            message += chunk
+        return message
+
+    def readable(self) -> bool:
+        """Return whether bytes or the end are there; False where the backend does not show it."""
+        if self.keeps_messages:
+            return False
+        if self._poll is None or self._unread():
+            return bool(self._unread())
+        events = self._poll.poll(0)
+        if not events:
+            return False
+        self._takes = bool(events[0][1] & select.POLLOUT)  # asked for at once, as each query asks both
+        return events[0][1] != select.POLLOUT
+
+    def _write(self, data: bytes, deadline: float) -> None:
         resource = self._ready(deadline)
         # PyVISA-py waits without a limit for a socket that takes no bytes.
         takes, self._takes = self._takes, False
@@ -114,7 +167,7 @@ class _Session:
         except Exception as error:
             raise self._translated(error) from error
 
-    def read(self, count: int, deadline: float, termination: int | None) -> tuple[bytes, bool]:
+    def _read(self, count: int, deadline: float, termination: int | None) -> tuple[bytes, bool]:
         """Return up to ``count`` bytes, ended early by the byte ``termination``, and whether more follow."""
         resource = self._ready(deadline)
         try:
@@ -127,21 +180,6 @@ class _Session:
         if not data and self._hung_up():
             raise lost(self.address, "the peer closed the connection")
         return data, status == StatusCode.success_max_count_read
-
-    def readable(self) -> bool:
-        """Return whether bytes or the end are there; False where the backend does not show it."""
-        if self._poll is None or self._unread():
-            return bool(self._unread())
-        events = self._poll.poll(0)
-        if not events:
-            return False
-        self._takes = bool(events[0][1] & select.POLLOUT)  # asked for at once, as each query asks both
-        return events[0][1] != select.POLLOUT
-
-    def refuse_closed(self) -> None:
-        """Raise Disconnected when the peer has closed and left nothing to read."""
-        if not self._unread() and self._hung_up():
-            raise lost(self.address, "the peer closed the connection")
 
     def _ready(self, deadline: float) -> MessageBasedResource:
         if self._resource is None:
@@ -188,16 +226,27 @@ class _Session:
     def _translated(self, error: Exception) -> QhalError:
         if isinstance(error, QhalError):
             return error
-        timed_out = isinstance(error, TimeoutError) or (
-            isinstance(error, pyvisa.VisaIOError) and error.error_code == StatusCode.error_timeout
-        )
-        if timed_out and not self._hung_up():
-            return ReplyTimeout("no reply")
-        if timed_out:
+        if _is_timeout(error):
+            if not self._hung_up():
+                return ReplyTimeout("no reply")
             return lost(self.address, "the peer closed the connection")
         if isinstance(error, (pyvisa.VisaIOError, pyvisa.InvalidSession, OSError, termios.error)):
             return lost(self.address, str(error))
         raise error
+
+
+def _close_left_open(error: Exception) -> None:
+    """Close the socket that PyVISA-py leaves open when it fails before connecting (an unknown host, a wrong port)."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        interface = getattr(frame.f_locals.get("self"), "interface", None)
+        if isinstance(interface, socket.socket):
+            interface.close()
+
+
+def _is_timeout(error: Exception) -> bool:
+    return isinstance(error, TimeoutError) or (
+        isinstance(error, pyvisa.VisaIOError) and error.error_code == StatusCode.error_timeout
+    )
 
 
 def _descriptors(resource: Any) -> list[Any]:
@@ -208,93 +257,6 @@ def _descriptors(resource: Any) -> list[Any]:
         return []
     inside = [getattr(interface, name, None) for name in ("sock", "_sync", "_async")]  # VXI-11, HiSLIP
     return [each for each in (interface, *inside) if hasattr(each, "fileno")]
-
-
-class VisaByteTransport(ByteTransport):
-    """A VISA SOCKET or ASRL resource."""
-
-    def __init__(self, address: Address) -> None:
-        super().__init__(str(address))
-        self.reopen_discards = "SOCKET" in address.path.upper()
-        self._session = _Session(address)
-
-    def open(self, deadline: float) -> None:
-        """Open the resource and make sure that it is really connected."""
-        self._session.open(deadline)
-        forget_in_forked(self)
-
-    def close(self) -> None:
-        """Close the resource, not its manager."""
-        self._session.close()
-        self._buffer = b""
-
-    def forget(self) -> None:
-        """Close this process's descriptors alone."""
-        self._session.forget()
-        self._buffer = b""
-
-    def write(self, data: bytes, deadline: float) -> None:
-        """Write all bytes."""
-        for start in range(0, len(data), _PIECE_BYTES):
-            self._session.write(data[start : start + _PIECE_BYTES], deadline)
-
-    def read_until(self, end: bytes, deadline: float) -> bytes:
-        """Return the bytes before the next ``end``, which is consumed too."""
-        if end not in self._buffer:
-            self._buffer += self._session.read(_CHUNK_BYTES, deadline, end[-1])[0]
-        return super().read_until(end, deadline)
-
-    def read_exactly(self, count: int, deadline: float) -> bytes:
-        """Return the next ``count`` bytes, read by count because data may hold any terminator."""
-        refuse_size(count, self.max_frame_bytes)
-        while len(self._buffer) < count:
-            self._buffer += self._session.read(count - len(self._buffer), deadline, None)[0]
-        return super().read_exactly(count, deadline)
-
-    def _receive(self, deadline: float) -> bytes:
-        self._session.refuse_closed()
-        return self._session.read(1, deadline, None)[0]
-
-    def _readable(self) -> bool:
-        return self._session.readable()
-
-
-class VisaMessageTransport(MessageTransport):
-    """A VISA INSTR or RAW resource (VXI-11, HiSLIP, GPIB, USBTMC)."""
-
-    def __init__(self, address: Address) -> None:
-        super().__init__(str(address))
-        self._session = _Session(address)
-
-    def open(self, deadline: float) -> None:
-        """Open the resource."""
-        self._session.open(deadline)
-        forget_in_forked(self)
-
-    def close(self) -> None:
-        """Close the resource, not its manager."""
-        self._session.close()
-        self._rest = b""
-
-    def forget(self) -> None:
-        """Close this process's descriptors alone."""
-        self._session.forget()
-        self._rest = b""
-
-    def write(self, data: bytes, deadline: float) -> None:
-        """Send one message."""
-        self._session.write(data, deadline)
-
-    def _receive(self, deadline: float) -> bytes:
-        message, more = self._session.read(_CHUNK_BYTES, deadline, None)
-        while more:
-            refuse_size(len(message) + 1, self.max_frame_bytes)
-            chunk, more = self._session.read(_CHUNK_BYTES, deadline, None)
-            message += chunk
-        return message
-
-    def _readable(self) -> bool:
-        return False
 
 
 def _check_backend(address: str, backend: str) -> None:

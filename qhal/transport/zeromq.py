@@ -12,22 +12,22 @@ instead: a reply cannot come over a connection that is closed.
 import contextlib
 import os
 import select
-import socket
 import time
 
 import zmq
 import zmq.backend
 from zmq.utils.monitor import recv_monitor_message
 
-from qhal.errors import ConfigurationError, Disconnected, ProtocolError, ReplyTimeout
+from qhal.errors import ConnectTimeout, Disconnected, ProtocolError, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.base import MessageTransport, left_s, lost
+from qhal.transport.base import Transport, left_s, lost
 from qhal.transport.forking import forget_in_forked
+from qhal.transport.settings import ZmqSettings
+from qhal.transport.tcp import connect
 
 _send = zmq.backend.Socket.send
 """Without the options of pyzmq's own, which take as long as the sending."""
 _MORE = int(zmq.SNDMORE)
-_PATTERNS = ("req", "pair")
 _ID_BYTES = 8
 _FRAMES = 3
 """The number of the request, an empty frame, the reply."""
@@ -35,21 +35,22 @@ _SPARE_DESCRIPTORS = 16
 """More than libzmq takes for its context, a socket, its monitor and its connection."""
 
 
-class ZmqTransport(MessageTransport):
+class ZmqTransport(Transport):
     """A ZeroMQ socket connected to an instrument: DEALER towards its REP for commands, PAIR for a stream."""
 
-    def __init__(self, address: Address, pattern: str = "req") -> None:
+    keeps_messages = True
+    reopen_discards = True
+
+    def __init__(self, address: Address, settings: ZmqSettings | None = None) -> None:
         super().__init__(str(address))
-        if pattern not in _PATTERNS:
-            raise ConfigurationError(f"{address}: pattern {pattern!r}, allowed are {', '.join(_PATTERNS)}")
         self._correlates = address.take_flag("correlate", default=True)
         address.refuse_other_options()
-        self._streams = pattern == "pair"
+        self._streams = (settings or ZmqSettings()).streams
         self._fresh = not (self._streams or self._correlates)
         self._correlates &= not self._streams
         self._request = 0
         self._number = b""
-        self._endpoint = (address.host, address.port)
+        self._endpoint = address.endpoint()
         self._socket: zmq.Socket[bytes] | None = None
         self._monitor: zmq.Socket[bytes] | None = None
         self._poll = select.poll()
@@ -58,23 +59,18 @@ class ZmqTransport(MessageTransport):
         self._send_limit_ms = self._receive_limit_ms = -1
 
     def open(self, deadline: float) -> None:
-        """Connect and wait for the ZeroMQ handshake. Raises Disconnected, ReplyTimeout."""
+        """Connect and wait for the ZeroMQ handshake. Raises Disconnected, ConnectTimeout."""
         if self._socket is not None:
             return
         host, port = self._endpoint
         refuse_without_descriptors(self.address)
-        try:
-            socket.create_connection((host, port), timeout=left_s(deadline)).close()
-        except TimeoutError as error:
-            raise ReplyTimeout(f"{self.address}: no connection in time") from error
-        except OSError as error:
-            raise Disconnected(f"{self.address}: {error.strerror or error}") from error
+        connect(self.address, self._endpoint, deadline).close()
         events = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         try:
             opened: zmq.Socket[bytes] = zmq.Context.instance().socket(
                 zmq.PAIR if self._streams else zmq.DEALER
             )
-            self._socket, self._rest = opened, b""
+            self._socket = opened
             opened.linger = 0
             opened.rcvhwm = 0
             opened.tcp_keepalive = 1
@@ -108,7 +104,7 @@ class ZmqTransport(MessageTransport):
             if self._monitor is not None:
                 self._monitor.close(linger=0)
             self._socket.close(linger=0)
-        self._socket, self._monitor, self._rest, self._connection = None, None, b"", None
+        self._socket, self._monitor, self._connection = None, None, None
 
     def forget(self) -> None:
         """Close this process's descriptor of the connection, without libzmq: it may not be used in a forked process."""
@@ -120,7 +116,7 @@ class ZmqTransport(MessageTransport):
             with contextlib.suppress(OSError):
                 if os.fstat(descriptor).st_ino == inode:
                     os.close(descriptor)
-        self._socket, self._monitor, self._rest, self._connection = None, None, b"", None
+        self._socket, self._monitor, self._connection = None, None, None
 
     def write(self, data: bytes, deadline: float) -> None:
         """Send one message of one frame, in its envelope."""
@@ -146,7 +142,8 @@ class ZmqTransport(MessageTransport):
         except zmq.ZMQError as error:
             raise lost(self.address, str(error)) from error
 
-    def _receive(self, deadline: float) -> bytes:
+    def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
+        """Receive one message."""
         opened = self._socket
         if opened is None:
             raise lost(self.address, "not open")
@@ -181,7 +178,8 @@ class ZmqTransport(MessageTransport):
             raise ProtocolError(f"{content[:60]!r} came in a message of {len(frames)} frames")
         return content
 
-    def _readable(self) -> bool:
+    def readable(self) -> bool:
+        """Return whether a message, or the end of the connection, has arrived."""
         # A reply too many is known by its number when it is received; to look for it here would cost as much.
         if self._hung_up() or self._correlates:
             return self._ended
@@ -199,7 +197,7 @@ class ZmqTransport(MessageTransport):
 
     def _next_event(self, deadline: float) -> int:
         if self._monitor is None or not self._monitor.poll(int(left_s(deadline) * 1e3) + 1):
-            raise ReplyTimeout(f"{self.address}: no ZeroMQ handshake in time")
+            raise ConnectTimeout(f"{self.address}: no ZeroMQ handshake in time")
         event = recv_monitor_message(self._monitor)
         if event["event"] == zmq.EVENT_CONNECTED:
             with contextlib.suppress(OSError):  # it may have ended already

@@ -8,7 +8,7 @@ from qhal.devices.device import Device
 from qhal.errors import Disconnected, ReplyTimeout
 from qhal.node.registry import load_driver
 from qhal.transport.address import Address
-from qhal.transport.base import ByteTransport, MessageTransport
+from qhal.transport.base import Transport
 from qhal.transport.connection import ConnectionState
 from qhal_simulators.instrument import Instrument
 from qhal_simulators.instrument_registry import load
@@ -42,13 +42,13 @@ class Unit:
         self.damaged, self.spoilt = -1, b""
         self.limits: list[Capabilities] = []
         self.request, self.instead = b"", {}
-        self.pushed: dict[int, _Messages] = {}
+        self.pushed: dict[int, _Wire] = {}
         self.device = self.driver()
 
     def driver(self) -> Device:
         """Return a driver of its own, closed."""
         transports = {
-            name: (_Messages if spec.schemes == ("zmq+tcp",) else _Bytes)(self, name)
+            name: _Wire(self, name, spec.schemes == ("zmq+tcp",))
             for name, spec in self.kind.declaration.connections.items()
         }
         device = self.kind(transports, clock=_Clock(self.clock))
@@ -77,7 +77,7 @@ class Unit:
         """Make every connection ready that is open, as recovery does, without asking."""
         for connection in self.device._connections.values():
             if connection.transport.conn is not None:
-                connection.transport.discard(0.0)
+                connection.reader.discard(0.0)
                 connection.settle(ConnectionState.READY)
 
     def asked(self) -> None:
@@ -121,18 +121,25 @@ class Unit:
         return reply if self.model in BINARY else damage(reply, self.draw)
 
 
-class _Wire:
-    """What both kinds of connection share: the instrument's end, without a socket."""
+class _Wire(Transport):
+    """A transport to the instrument itself, without a socket."""
 
     reopen_discards = True
     conn: Any = None
+
+    def __init__(self, unit: Unit, connection: str, keeps_messages: bool) -> None:
+        number = STREAM_PORTS + int(connection[6:]) if connection.startswith("stream") else 1
+        super().__init__(f"zmq+tcp://127.0.0.1:{number}" if keeps_messages else "tcp://memory:1")
+        self.keeps_messages = keeps_messages
+        self.unit, self.connection = unit, connection
+        self.waiting: list[bytes] = []
 
     def open(self, deadline: float) -> None:
         if self.conn is not None:
             return
         if self.connection.startswith("stream"):
             self.conn = _Pushed()
-            self.unit.pushed[Address(self.address).port] = self
+            self.unit.pushed[Address(self.address).endpoint()[1]] = self
         else:
             self.conn = self.unit.instrument.connect(self.connection, self.arrived)
 
@@ -152,7 +159,7 @@ class _Wire:
     def arrived(self, data: bytes) -> None:
         self.waiting += self.unit.between(bytes(data))
 
-    def _receive(self, deadline: float) -> bytes:
+    def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
         self.unit.asked()
         if not self.waiting:
             self.unit.clock.advance_to(self.unit.clock.now_s() + 1.0)
@@ -161,33 +168,8 @@ class _Wire:
                 return data
         raise ReplyTimeout("no reply")
 
-    def _readable(self) -> bool:
+    def readable(self) -> bool:
         return any(self.waiting)
-
-    def discard(self, deadline: float) -> bytes:
-        self.waiting.clear()
-        return super().discard(deadline)
-
-
-class _Bytes(_Wire, ByteTransport):
-    def __init__(self, unit: Unit, connection: str) -> None:
-        ByteTransport.__init__(self, "tcp://memory:1")
-        self.unit, self.connection, self.waiting = unit, connection, []
-
-    def close(self) -> None:
-        super().close()
-        self._buffer = b""
-
-
-class _Messages(_Wire, MessageTransport):
-    def __init__(self, unit: Unit, connection: str) -> None:
-        number = STREAM_PORTS + int(connection[6:]) if connection.startswith("stream") else 1
-        MessageTransport.__init__(self, f"zmq+tcp://127.0.0.1:{number}")
-        self.unit, self.connection, self.waiting = unit, connection, []
-
-    def close(self) -> None:
-        super().close()
-        self._rest = b""
 
 
 class _Pushed:

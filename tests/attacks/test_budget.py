@@ -13,6 +13,7 @@ from qhal.devices.declaration import ConnectionSpec
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, ReplyTimeout
 from qhal.node.open import make_device
 from qhal.node.registry import drivers, load_driver
+from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 from tests.attacks import dialects
 from tests.attacks.middle import Faults, SerialMiddle, TcpMiddle, ZmqMiddle
@@ -77,7 +78,7 @@ def test_a_call_ends_in_time_and_the_unit_comes_back(through, name, faults, capl
         pytest.skip("libzmq itself drops a peer that does not speak its protocol")
     device, middle = through(name)
     middle.inject(faults)
-    while faults.flood and not device.connection.transport.pending():
+    while faults.flood and not device.connection.reader.pending():
         time.sleep(0.001)
     for _ in range(5):
         started = time.monotonic()
@@ -101,7 +102,7 @@ def test_a_write_ends_in_time_however_slowly_the_peer_reads(form):
 
         reading = threading.Thread(target=read_slowly)
         reading.start()
-        connection = make_transport(form.format(server.getsockname()[1]))
+        connection = make_transport(Address(form.format(server.getsockname()[1])))
         connection.open(time.monotonic() + 5.0)
         started = time.monotonic()
         with pytest.raises(ReplyTimeout):

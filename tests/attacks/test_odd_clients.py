@@ -40,8 +40,7 @@ Client = Callable[[ExitStack, str, bytes], None]
 
 
 def connection(stack: ExitStack, address: str) -> socket.socket:
-    where = Address(address)
-    return stack.enter_context(socket.create_connection((where.host, where.port), timeout=30.0))
+    return stack.enter_context(socket.create_connection(Address(address).endpoint(), timeout=30.0))
 
 
 def half_a_request(stack: ExitStack, address: str, question: bytes) -> None:

@@ -8,10 +8,10 @@ from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities
 from qhal.devices.scpi import Scpi
 from qhal.devices.status import Quality
 from qhal.errors import NoValue, ProtocolError
-from qhal.transport.base import ByteTransport
+from qhal.transport.base import Transport
 
 
-class Answering(ByteTransport):
+class Answering(Transport):
     """A transport on which each question has an answer in a table."""
 
     reopen_discards = True
@@ -29,11 +29,11 @@ class Answering(ByteTransport):
     def write(self, data, deadline):
         self.waiting += self.answers[data.strip().decode()].encode() + b"\n"
 
-    def _receive(self, deadline):
+    def read_chunk(self, deadline, until):
         data, self.waiting = self.waiting, b""
         return data
 
-    def _readable(self):
+    def readable(self):
         return bool(self.waiting)
 
 

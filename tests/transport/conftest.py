@@ -5,6 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 from qhal_simulators.instrument import Wire
 from qhal_simulators.servers.background import Background
@@ -36,7 +37,9 @@ def echo(transport: str) -> Iterator[Callable[[], Opened]]:
 
         def start() -> Opened:
             background = stack.enter_context(echo_simulation(TRANSPORTS[transport]))
-            device = EchoDevice({"main": make_transport(address_of(transport, background))}, name="echo")
+            device = EchoDevice(
+                {"main": make_transport(Address(address_of(transport, background)))}, name="echo"
+            )
             stack.callback(device.close)
             return device.open(), background
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from qhal.errors import ConfigurationError, Disconnected, ReplyTimeout
+from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 
 WORDS = """
@@ -50,7 +51,7 @@ addresses = st.builds(
 def test_an_odd_address_gives_a_typed_error(tmp_path, monkeypatch, text):
     monkeypatch.chdir(tmp_path)  # for traces
     try:
-        transport = make_transport(text)
+        transport = make_transport(Address(text))
     except ConfigurationError as error:
         message = str(error)
     else:

@@ -3,6 +3,7 @@ import os
 import pytest
 
 from qhal.errors import ConfigurationError, ProtocolError, QhalError
+from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 from qhal_simulators.instrument import Wire
 from tests.echo import EchoDevice, echo_simulation
@@ -13,7 +14,7 @@ def trace(tmp_path):
     """A recorded session: opened, asked 1 and 2."""
     path = tmp_path / "trace.txt"
     with echo_simulation(Wire.TCP) as background:
-        transport = make_transport(f"record+{background.address('echo1')}&trace={path}")
+        transport = make_transport(Address(f"record+{background.address('echo1')}&trace={path}"))
         with EchoDevice({"main": transport}) as device:
             assert [device.ask(1), device.ask(2)] == [1, 2]
     return path
@@ -26,13 +27,13 @@ def test_a_trace_is_lines_of_time_direction_and_bytes(trace):
 
 
 def test_replay_answers_what_was_recorded(trace):
-    with EchoDevice({"main": make_transport(f"replay:{trace}")}) as device:
+    with EchoDevice({"main": make_transport(Address(f"replay:{trace}"))}) as device:
         assert device.identity.serial_number == "0001"
         assert [device.ask(1), device.ask(2)] == [1, 2]
 
 
 def test_an_exchange_that_was_not_recorded_raises(trace):
-    with EchoDevice({"main": make_transport(f"replay:{trace}")}) as device:
+    with EchoDevice({"main": make_transport(Address(f"replay:{trace}"))}) as device:
         with pytest.raises(ProtocolError, match=r"ASK 1.*not.*ASK 3"):
             device.ask(3)
         with pytest.raises(QhalError):
@@ -40,7 +41,7 @@ def test_an_exchange_that_was_not_recorded_raises(trace):
 
 
 def test_a_recording_that_ended_raises(trace):
-    with EchoDevice({"main": make_transport(f"replay:{trace}")}) as device:
+    with EchoDevice({"main": make_transport(Address(f"replay:{trace}"))}) as device:
         device.ask(1)
         device.ask(2)
         with pytest.raises(ProtocolError, match="the recording ends"):
@@ -52,9 +53,9 @@ def test_wrong_traces_name_file_and_line(tmp_path):
     for wrong in ("nonsense", "0.0 > " + "(" * 5000, "0.0 > " + "-" * 100_000 + "1"):
         path.write_text(f"0.0 > b'x'\n{wrong}\n")
         with pytest.raises(ConfigurationError, match=r"wrong.txt, line 2"):
-            make_transport(f"replay:{path}").open(0.0)
+            make_transport(Address(f"replay:{path}")).open(0.0)
     with pytest.raises(ConfigurationError, match="absent"):
-        make_transport(f"replay:{tmp_path}/absent.txt").open(0.0)
+        make_transport(Address(f"replay:{tmp_path}/absent.txt")).open(0.0)
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "endless", "large", "empty", "locked up"])
@@ -75,7 +76,7 @@ def test_only_a_regular_file_of_moderate_size_is_replayed(tmp_path, kind):
         path.symlink_to(path)
     before = len(os.listdir("/proc/self/fd"))
     with pytest.raises(ConfigurationError, match=r"trace.txt"):
-        make_transport(f"replay:{path}").open(0.0)
+        make_transport(Address(f"replay:{path}")).open(0.0)
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -89,7 +90,9 @@ def test_a_trace_that_cannot_be_written_is_refused_at_opening(tmp_path, kind):
     else:
         path = path / "trace.txt"
     with echo_simulation(Wire.TCP) as background:
-        device = EchoDevice({"main": make_transport(f"record+{background.address('echo1')}&trace={path}")})
+        device = EchoDevice(
+            {"main": make_transport(Address(f"record+{background.address('echo1')}&trace={path}"))}
+        )
         with pytest.raises(ConfigurationError, match=r"trace.txt"):
             device.open()
         assert background.unit("echo1").instrument.asked == 0
@@ -99,7 +102,7 @@ def test_a_device_works_on_when_the_disk_is_full(caplog):
     with (
         echo_simulation(Wire.TCP) as background,
         EchoDevice(
-            {"main": make_transport(f"record+{background.address('echo1')}&trace=/dev/full")}
+            {"main": make_transport(Address(f"record+{background.address('echo1')}&trace=/dev/full"))}
         ) as device,
     ):
         assert [device.ask(n) for n in range(5)] == list(range(5))

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from qhal.transport.address import Address
 from qhal.transport.frames import line
 from qhal.transport.open import make_transport
 from qhal.transport.tapped import LoggedTransport
@@ -18,7 +19,7 @@ def test_each_message_is_logged(transport, recorded, caplog, tmp_path):
         address = address_of(transport, background)
         if recorded:
             address = f"record+{address}&trace={tmp_path / 'trace.txt'}"
-        with EchoDevice({"main": make_transport(address)}) as device:
+        with EchoDevice({"main": make_transport(Address(address))}) as device:
             caplog.clear()
             assert device.ask(7) == 7
             device.connection.exchange(b"ASK \x00\x01" + b"x" * 1000 + b"\n", line())
@@ -31,7 +32,7 @@ def test_each_message_is_logged(transport, recorded, caplog, tmp_path):
 
 def test_it_is_off_by_default(transport, caplog):
     with echo_simulation(TRANSPORTS[transport]) as background:
-        device = EchoDevice({"main": make_transport(address_of(transport, background))})
+        device = EchoDevice({"main": make_transport(Address(address_of(transport, background)))})
         assert not isinstance(device.connection.transport, LoggedTransport)
         with device:
             device.ask(7)

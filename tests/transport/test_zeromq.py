@@ -7,9 +7,11 @@ import pytest
 import zmq
 
 from qhal.errors import Disconnected, ProtocolError
+from qhal.transport.address import Address
 from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.frames import message
 from qhal.transport.open import make_transport
+from qhal.transport.settings import ZmqSettings
 from qhal_simulators.instrument import Wire
 from tests.echo import EchoDevice, echo_simulation
 
@@ -30,7 +32,7 @@ def url(socket):
 
 @pytest.fixture
 def connection(router):
-    transport = make_transport(url(router))
+    transport = make_transport(Address(url(router)))
     transport.open(time.monotonic() + 10.0)
     connection = Connection(transport, "unit", timeout_s=10.0)
     connection.state = ConnectionState.READY
@@ -82,27 +84,28 @@ def test_a_unit_that_loses_the_number_is_named(connection, router, stripped):
 
 def test_a_stream_takes_messages_that_a_query_does_not(router):
     large = bytes(2 << 20)
-    for pattern, limit in (("pair", 4 << 20), ("req", 1 << 20)):
-        transport = make_transport(url(router), zmq_pattern=pattern)
+    for streams, limit in ((True, 4 << 20), (False, 1 << 20)):
+        settings = {"zmq+tcp": ZmqSettings(streams=streams)}
+        transport = make_transport(Address(url(router)), settings)
         server = router
-        if pattern == "pair":
+        if streams:
             server = zmq.Context.instance().socket(zmq.PAIR)
             server.linger = 0
             server.bind("tcp://127.0.0.1:*")
-            transport = make_transport(url(server), zmq_pattern=pattern)
+            transport = make_transport(Address(url(server)), settings)
         transport.max_frame_bytes = limit
         transport.open(time.monotonic() + 10.0)
-        if pattern == "pair":
+        if streams:
             server.send(large)
-            assert transport.read_message(time.monotonic() + 10.0) == large
+            assert transport.read_chunk(time.monotonic() + 10.0, 1) == large
             server.close()
         else:
             thread = answering(router, lambda envelope, request: [*envelope, large])
             transport.write(b"1", time.monotonic() + 10.0)
-            while not transport.pending():
+            while not transport.readable():
                 time.sleep(0.001)
             with pytest.raises(Disconnected):
-                transport.read_message(time.monotonic() + 10.0)
+                transport.read_chunk(time.monotonic() + 10.0, 1)
             thread.join()
         transport.close()
 
@@ -113,14 +116,14 @@ def test_either_kind_of_unit_is_served(returns_envelope):
         endpoint = background.unit("echo1").endpoints["main"]
         background.do(lambda: setattr(endpoint, "returns_envelope", returns_envelope))
         address = background.address("echo1")
-        with EchoDevice({"main": make_transport(f"{address}?correlate=false")}) as device:
+        with EchoDevice({"main": make_transport(Address(f"{address}?correlate=false"))}) as device:
             assert [device.ask(number) for number in range(20)] == list(range(20))
         if returns_envelope:
-            with EchoDevice({"main": make_transport(f"{address}?correlate=true")}) as device:
+            with EchoDevice({"main": make_transport(Address(f"{address}?correlate=true"))}) as device:
                 assert device.ask(7) == 7
         else:
             with pytest.raises(ProtocolError, match="correlate=false"):
-                EchoDevice({"main": make_transport(address)}).open()
+                EchoDevice({"main": make_transport(Address(address))}).open()
 
 
 def test_a_plain_rep_socket_is_served():
@@ -135,10 +138,10 @@ def test_a_plain_rep_socket_is_served():
         thread = threading.Thread(target=serve)
         thread.start()
         for option in ("", "?correlate=false"):
-            transport = make_transport(url(unit) + option)
+            transport = make_transport(Address(url(unit) + option))
             transport.open(time.monotonic() + 10.0)
             for question in (b"1", b"", b"3"):
                 transport.write(question, time.monotonic() + 10.0)
-                assert transport.read_message(time.monotonic() + 10.0) == question
+                assert transport.read_chunk(time.monotonic() + 10.0, 1) == question
             transport.close()
         thread.join()

@@ -32,6 +32,7 @@ from qhal.transport import replies
 from qhal.transport.address import Address
 from qhal.transport.connection import Connection
 from qhal.transport.frames import message
+from qhal.transport.settings import ZmqSettings
 from qhal_drivers.idquantique.datalink import Channel, DataLink
 
 _CHANNELS = 4
@@ -87,7 +88,7 @@ class Id900(Device, TimeTagger):
             **{
                 f"stream{n}": ConnectionSpec(
                     ("zmq+tcp",),
-                    zmq_pattern="pair",
+                    settings={"zmq+tcp": ZmqSettings(streams=True)},
                     max_frame_bytes=_LONGEST_STREAM_BYTES,
                     required=False,
                     on_demand=True,
@@ -260,7 +261,7 @@ class Id900(Device, TimeTagger):
 
     def _start_channel(self, service: DataLink, address: str, n: int) -> Channel:
         stream = f"stream{n}"
-        tcp_port = Address(self.connection_named(stream).transport.address).port
+        tcp_port = Address(self.connection_named(stream).address).endpoint()[1]
         assert tcp_port is not None
         self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
         self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
@@ -296,7 +297,7 @@ class Id900(Device, TimeTagger):
 
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""
-        host = Address(self.connection.transport.address).host
+        host = Address(self.connection.address).endpoint()[0]
         assert host is not None
         return host
 

@@ -13,9 +13,9 @@ from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Iden
 from qhal.devices.device import Device
 from qhal.errors import DeviceError, PositionUnknown, ProtocolError, WrongDevice
 from qhal.transport import replies
-from qhal.transport.base import Transport
 from qhal.transport.proof import Proof
-from qhal.transport.serial import SerialSettings
+from qhal.transport.reader import Reader
+from qhal.transport.settings import SerialSettings
 
 _MOVE_TIMEOUT_S, _HOME_TIMEOUT_S = 15.0, 40.0
 _RESOLUTION_DB = 0.1
@@ -34,7 +34,7 @@ _ERRORS = {
 Parsed = TypeVar("Parsed")
 
 
-def _reply(transport: Transport, deadline: float) -> bytes:
+def _reply(reader: Reader, deadline: float) -> bytes:
     """Read lines up to ``Done`` and the empty line after it; return them without these two.
 
     An error line may come without ``Done``, so it ends the reply, and ``Done`` after it is read if it is there.
@@ -42,14 +42,14 @@ def _reply(transport: Transport, deadline: float) -> bytes:
     lines: list[bytes] = []
     while True:
         # An echoed command stands before the reply's first line, ended by its own CR.
-        line = transport.read_until(b"\r\n", deadline).rpartition(b"\r")[2]
+        line = reader.read_until(b"\r\n", deadline).rpartition(b"\r")[2]
         if line == b"Done":
-            transport.read_until(b"\r\n", deadline)
+            reader.read_until(b"\r\n", deadline)
             return b"\n".join(lines)
         lines.append(line)
         if len(lines) > _MOST_LINES:
             raise ProtocolError(f"{len(lines)} lines without Done")
-        if line.startswith(b"Error") and not transport.pending():
+        if line.startswith(b"Error") and not reader.pending():
             return b"\n".join(lines)
 
 
@@ -66,7 +66,9 @@ class Dd100(Device, Attenuator):
     declaration = Declaration(
         model="OZ Optics DD-100-MC",
         connections={
-            "main": ConnectionSpec(("serial", "tcp"), timeout_s=1.0, serial=SerialSettings(baudrate=9600))
+            "main": ConnectionSpec(
+                ("serial", "tcp"), timeout_s=1.0, settings={"serial": SerialSettings(baudrate=9600)}
+            )
         },
         identity=IdentityGrade.SHAPE,
         evidence=(Evidence.CLIENTS,),

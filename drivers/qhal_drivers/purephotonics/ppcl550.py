@@ -18,7 +18,7 @@ from qhal.errors import DeviceError, ProtocolError, WrongDevice
 from qhal.transport import replies
 from qhal.transport.frames import exactly
 from qhal.transport.proof import Proof, align
-from qhal.transport.serial import SerialSettings
+from qhal.transport.settings import SerialSettings
 from qhal_drivers.purephotonics import itla
 
 _NOP, _EAR, _STATUS_F = 0x00, 0x0B, 0x20
@@ -70,7 +70,7 @@ class Ppcl550(Device, Source):
             "main": ConnectionSpec(
                 ("serial",),
                 timeout_s=0.5,
-                serial=SerialSettings(baudrate=9600, dtr=False, rts=False),
+                settings={"serial": SerialSettings(baudrate=9600, dtr=False, rts=False)},
             )
         },
         identity=IdentityGrade.SERIAL,

@@ -7,7 +7,7 @@ bit 7 of the destination set, the second word is the length of the data that fol
 import struct
 
 from qhal.errors import ProtocolError
-from qhal.transport.base import Transport
+from qhal.transport.reader import Reader
 
 _HOST, _DEVICE = 0x01, 0x50
 _LONGEST_DATA = 1024
@@ -23,9 +23,9 @@ def request_with_data(message_id: int, data: bytes) -> bytes:
     return struct.pack("<HHBB", message_id, len(data), _DEVICE | 0x80, _HOST) + data
 
 
-def frame(transport: Transport, deadline: float) -> bytes:
+def frame(reader: Reader, deadline: float) -> bytes:
     """Read one message of the device. Raises ProtocolError for other bytes."""
-    header = transport.read_exactly(6, deadline)
+    header = reader.read_exactly(6, deadline)
     _, length, destination, source = struct.unpack("<HHBB", header)
     if destination & 0x7F != _HOST or source != _DEVICE:
         raise ProtocolError(f"{header.hex(' ')} is not an APT header from device to host")
@@ -33,7 +33,7 @@ def frame(transport: Transport, deadline: float) -> bytes:
         return header
     if length > _LONGEST_DATA:
         raise ProtocolError(f"an APT message announces {length} bytes of data")
-    return header + transport.read_exactly(length, deadline)
+    return header + reader.read_exactly(length, deadline)
 
 
 def message_id(message: bytes) -> int:

@@ -19,7 +19,7 @@ from qhal.devices.polarization_controller import (
 from qhal.errors import DeviceError, ProtocolError, WrongDevice
 from qhal.transport import replies
 from qhal.transport.proof import Proof, align
-from qhal.transport.serial import SerialSettings
+from qhal.transport.settings import SerialSettings
 from qhal_drivers.thorlabs import apt
 
 _COUNTS_PER_DEG = 1370 / 170
@@ -62,7 +62,7 @@ class Mpc320(Device, PolarizationController):
             "main": ConnectionSpec(
                 ("serial",),
                 timeout_s=1.0,
-                serial=SerialSettings(baudrate=115200, rtscts=True),
+                settings={"serial": SerialSettings(baudrate=115200, rtscts=True)},
             )
         },
         identity=IdentityGrade.SERIAL,
