@@ -49,7 +49,7 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
             limits.max_attenuation_db,
             "dB",
         )
-        with self.device.changing("set_attenuation_db", wanted):
+        with self.device.exclusive("set_attenuation_db", wanted):
             self._write_attenuation_db(wanted)
             achieved = self._attenuation_db()
             if abs(achieved - wanted) > limits.resolution_db:
@@ -61,7 +61,7 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
 
     def read_attenuation_db(self) -> float:
         """Return the total loss, dB. Raises PositionUnknown before the first homing."""
-        with self.device.reading():
+        with self.device.locked():
             return self._attenuation_db()
 
     def home(self) -> None:
@@ -69,14 +69,14 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
 
         The path may become transparent meanwhile: see ``capabilities.transparent_while_homing``.
         """
-        with self.device.changing("home"):
+        with self.device.exclusive("home"):
             self._home()
             self.device.note_settings(attenuation_db=self._attenuation_db())
 
     def _make_safe(self) -> SafeState:
         """Set the highest attenuation; COMMANDED when the unit does not know its position."""
         limits = self.capabilities
-        with self.device.changing("make_safe"):
+        with self.device.exclusive("make_safe"):
             self._write_attenuation_db(limits.max_attenuation_db)
             try:
                 achieved = self._attenuation_db()
@@ -93,7 +93,7 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
 
     def status(self) -> AttenuatorStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             return snapshot.taken(AttenuatorStatus, attenuation_db=snapshot.read(self._attenuation_db))
 

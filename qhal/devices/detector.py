@@ -93,7 +93,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         """
         limits = self.capabilities
         wanted = self._checked("bias", bias_ua, limits.min_bias_ua, limits.max_bias_ua, "uA")
-        with self.device.changing("set_bias_ua", wanted):
+        with self.device.exclusive("set_bias_ua", wanted):
             self._write_bias_ua(wanted)
             achieved = self._bias_ua()
             self.device.note_settings(bias_ua=achieved)
@@ -106,7 +106,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         wanted = self._checked(
             "trigger level", trigger_mv, -limits.max_trigger_mv, limits.max_trigger_mv, "mV"
         )
-        with self.device.changing("set_trigger_mv", wanted):
+        with self.device.exclusive("set_trigger_mv", wanted):
             self._write_trigger_mv(wanted)
             achieved = self._trigger_mv()
             self.device.note_settings(trigger_mv=achieved)
@@ -130,13 +130,13 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         check_range(self.device, "period", period_s, self.capabilities.min_period_s, 3600.0, "s")
         with self.device.counting():
             found = self._read_counts(period_s)
-            with self.device.reading():
+            with self.device.locked():
                 check_counts(self.device, found.counts, self.capabilities.channels, found.period_s)
         return found
 
     def unlatch(self) -> None:
         """Take the bias of latched channels off and bring it back. Raises DeviceError when they latch again."""
-        with self.device.changing("unlatch"):
+        with self.device.exclusive("unlatch"):
             bias_ua = self._bias_ua()
             latched = self._latched()
             if not any(latched):
@@ -162,7 +162,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
 
     def status(self) -> DetectorStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             enabled = snapshot.read(self._read_enabled)
             latched = (
@@ -236,7 +236,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         )
 
     def _switch(self, on: bool) -> None:
-        with self.device.changing("enable" if on else "disable"):
+        with self.device.exclusive("enable" if on else "disable"):
             self._write_enabled(on)
             if self._read_enabled() != on:
                 raise DeviceError(f"{self.device.name}: the bias did not turn {'on' if on else 'off'}")

@@ -1,13 +1,12 @@
-"""The device: identity, settings, opening and closing; its connections are in :mod:`qhal.devices.session`.
+"""Base class of all drivers: one instrument, its session, its lock and its sub-devices.
 
-A driver is ``class Model(Device, Interface)``: it declares its connections, says who it is (``_identify``), what it
-can do (``_read_capabilities``) and how it is set (``_read_settings``), and fills in the private hooks of
-its kind. Everything else - locks, deadlines, taint, reopening, reporting what changed meanwhile - is here
-and in its base class.
+A driver is ``class Model(Device, Interface)``: it declares its connections, fills in the hooks of
+:mod:`qhal.devices.hooks` (identity, capabilities, settings) and the private methods of its interface. Locks, deadlines,
+verification after a time-out, reopening and the report of changed settings come with the base classes.
 """
 
 import logging
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -16,18 +15,13 @@ from qhal.clock import Clock, WallClock
 from qhal.devices.declaration import Capabilities, Identity, Options
 from qhal.devices.described import Described
 from qhal.devices.guarded import Guarded
-from qhal.devices.session import CLOSE_S, OPEN_S, OPENING_S, Connected
+from qhal.devices.hooks import Hooks
+from qhal.devices.session import Session
 from qhal.devices.shown import line, table
 from qhal.devices.status import Health
-from qhal.errors import (
-    DeviceError,
-    Disconnected,
-    ProtocolError,
-    QhalError,
-    Unsupported,
-)
+from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, Unsupported, WrongDevice
 from qhal.transport.base import Transport
-from qhal.transport.connection import ConnectionState
+from qhal.transport.connection import Connection, ConnectionState
 
 log = logging.getLogger("qhal")
 
@@ -36,7 +30,7 @@ InterfaceT = TypeVar("InterfaceT")
 Value = TypeVar("Value")
 
 
-class Device(Guarded, Connected):
+class Device(Guarded, Hooks):
     """An instrument behind one or more connections.
 
     ``expected`` are identity fields that must match at every opening (``serial_number``, ``model``, ...).
@@ -47,6 +41,7 @@ class Device(Guarded, Connected):
     sub_device_types: "ClassVar[tuple[type[SubDevice[Any]], ...]]" = ()
     """Classes of the sub-devices that units of this model may have."""
 
+    session: Session
     clock: Clock
     options: Options
     carries_traffic: bool
@@ -60,11 +55,15 @@ class Device(Guarded, Connected):
         options: Options | None = None,
         expected: Mapping[str, str] | None = None,
     ) -> None:
+        self.name = name or self.declaration.model
         self.clock = clock or WallClock()
         self.options = options or self.options_model()
-        super().__init__(transports, name, expected or {})
         self.carries_traffic = False
         """Whether it carries a customer's traffic (``carries`` of the node file): ``make_safe`` leaves it alone."""
+        self.session = Session(self, transports, expected or {})
+        self._changes = 0
+        self._counting = threading.RLock()
+        super().__init__()  # the interface of a driver has a state of its own
         self._sub_devices = tuple(each(self) for each in self.sub_device_types)
 
     def __repr__(self) -> str:
@@ -81,48 +80,40 @@ class Device(Guarded, Connected):
         return self
 
     @property
+    def connection(self) -> Connection:
+        """The main connection."""
+        return self.session.main
+
+    @property
     def identity(self) -> Identity:
-        """Who answered at the last opening."""
-        if self._identity is None:
+        """The identity that the unit reported when it was last opened. Raises Disconnected before the first opening."""
+        if self.session.unit.identity is None:
             raise Disconnected(f"{self.name}: not opened yet")
-        return self._identity
+        return self.session.unit.identity
 
     def capabilities_of(self, part: Described) -> Capabilities:
         """Return what this device, or one of its sub-devices, can do, as read when it was last opened.
 
         Raises Disconnected before the first opening.
         """
-        if part not in self._capabilities:
+        if part not in self.session.unit.capabilities:
             raise Disconnected(f"{self.name}: not opened yet")
-        return self._capabilities[part]
+        return self.session.unit.capabilities[part]
 
     @property
     def settings(self) -> dict[str, Any]:
         """How it is set, as last read or set by this object; without asking."""
-        return dict(self._settings)
+        return dict(self.session.unit.settings)
 
     @property
     def is_open(self) -> bool:
         """Whether the device was opened and not closed; it may be lost at the moment."""
-        return self.connection.state is not ConnectionState.CLOSED
+        return self.session.is_open
 
     @property
     def health(self) -> Health:
         """States and counters of the connections, without asking the device."""
-        counters = [connection.counters for connection in self._connections.values()]
-        worst = max(
-            self._standing_connections, key=lambda connection: list(ConnectionState).index(connection.state)
-        )
-        return Health(
-            state=worst.state.value if self.is_open else ConnectionState.CLOSED.value,
-            exchanges=sum(c.exchanges for c in counters),
-            timeouts=sum(c.timeouts for c in counters),
-            protocol_errors=sum(c.protocol_errors for c in counters),
-            losses=sum(c.losses for c in counters),
-            unsolicited=sum(c.unsolicited for c in counters),
-            reconnects=self._reconnects,
-            settings_changed=dict(self._settings_changed),
-        )
+        return self.session.health
 
     def get(self, interface: type[InterfaceT]) -> InterfaceT:
         """Return the device, or the first of its sub-devices, that has an interface. Raises Unsupported if none has."""
@@ -138,7 +129,9 @@ class Device(Guarded, Connected):
     @property
     def parts(self) -> tuple[Described, ...]:
         """The device itself, then its sub-devices: those of this unit; before the first opening, of its model."""
-        fitted = [each for each in self._sub_devices if self._identity is None or each.is_fitted()]
+        fitted = [
+            each for each in self._sub_devices if self.session.unit.identity is None or each.is_fitted()
+        ]
         return (self, *fitted)
 
     # -- opening and closing
@@ -151,13 +144,7 @@ class Device(Guarded, Connected):
 
         Raises Disconnected, ReplyTimeout, WrongDevice, ProtocolError; whatever was opened is closed again.
         """
-        with self.connection.held(OPENING_S):
-            self._refuse_inherited()
-            if not self.is_open:
-                now = time.monotonic()
-                with self._held(OPEN_S):
-                    self._connect(now + OPEN_S, now + OPENING_S, first)
-                log.info("%s: opened %s", self.name, self._identity)
+        self.session.open(first)
         return self
 
     def close(self) -> None:
@@ -166,13 +153,7 @@ class Device(Guarded, Connected):
         A thread that is waiting for a reply gets it first; the next use raises Disconnected. In a process that was
         forked off it does nothing. Raises ReplyTimeout when a thread does not let go of a connection within 10 s.
         """
-        if self.connection.state is ConnectionState.INHERITED:
-            return
-        if self.is_open:
-            self._before_close()
-        with self.connection.held(CLOSE_S):
-            for name in self._connections:
-                self.close_connection(name)
+        self.session.close()
 
     def __enter__(self) -> Self:
         return self.open()
@@ -183,9 +164,9 @@ class Device(Guarded, Connected):
     # -- for interfaces and drivers
 
     @contextmanager
-    def changing(self, action: str, value: object = None) -> Iterator[None]:
-        """Hold the device's lock for a change, and log what became of it."""
-        with self._lock:
+    def exclusive(self, action: str, value: object = None) -> Iterator[None]:
+        """Hold the lock of the device for a change of its state, and log the outcome."""
+        with self.connection.lock:
             self._changes += 1
             try:
                 yield
@@ -196,9 +177,9 @@ class Device(Guarded, Connected):
             log.info("%s: %s(%s)", self.name, action, value)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Hold the device for several exchanges that belong together."""
-        with self._lock:
+    def locked(self) -> Iterator[None]:
+        """Hold the lock of the device for several exchanges that belong together."""
+        with self.connection.lock:
             try:
                 yield
             except ProtocolError as error:
@@ -211,7 +192,7 @@ class Device(Guarded, Connected):
 
         Raises DeviceError when another thread changed a setting meanwhile: what was counted belongs to neither.
         """
-        self._refuse_inherited()
+        self.session.refuse_inherited()
         with self._counting:
             before = self._changes
             yield
@@ -220,10 +201,17 @@ class Device(Guarded, Connected):
                     f"{self.name}: another thread changed a setting during the count, which is therefore discarded"
                 )
 
-    # -- hooks of drivers; more of them are in the base class
+    def note_settings(self, **settings: Any) -> None:
+        """Note what was set on purpose, so that it is not reported as a change after a loss."""
+        self.session.unit.note(settings)
 
-    def _before_close(self) -> None:
-        """End what runs in the background, without the lock. Must not raise for a lost connection."""
+    # -- for drivers; their hooks are in the base class
+
+    def _resynchronise(self) -> None:
+        """Check that the main connection still leads to this unit: by default, by its identity."""
+        identity = self._identify()
+        if identity != self.identity:
+            raise WrongDevice(f"{self.name}: {identity} answers where {self.identity} did")
 
     def _known(self, reader: Callable[[], Value]) -> Value | None:
         """Return a setting; None when the device has no value for it, or one that cannot be.
@@ -241,14 +229,6 @@ class Device(Guarded, Connected):
         """Taint the connection after an impossible value in a whole reply: it may answer another request."""
         if isinstance(error, ProtocolError) and self.connection.state is ConnectionState.READY:
             self.connection.taint()
-
-    def acknowledge_changes(self) -> None:
-        """Forget the changes that ``health.settings_changed`` reports."""
-        self._settings_changed.clear()
-
-    def note_settings(self, **settings: Any) -> None:
-        """Note what was set on purpose, so that it is not reported as a change after a loss."""
-        self._settings.update(settings)
 
 
 class SubDevice(Guarded, Described, Generic[DeviceT]):

@@ -43,7 +43,7 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
 
     def read_pattern(self) -> dict[int, int]:
         """Return which ingress is connected to which egress. Raises ProtocolError for an absent port."""
-        with self.device.reading():
+        with self.device.locked():
             return self._pattern()
 
     def connect(self, ingress: int, egress: int, *, owner: str = "") -> None:
@@ -53,7 +53,7 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
         DeviceError when the switch does not show the connection afterwards.
         """
         self._check_pair(ingress, egress)
-        with self.device.changing("connect", (ingress, egress)):
+        with self.device.exclusive("connect", (ingress, egress)):
             before = self._pattern()
             if before.get(ingress) == egress:
                 return
@@ -69,7 +69,7 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
         if not self.capabilities.can_be_dark:
             raise Unsupported(f"{self.device.name}: a port of this switch is always connected to something")
         self._check_port(ingress, self.capabilities.ingress, "ingress")
-        with self.device.changing("disconnect", ingress):
+        with self.device.exclusive("disconnect", ingress):
             before = self._pattern()
             if ingress not in before:
                 return
@@ -89,7 +89,7 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
             raise Unsupported(f"{self.device.name}: two ingress ports on one egress in {dict(pairs)}")
         if not pairs and not self.capabilities.can_be_dark:
             raise Unsupported(f"{self.device.name}: a port of this switch is always connected to something")
-        with self.device.changing("set_pattern", dict(pairs)):
+        with self.device.exclusive("set_pattern", dict(pairs)):
             before = self._pattern()
             changed = {p for p in {*before, *pairs} if before.get(p) != pairs.get(p)}
             self._refuse_reserved(changed, owner)
@@ -100,20 +100,20 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
     def reserve(self, ingress: int, owner: str) -> None:
         """Let only ``owner`` change what an ingress is connected to. Raises Busy, Unsupported."""
         self._check_port(ingress, self.capabilities.ingress, "ingress")
-        with self.device.reading():
+        with self.device.locked():
             self._refuse_reserved({ingress}, owner)
             self._reserved[ingress] = owner
 
     def release(self, owner: str) -> None:
         """Give up all paths of an owner."""
-        with self.device.reading():
+        with self.device.locked():
             self._reserved = {port: name for port, name in self._reserved.items() if name != owner}
 
     def _make_safe(self) -> SafeState:
         """Disconnect everything but traffic, reserved or not, if the switch can be dark."""
         if not self.capabilities.can_be_dark:
             return SafeState.UNTOUCHED
-        with self.device.changing("make_safe"):
+        with self.device.exclusive("make_safe"):
             before = self._read_pattern() if self.traffic_ports else {}
             traffic = {i: e for i, e in before.items() if not self.traffic_ports.isdisjoint((i, e))}
             if self.traffic_ports:
@@ -126,7 +126,7 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
 
     def status(self) -> OpticalSwitchStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             return snapshot.taken(
                 OpticalSwitchStatus, pattern=snapshot.read(self._pattern), reserved=dict(self._reserved)

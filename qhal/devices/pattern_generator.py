@@ -71,7 +71,7 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
         was sent), DeviceError when the generator refuses or does not run.
         """
         self._check(volts, sample_rate_hz, reference)
-        with self.device.changing("play", f"{len(volts)} channels at {sample_rate_hz:g} Sa/s"):
+        with self.device.exclusive("play", f"{len(volts)} channels at {sample_rate_hz:g} Sa/s"):
             self.played = None
             self._stop()
             for channel in range(1, self.capabilities.channels + 1):
@@ -90,13 +90,13 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
 
     def stop(self) -> None:
         """Stop playing. The outputs stay on, at the idle level."""
-        with self.device.changing("stop"):
+        with self.device.exclusive("stop"):
             self._stop()
             self.device.note_settings(**self._play_settings())
 
     def start(self) -> None:
         """Play again what is loaded. Raises DeviceError when nothing is, or it does not run."""
-        with self.device.changing("start"):
+        with self.device.exclusive("start"):
             self._run()
             if not self._read_running():
                 raise DeviceError(f"{self.device.name}: does not run after starting")
@@ -106,13 +106,13 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
         """Turn one channel's output (with its markers) on or off. Raises Unsupported, DeviceError."""
         check_channel(self.device, channel, self.capabilities.channels)
         check_flag(self.device, "output", on)
-        with self.device.changing("set_output", (channel, on)):
+        with self.device.exclusive("set_output", (channel, on)):
             self._write_output(channel, on)
             self.device.note_settings(**self._play_settings())
 
     def read_running(self) -> bool:
         """Return whether it plays."""
-        with self.device.reading():
+        with self.device.locked():
             return self._read_running()
 
     def _make_safe(self) -> SafeState:
@@ -120,7 +120,7 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
 
         Their 0 V are not a dark state of a biased modulator: close the attenuator or the laser too.
         """
-        with self.device.changing("make_safe"):
+        with self.device.exclusive("make_safe"):
             self._stop()
             for channel in range(1, self.capabilities.channels + 1):
                 self._write_output(channel, False)
@@ -134,7 +134,7 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
 
     def status(self) -> PatternGeneratorStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             for problem in snapshot.read(self._read_problems) or ():
                 snapshot.note(problem, Quality.DEGRADED)

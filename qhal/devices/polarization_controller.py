@@ -42,12 +42,12 @@ class PolarizationController(Interface[PolarizationControllerCapabilities, Polar
 
     def read_angles_deg(self) -> tuple[float, ...]:
         """Return the angle of every paddle."""
-        with self.device.reading():
+        with self.device.locked():
             return self._angles_deg()
 
     def home(self) -> None:
         """Send all paddles to their reference position."""
-        with self.device.changing("home"):
+        with self.device.exclusive("home"):
             self._home()
             self.device.note_settings(angles_deg=self._angles_deg())
 
@@ -57,7 +57,7 @@ class PolarizationController(Interface[PolarizationControllerCapabilities, Polar
 
     def status(self) -> PolarizationControllerStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             paddles = range(1, self.capabilities.paddles + 1)
             return snapshot.taken(
@@ -90,7 +90,7 @@ class PolarizationController(Interface[PolarizationControllerCapabilities, Polar
         )
 
     def _move(self, targets_deg: dict[int, float]) -> tuple[float, ...]:
-        with self.device.changing("set_angles_deg", targets_deg):
+        with self.device.exclusive("set_angles_deg", targets_deg):
             self._move_to_deg(targets_deg)
             reached = self._angles_deg()
             self.device.note_settings(angles_deg=reached)

@@ -45,7 +45,7 @@ class PowerMeter(Interface[PowerMeterCapabilities, PowerMeterStatus]):
                 f"{self.device.name}: no power monitor {channel!r}; there are {len(channels)} "
                 f"between {channels[0]} and {channels[-1]}"
             )
-        with self.device.reading():
+        with self.device.locked():
             return self._power_dbm(channel)
 
     def _make_safe(self) -> SafeState:
@@ -54,7 +54,7 @@ class PowerMeter(Interface[PowerMeterCapabilities, PowerMeterStatus]):
 
     def status(self) -> PowerMeterStatus:
         """Return one snapshot of all channels."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot, power_dbm, below_range = Snapshot(), dict[int, float | None](), []
             for channel in self.capabilities.channels:
                 problems = len(snapshot.problems)

@@ -1,20 +1,20 @@
-"""How a device opens its connections, and how it comes back after a time-out or a loss."""
+"""The session of a device: how its connections are opened, and recovered after a time-out or a loss."""
 
 import logging
 import threading
 import time
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, ClassVar
+from dataclasses import replace
 
-from qhal.devices.declaration import Capabilities, Declaration, Identity
-from qhal.devices.described import Described
-from qhal.devices.settings import changed_settings
+from qhal.devices.declaration import Identity
+from qhal.devices.hooks import Hooks
+from qhal.devices.known_unit import KnownUnit
+from qhal.devices.status import Health
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, WrongDevice
 from qhal.transport.base import Transport
 from qhal.transport.connection import Connection, ConnectionState
-from qhal.transport.proof import Proof, prove, refuse_more, wait_out_late_reply
+from qhal.transport.proof import prove, refuse_more, wait_out_late_reply
 
 log = logging.getLogger("qhal")
 
@@ -29,52 +29,94 @@ CLOSE_S = 10.0
 """How long closing waits for a thread that uses a connection."""
 
 
-class Connected(Described):
-    """The connections of a device, and the hooks by which a driver identifies and describes itself."""
+class Session:
+    """All connections of one device and what is known of its unit; opens, verifies and recovers them together.
 
-    declaration: ClassVar[Declaration]
+    ``device``: the driver, of which only the hooks are used. ``expected``: identity fields that must match at every
+    opening.
+    """
 
-    name: str
-
-    def __init__(self, transports: Mapping[str, Transport], name: str, expected: Mapping[str, str]) -> None:
-        self.name = name or self.declaration.model
-        self._expected = dict(expected)
-        for field in self._expected:
+    def __init__(
+        self, device: Hooks, transports: Mapping[str, Transport], expected: Mapping[str, str]
+    ) -> None:
+        for field in expected:
             if field not in Identity.model_fields:
                 fields = ", ".join(Identity.model_fields)
-                raise ConfigurationError(f"{self.name}: expected field {field!r}; allowed are {fields}")
-        self._connections = self._make_connections(transports)
-        self._identity: Identity | None = None
-        self._capabilities: dict[Described, Capabilities] = {}
-        self._settings: dict[str, Any] = {}
-        self._settings_changed: dict[str, tuple[str, str]] = {}
+                raise ConfigurationError(f"{device.name}: expected field {field!r}; allowed are {fields}")
+        self.device = device
+        self.expected = dict(expected)
+        self.unit = KnownUnit()
+        self.connections = self._make_connections(transports)
         self._reconnects = 0
-        self._changes = 0
-        self._counting = threading.RLock()
-        super().__init__()  # the interface of a driver has a state of its own
 
     @property
-    def connection(self) -> Connection:
-        """The main connection."""
-        return self._connections["main"]
+    def main(self) -> Connection:
+        """The main connection; its lock is that of the device."""
+        return self.connections["main"]
 
     @property
-    def _lock(self) -> threading.RLock:
-        """The lock of the device is that of its main connection."""
-        return self.connection.lock
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed; it may be lost at the moment."""
+        return self.main.state is not ConnectionState.CLOSED
 
-    # -- connections
+    @property
+    def health(self) -> Health:
+        """States and counters of the connections, without asking the device."""
+        counters = [connection.counters for connection in self.connections.values()]
+        worst = max(self._standing, key=lambda connection: list(ConnectionState).index(connection.state))
+        return Health(
+            state=worst.state.value if self.is_open else ConnectionState.CLOSED.value,
+            exchanges=sum(c.exchanges for c in counters),
+            timeouts=sum(c.timeouts for c in counters),
+            protocol_errors=sum(c.protocol_errors for c in counters),
+            losses=sum(c.losses for c in counters),
+            unsolicited=sum(c.unsolicited for c in counters),
+            reconnects=self._reconnects,
+            settings_changed=dict(self.unit.settings_changed),
+        )
 
-    def connection_named(self, name: str) -> Connection:
-        """Return a connection by its name. Raises ConfigurationError when it was not given."""
-        if name not in self._connections:
-            raise ConfigurationError(f"{self.name}: no address for connection {name!r}")
-        return self._connections[name]
+    # -- all connections
+
+    def open(self, first: Callable[[], None] | None = None) -> None:
+        """Open all connections but those on demand; see :meth:`qhal.devices.device.Device.open`."""
+        with self.main.held(OPENING_S):
+            self.refuse_inherited()
+            if not self.is_open:
+                now = time.monotonic()
+                with self._held(OPEN_S):
+                    self._connect(now + OPEN_S, now + OPENING_S, first)
+                log.info("%s: opened %s", self.device.name, self.unit.identity)
+
+    def close(self) -> None:
+        """Close all connections, once no thread uses them."""
+        if self.main.state is ConnectionState.INHERITED:
+            return
+        if self.is_open:
+            self.device._before_close()
+        with self.main.held(CLOSE_S):
+            for name in self.connections:
+                self.close_connection(name)
+
+    def refuse_inherited(self) -> None:
+        """Raise Disconnected in a process that was forked from the one that opened the device."""
+        if self.main.state is ConnectionState.INHERITED:
+            raise Disconnected(
+                f"{self.device.name}: {self.main.address} was opened by the process that this one was forked"
+                " from; make a device of your own here"
+            )
+
+    # -- one connection
+
+    def connection(self, name: str) -> Connection:
+        """Return a connection by its name. Raises ConfigurationError if its address was not given."""
+        if name not in self.connections:
+            raise ConfigurationError(f"{self.device.name}: no address for connection {name!r}")
+        return self.connections[name]
 
     def open_connection(self, name: str) -> Connection:
         """Open an on-demand connection, after closing it, and return it. Raises Disconnected."""
-        connection = self.connection_named(name)
-        self._refuse_inherited()
+        connection = self.connection(name)
+        self.refuse_inherited()
         with connection.held(CLOSE_S):
             connection.close()
             connection.settle(ConnectionState.CLOSED)
@@ -84,64 +126,29 @@ class Connected(Described):
 
     def close_connection(self, name: str) -> None:
         """Close an on-demand connection, once no thread uses it."""
-        connection = self.connection_named(name)
+        connection = self.connection(name)
         if connection.state is ConnectionState.INHERITED:
             return
         with connection.held(CLOSE_S):
             connection.close()
             connection.settle(ConnectionState.CLOSED)
 
-    # -- hooks of drivers
-
-    @abstractmethod
-    def _identify(self) -> Identity:
-        """Ask the instrument who it is. Raises WrongDevice when it is another model."""
-
-    @abstractmethod
-    def _read_settings(self) -> dict[str, Any]:
-        """Read every setting that another client or a power cycle could have changed."""
-
-    def _align(self) -> None:
-        """End what another program may have left half said, on a connection that outlives its clients."""
-
-    def _start(self) -> None:
-        """Bring a freshly opened connection into a known state, before the first question."""
-
-    def _proofs(self) -> tuple[Proof, ...]:
-        """Return at least two questions on the main connection whose answers fit no other request.
-
-        Needed on a serial line, where a late reply cannot be called back: without them only the declared delay of
-        the line keeps it from the next question.
-        """
-        return ()
-
-    def _resynchronise(self) -> None:
-        """Check on the main connection that it is still this unit and that it can be used. By default: who it is."""
-        identity = self._identify()
-        if self._identity is not None and identity != self._identity:
-            raise WrongDevice(f"{self.name}: {identity} answers where {self._identity} did")
-
-    @property
-    @abstractmethod
-    def parts(self) -> tuple[Described, ...]:
-        """The device itself and its sub-devices."""
-
     # -- inside
 
     def _make_connections(self, transports: Mapping[str, Transport]) -> dict[str, Connection]:
-        specs = self.declaration.connections
+        specs = self.device.declaration.connections
         unknown = set(transports) - set(specs)
         missing = {name for name, spec in specs.items() if spec.required} - set(transports)
         if unknown or missing:
             raise ConfigurationError(
-                f"{self.name}: connections of a {self.declaration.model} are {', '.join(specs)}; "
+                f"{self.device.name}: connections of a {self.device.declaration.model} are {', '.join(specs)}; "
                 + ", ".join([f"{n} is missing" for n in missing] + [f"{n} is unknown" for n in unknown])
             )
         connections: dict[str, Connection] = {}
         device_lock = threading.RLock()
         for name, transport in transports.items():
             spec = specs[name]
-            label = self.name if name == "main" else f"{self.name}.{name}"
+            label = self.device.name if name == "main" else f"{self.device.name}.{name}"
             # Connections that only listen have no replies to mix up and must not wait for the others.
             lock = device_lock if name in ("main", "control") else None
             connection = Connection(
@@ -153,12 +160,12 @@ class Connected(Described):
         return connections
 
     @property
-    def _standing_connections(self) -> list[Connection]:
+    def _standing(self) -> list[Connection]:
         """The connections that are open whenever the device is."""
         return [
             connection
-            for name, connection in self._connections.items()
-            if not self.declaration.connections[name].on_demand
+            for name, connection in self.connections.items()
+            if not self.device.declaration.connections[name].on_demand
         ]
 
     @contextmanager
@@ -166,7 +173,7 @@ class Connected(Described):
         """Hold all connections that are open whenever the device is, as no thread may use one that is closed."""
         deadline = time.monotonic() + limit_s
         with ExitStack() as stack:
-            for connection in self._standing_connections:
+            for connection in self._standing:
                 stack.enter_context(connection.held(deadline - time.monotonic()))
             yield
 
@@ -176,71 +183,54 @@ class Connected(Described):
         What is known of the device stays as it was when that fails, so that settings and limits fit each other; a
         device that was closed is closed again, one that was lost is still lost.
         """
-        known, state = (self._identity, self._capabilities), self.connection.state
+        before, state = replace(self.unit), self.main.state
         try:
-            for connection in self._standing_connections:
+            for connection in self._standing:
                 connection.budget_until = budget_until
                 connection.open(deadline)
                 if connection.transport.reopen_discards:
                     connection.settle(ConnectionState.VERIFYING)
                 else:
                     wait_out_late_reply(
-                        connection, proves=bool(self._proofs()) and connection is self.connection
+                        connection, proves=bool(self.device._proofs()) and connection is self.main
                     )
                     connection.state = ConnectionState.VERIFYING
-            if not self.connection.transport.reopen_discards:
-                self._align()
-                if proofs := self._proofs():
-                    prove(self.connection, proofs)
-            self._start()
+            if not self.main.transport.reopen_discards:
+                self.device._align()
+                if proofs := self.device._proofs():
+                    prove(self.main, proofs)
+            self.device._start()
             if first is not None:
                 first()
-            identity = self._identify()
+            identity = self.device._identify()
             self._check_identity(identity)
-            self._identity = identity
-            self._capabilities = {}
-            for part in self.parts:
-                capabilities = self._capabilities[part] = part._read_capabilities()
+            self.unit.identity, self.unit.capabilities = identity, {}
+            for part in self.device.parts:
+                capabilities = self.unit.capabilities[part] = part._read_capabilities()
                 if wrong := capabilities.contradictions():
-                    raise ProtocolError(f"{self.name}: what it says it can do cannot be: {'; '.join(wrong)}")
-            settings = self._read_settings()
+                    raise ProtocolError(
+                        f"{self.device.name}: what it says it can do cannot be: {'; '.join(wrong)}"
+                    )
+            settings = self.device._read_settings()
         except BaseException as error:
-            self._identity, self._capabilities = known
-            for connection in self._standing_connections:
+            self.unit = before
+            for connection in self._standing:
                 connection.close()
                 connection.state = state
-            if isinstance(error, QhalError) and self.name not in str(error):
-                error.args = (f"{self.name}: {error}",)
+            if isinstance(error, QhalError) and self.device.name not in str(error):
+                error.args = (f"{self.device.name}: {error}",)
             raise
-        self._note_changes(settings)
-        for connection in self._standing_connections:
+        self.unit.reread(self.device.name, settings, self.device.setting_tolerances)
+        for connection in self._standing:
             connection.settle(ConnectionState.READY)
 
     def _check_identity(self, identity: Identity) -> None:
-        for field, wanted in self._expected.items():
+        for field, wanted in self.expected.items():
             found = getattr(identity, field)
             if found != wanted:
                 raise WrongDevice(
-                    f"{self.name} ({self.connection.address}): {field} is {found!r}, {wanted!r} is expected"
+                    f"{self.device.name} ({self.main.address}): {field} is {found!r}, {wanted!r} is expected"
                 )
-
-    def _note_changes(self, settings: dict[str, Any]) -> None:
-        before, self._settings = self._settings, {**settings}
-        changes = changed_settings(before, settings, self.setting_tolerances)
-        for key, old in before.items():
-            if key not in changes:
-                self._settings[key] = old  # a slow drift adds up
-        for key, (old, new) in changes.items():
-            first_old, _ = self._settings_changed.get(key, (str(old), ""))
-            self._settings_changed[key] = (first_old, str(new))
-            log.warning("%s: after reopening %s is %s, was %s", self.name, key, new, old)
-
-    def _refuse_inherited(self) -> None:
-        if self.connection.state is ConnectionState.INHERITED:
-            raise Disconnected(
-                f"{self.name}: {self.connection.address} was opened by the process that this one was forked"
-                " from; make a device of your own here"
-            )
 
     def _recover(self, limit_s: float) -> None:
         """Make the connections ready for a call with a time-out: verify a tainted one, reopen all when one is lost.
@@ -248,18 +238,16 @@ class Connected(Described):
         Takes as long as the call and the line's delay, twice; reopening takes up to ``_REOPENING_S`` while the unit
         answers. What is not done by then is left to the next call, and the error says what is being waited for.
         """
-        with self.connection.held(limit_s + _REOPENING_S):
-            self._refuse_inherited()
-            states = {connection.state for connection in self._standing_connections}
+        with self.main.held(limit_s + _REOPENING_S):
+            self.refuse_inherited()
+            states = {connection.state for connection in self._standing}
             if ConnectionState.CLOSED in states:
-                raise Disconnected(f"{self.name}: not open")
+                raise Disconnected(f"{self.device.name}: not open")
             if states <= {ConnectionState.READY, ConnectionState.VERIFYING}:
                 return
             with self._held(limit_s):
                 tainted = [
-                    connection
-                    for connection in self._standing_connections
-                    if connection.state is ConnectionState.TAINTED
+                    connection for connection in self._standing if connection.state is ConnectionState.TAINTED
                 ]
                 if ConnectionState.LOST not in states and not any(
                     connection.transport.reopen_discards for connection in tainted
@@ -273,16 +261,16 @@ class Connected(Described):
 
     def _clean(self, tainted: list[Connection], limit_s: float) -> None:
         """Wait for a late reply and prove that none is under way."""
-        deadline = time.monotonic() + limit_s + 2 * self.connection.line_delay_s
-        proofs = self._proofs() if self.connection in tainted else ()
+        deadline = time.monotonic() + limit_s + 2 * self.main.line_delay_s
+        proofs = self.device._proofs() if self.main in tainted else ()
         try:
             for connection in tainted:
                 connection.budget_until = deadline
-                wait_out_late_reply(connection, proves=bool(proofs) and connection is self.connection)
+                wait_out_late_reply(connection, proves=bool(proofs) and connection is self.main)
                 connection.state = ConnectionState.VERIFYING
             if proofs:
-                prove(self.connection, proofs, listen_s=self.connection.line_delay_s)
-            self._resynchronise()
+                prove(self.main, proofs, listen_s=self.main.line_delay_s)
+            self.device._resynchronise()
             for connection in tainted:
                 refuse_more(connection, 0.0 if proofs else connection.line_delay_s)
         except BaseException:
@@ -294,10 +282,10 @@ class Connected(Described):
             connection.settle(ConnectionState.READY)
 
     def _reopen(self, limit_s: float) -> None:
-        for connection in self._standing_connections:
+        for connection in self._standing:
             connection.close()
             connection.state = ConnectionState.LOST
         now = time.monotonic()
         self._connect(now + max(limit_s, _CONNECT_S), now + limit_s + _REOPENING_S)
         self._reconnects += 1
-        log.warning("%s: reopened (%d times so far)", self.name, self._reconnects)
+        log.warning("%s: reopened (%d times so far)", self.device.name, self._reconnects)

@@ -49,7 +49,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
         wanted = check_range(
             self.device, "power", power_dbm, limits.min_power_dbm, limits.max_power_dbm, "dBm"
         )
-        with self.device.changing("set_power_dbm", wanted):
+        with self.device.exclusive("set_power_dbm", wanted):
             self._write_power_dbm(wanted)
             achieved = self._set_power_dbm()
             self.device.note_settings(power_dbm=achieved)
@@ -69,7 +69,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
             limits.max_frequency_thz,
             "THz",
         )
-        with self.device.changing("set_frequency_thz", wanted):
+        with self.device.exclusive("set_frequency_thz", wanted):
             if not limits.tunes_while_emitting and self._read_emitting():
                 raise Busy(f"{self.device.name}: cannot change its frequency while it emits")
             self._write_frequency_thz(wanted)
@@ -81,7 +81,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
 
     def enable(self) -> None:
         """Turn the output on and return when it is stable. Raises DeviceError when it is not."""
-        with self.device.changing("enable"):
+        with self.device.exclusive("enable"):
             self._write_emitting(True)
             if not self._read_emitting():
                 raise DeviceError(f"{self.device.name}: no light after enabling")
@@ -89,7 +89,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
 
     def disable(self) -> None:
         """Turn the output off. Raises DeviceError when light still comes out."""
-        with self.device.changing("disable"):
+        with self.device.exclusive("disable"):
             self._write_emitting(False)
             if self._read_emitting():
                 raise DeviceError(f"{self.device.name}: still emits after disabling")
@@ -110,7 +110,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
 
     def status(self) -> SourceStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             for problem in snapshot.read(self._read_problems) or ():
                 snapshot.note(problem, Quality.FAULTED)

@@ -141,7 +141,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
     def set_clock_reference(self, reference: ClockReference) -> None:
         """Lock the time base to a reference. Raises Busy while tags are recorded."""
         wanted = check_choice(self.device, "clock reference", reference, ClockReference)
-        with self.device.changing("set_clock_reference", wanted.value):
+        with self.device.exclusive("set_clock_reference", wanted.value):
             self._refuse_while_streaming("the clock reference")
             self._write_clock_reference(wanted)
             if self._read_clock_reference() is not wanted:
@@ -158,7 +158,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         check_range(self.device, "period", period_s, limits.min_period_s, limits.max_period_s, "s")
         with self.device.counting():
             counts, counted_s = self._read_counts(period_s)
-            with self.device.reading():
+            with self.device.locked():
                 check_counts(self.device, counts, limits.channels, counted_s)
         return InputCounts(time=now(), period_s=counted_s, counts=counts)
 
@@ -180,7 +180,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     def status(self) -> TimeTaggerStatus:
         """Return one snapshot."""
-        with self.device.reading():
+        with self.device.locked():
             snapshot = Snapshot()
             for problem in snapshot.read(self._read_problems) or ():
                 snapshot.note(problem, Quality.DEGRADED)
@@ -223,7 +223,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     def _set(self, channel: int, name: str, value: object) -> InputSettings:
         check_channel(self.device, channel, self.capabilities.channels, "input")
-        with self.device.changing(f"set_{name}", (channel, value)):
+        with self.device.exclusive(f"set_{name}", (channel, value)):
             self._write_input(channel, name, value)
             achieved = self._input(channel)
             self.device.note_settings(**achieved.named(channel))

@@ -52,7 +52,7 @@ class Unit:
             for name, spec in self.kind.declaration.connections.items()
         }
         device = self.kind(transports, clock=_Clock(self.clock))
-        for connection in device._connections.values():
+        for connection in device.session.connections.values():
             connection.line_delay_s = 0.0
         read = device._read_capabilities
 
@@ -75,7 +75,7 @@ class Unit:
 
     def heal(self) -> None:
         """Make every connection ready that is open, as recovery does, without asking."""
-        for connection in self.device._connections.values():
+        for connection in self.device.session.connections.values():
             if connection.transport.conn is not None:
                 connection.reader.discard(0.0)
                 connection.settle(ConnectionState.READY)

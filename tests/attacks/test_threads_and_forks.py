@@ -128,7 +128,7 @@ def test_a_forked_process_is_refused_and_its_parent_not_disturbed(bench, driver)
     held, forked = threading.Event(), threading.Event()
 
     def hold():
-        with device.reading():
+        with device.locked():
             held.set()
             forked.wait()
 

@@ -120,8 +120,8 @@ def verbs_of(device: Device) -> dict[str, Verb]:
                 - set(_WITHIN.get(kind, ()))
             )
             assert not unknown, f"no attack on {kind.__name__}: {', '.join(sorted(unknown))}"
-    if "dlt" in device._connections:
-        service = DataLink(device.connection_named("dlt"))
+    if "dlt" in device.session.connections:
+        service = DataLink(device.session.connection("dlt"))
         found |= {
             "DataLink.acquisitions": service.acquisitions,
             "DataLink.start_stream": partial(service.start_stream, "127.0.0.1", 1, 4242),

@@ -16,7 +16,7 @@ def test_a_latched_detector_is_refused_whatever_its_connections_are(connection, 
     detector.enable()
     _refuse_latched([detector])
     unit.read_voltages_v = lambda: (0.007, 2.4, 0.007, 0.007)
-    detector.connection_named(connection).state = state
+    detector.session.connection(connection).state = state
     cause = Disconnected("of a laser")
     if connection == "main" and state is not ConnectionState.READY:
         _refuse_latched([detector], cause)  # that the detector is lost is the cause itself

@@ -68,13 +68,13 @@ def test_a_count_during_which_another_thread_changed_a_setting_is_discarded(benc
 
 @pytest.mark.parametrize("verb", ["close", "make_safe"])
 def test_a_thread_that_holds_a_device_is_not_waited_for_without_limit(verb, bench, monkeypatch):
-    for limit in ("qhal.devices.device.CLOSE_S", "qhal.devices.interface._HELD_BY_ANOTHER_S"):
+    for limit in ("qhal.devices.session.CLOSE_S", "qhal.devices.interface._HELD_BY_ANOTHER_S"):
         monkeypatch.setattr(limit, 0.1)
     device, _ = bench("purephotonics.ppcl550")
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with device.reading():
+        with device.locked():
             held.set()
             done.wait(30)
 

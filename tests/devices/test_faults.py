@@ -18,7 +18,7 @@ DEADLINE_S = 3.0
 def test_fails_in_time_and_comes_back(bench, driver, fault, moment):
     device, background = bench(driver)
     for name in device.declaration.connections:
-        connection = device.connection_named(name)
+        connection = device.session.connection(name)
         connection.timeout_s, connection.line_delay_s = TIMEOUT_S, 0.1
     before = device.status()
     endpoints = background.unit(driver).endpoints.values()

@@ -53,7 +53,7 @@ def test_names_say_what_talks_to_hardware(each):
 def test_properties_ask_nothing(name, bench):
     device, _ = bench(name)
     sent = []
-    for connection in device._connections.values():
+    for connection in device.session.connections.values():
         connection.exchange = connection.send = lambda *words, **more: sent.append(words)
     for part in device.parts:
         for each in type(part).__mro__:
@@ -63,7 +63,7 @@ def test_properties_ask_nothing(name, bench):
         assert repr(part)
     assert "<table>" in device._repr_html_()
     assert sent == []
-    for connection in device._connections.values():
+    for connection in device.session.connections.values():
         del connection.exchange, connection.send
 
 

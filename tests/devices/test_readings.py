@@ -283,7 +283,7 @@ def test_counts_of_the_service(unit, reply, error):
     found = unit("idquantique.id900")
     found.instead[b"status --id"] = reply
     with pytest.raises(error):
-        DataLink(found.device.connection_named("dlt")).counts("127.0.0.1:5556")
+        DataLink(found.device.session.connection("dlt")).counts("127.0.0.1:5556")
 
 
 @pytest.mark.parametrize("model", ["tektronix.awg5014", "hubersuhner.polatis"])

@@ -111,7 +111,7 @@ def test_requests_on_the_wire(name, mocker):
         Background.of(model, **options) as simulator,
         qhal.open_device(model, simulator.address(model), connections=simulator.connections(model)) as device,
     ):
-        sent = mocker.spy(device.connection_named("main").transport, "write")
+        sent = mocker.spy(device.session.connection("main").transport, "write")
         verb(device)
     frames = [bytes(call.args[0]) for call in sent.call_args_list]
     assert expected == in_order(frames, expected)

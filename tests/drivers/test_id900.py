@@ -43,7 +43,7 @@ def stepped(simulate):
             tagger = open_device(
                 NAME,
                 background.address(NAME),
-                links=background.links(NAME),
+                connections=background.connections(NAME),
                 clock=clock,
                 **(driver_options or {}),
             )

@@ -47,7 +47,8 @@ if child == 0:
     soon = time.monotonic() + 5.0
     refused = 0
     for action in (
-        lambda: device.ask(2), lambda: device.open_connection("main"), lambda: device.close_connection("main"),
+        lambda: device.ask(2), lambda: device.session.open_connection("main"),
+        lambda: device.session.close_connection("main"),
         device.open,
         device.close, transport.close, lambda: transport.write(b"ASK 3\\n", soon),
         lambda: transport.read_chunk(soon, b"\\n"), lambda: transport.read_chunk(soon, 1), transport.readable,

@@ -118,7 +118,7 @@ def test_restart_is_noticed_and_lost_settings_are_reported_not_repaired(echo):
 def test_another_unit_at_the_address_is_refused(echo):
     device, background = echo()
     background.do(lambda: setattr(background.unit("echo1").instrument, "serial", "0002"))
-    device._expected = {"serial_number": "0001"}
+    device.session.expected = {"serial_number": "0001"}
     background.run(lambda: background.simulation.restart("echo1"))
     with pytest.raises(WrongDevice, match=r"serial_number is '0002', '0001' is expected"):
         ask_again(device, 1)

@@ -199,7 +199,7 @@ class Id900(Device, TimeTagger):
 
     def start_tags(self) -> None:
         """Stop what was left running, and start an endless row of sub-records on all enabled inputs."""
-        with self.reading():
+        with self.locked():
             try:
                 self._scpi.ask("REC:STAG?")
             except DeviceError as error:
@@ -233,14 +233,14 @@ class Id900(Device, TimeTagger):
 
     def stop_tags(self) -> None:
         """Stop recording and sending; raises DeviceError when the instrument counted transfer errors."""
-        with self.reading():
+        with self.locked():
             self._scpi.set_up("REC:STOP")
             service = self._service()
             errors = {}
             for channel in self._recording:
                 service.stop(channel.acquisition)
                 self._scpi.set_up(f"RAW{channel.number}:SEND OFF")
-                self.close_connection(f"stream{channel.number}")
+                self.session.close_connection(f"stream{channel.number}")
                 if count := self._scpi.ask_int(f"RAW{channel.number}:ERRORS?", low=0):
                     errors[channel.number] = count
             if errors:
@@ -261,12 +261,12 @@ class Id900(Device, TimeTagger):
 
     def _start_channel(self, service: DataLink, address: str, n: int) -> Channel:
         stream = f"stream{n}"
-        tcp_port = Address(self.connection_named(stream).address).endpoint()[1]
+        tcp_port = Address(self.session.connection(stream).address).endpoint()[1]
         assert tcp_port is not None
         self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
         self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
         acquisition = service.start_stream(address, n, tcp_port)
-        connection = self.open_connection(stream)
+        connection = self.session.open_connection(stream)
         self._scpi.set_up(f"RAW{n}:SEND ON")
         return Channel(n, acquisition, connection)
 
@@ -293,7 +293,7 @@ class Id900(Device, TimeTagger):
         return TagBatch(all_times[order], all_channels[order], start, stop, gaps=tuple(gaps))
 
     def _service(self) -> DataLink:
-        return DataLink(self.connection_named("dlt"))
+        return DataLink(self.session.connection("dlt"))
 
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""

@@ -117,12 +117,12 @@ class WebSq(Device, Detector):
         period_s = milliseconds * 1e-3
         before_s = self._period_s()
         self._set("SetMeasurementPeriod", _PERIOD, milliseconds)
-        counts = self.open_connection("counts")
+        counts = self.session.open_connection("counts")
         try:
             self._next_line(counts, (period_s, before_s))
             device_time_s, found = self._next_line(counts, (period_s, period_s))
         finally:
-            self.close_connection("counts")
+            self.session.close_connection("counts")
         if (after_s := self._period_s()) != period_s:
             raise DeviceError(
                 f"{self.name}: the measurement period became {after_s:g} s during a reading of {period_s:g} s;"
