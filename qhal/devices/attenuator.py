@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.interface import Hazard, Interface, SafeState, check_range, check_read
@@ -112,6 +113,9 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
             limits.max_attenuation_db,
             "dB",
         )
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {"attenuation_db": self.device.known(self._attenuation_db)}
 
     @abstractmethod
     def _write_attenuation_db(self, attenuation_db: float) -> None:

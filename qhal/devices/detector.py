@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
@@ -256,6 +256,13 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
     ) -> None:
         if not same_setting(wanted, achieved, resolution):
             raise DeviceError(f"{self.device.name}: {what} is {achieved} after setting {wanted}")
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {
+            "enabled": self.device.known(self._read_enabled),
+            "bias_ua": self.device.known(self._bias_ua),
+            "trigger_mv": self.device.known(self._trigger_mv),
+        }
 
     @abstractmethod
     def _write_bias_ua(self, bias_ua: tuple[float, ...]) -> None:

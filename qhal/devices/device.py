@@ -213,10 +213,11 @@ class Device(Guarded, Hooks):
         if identity != self.identity:
             raise WrongDevice(f"{self.name}: {identity} answers where {self.identity} did")
 
-    def _known(self, reader: Callable[[], Value]) -> Value | None:
-        """Return a setting; None when the device has no value for it, or one that cannot be.
+    def known(self, reader: Callable[[], Value]) -> Value | None:
+        """Return what a reader of a setting returns; None if the unit has no value for it, or an impossible one.
 
-        For ``_read_settings``: such a device opens, and its status says what is wrong. A reply that is none fails.
+        For ``_read_settings``: such a device opens, and its status names the problem. Raises ProtocolError for a reply
+        that does not belong to the query.
         """
         try:
             return reader()

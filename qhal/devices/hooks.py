@@ -1,7 +1,7 @@
 """The private methods by which a driver identifies, describes and prepares its unit; a session calls them."""
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from qhal.devices.declaration import Declaration, Identity
 from qhal.devices.described import Described
@@ -37,10 +37,6 @@ class Hooks(Described):
     @abstractmethod
     def _identify(self) -> Identity:
         """Read the identity of the instrument. Raises WrongDevice for another model."""
-
-    @abstractmethod
-    def _read_settings(self) -> dict[str, Any]:
-        """Read every setting that another client or a power cycle could have changed."""
 
     @abstractmethod
     def _resynchronise(self) -> None:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.interface import Interface, SafeState, is_port
@@ -163,6 +164,9 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
         self.device.note_settings(pattern=found)
         if found != wanted:
             raise DeviceError(f"{self.device.name}: the pattern is {found} after setting {wanted}")
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {"pattern": self.device.known(self._pattern)}
 
     @abstractmethod
     def _read_pattern(self) -> dict[int, int]:

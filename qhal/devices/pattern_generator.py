@@ -5,6 +5,7 @@ What the voltages do to a modulator is known above this interface, from the modu
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,6 +150,9 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
             "reference": read(self._read_reference),
             "outputs": tuple(read(self._read_output, channel) for channel in channels),
         }
+
+    def _read_settings(self) -> dict[str, Any]:
+        return self._play_settings(lambda reader, *args: self.device.known(partial(reader, *args)))
 
     def _sample_rate_hz(self) -> float:
         limits, found = self.capabilities, self._read_sample_rate_hz()

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.interface import Interface, SafeState, check_channel, check_range, check_read, check_row
@@ -101,6 +102,9 @@ class PolarizationController(Interface[PolarizationControllerCapabilities, Polar
                         f" not at {target:.2f} deg"
                     )
             return reached
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {"angles_deg": self.device.known(self._angles_deg)}
 
     @abstractmethod
     def _move_to_deg(self, targets_deg: dict[int, float]) -> None:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from typing import Any
 
 from qhal.devices.declaration import Capabilities
 from qhal.devices.interface import Hazard, Interface, SafeState, check_range, check_read
@@ -144,6 +145,13 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
     def _output_dbm(self) -> float:
         highest = self.capabilities.max_power_dbm + _OVERSHOOT_DB
         return check_read(self.device, "output power", self._read_output_dbm(), _DARK_DBM, highest, "dBm")
+
+    def _read_settings(self) -> dict[str, Any]:
+        return {
+            "power_dbm": self.device.known(self._set_power_dbm),
+            "frequency_thz": self.device.known(self._frequency_thz),
+            "emitting": self.device.known(self._read_emitting),
+        }
 
     @abstractmethod
     def _write_power_dbm(self, power_dbm: float) -> None:

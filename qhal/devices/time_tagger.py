@@ -3,6 +3,8 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 from pydantic import ConfigDict
 
@@ -196,6 +198,14 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         """The resolution of the unit, by name of the setting."""
         step_v, inputs = self.capabilities.threshold_step_v, range(1, self.capabilities.channels + 1)
         return {f"input_{channel}_threshold_v": step_v for channel in inputs}
+
+    def _read_settings(self) -> dict[str, Any]:
+        settings: dict[str, Any] = {"clock_reference": self.device.known(self._read_clock_reference)}
+        for channel in range(1, self.capabilities.channels + 1):
+            found = self.device.known(partial(self._input, channel))
+            for name in InputSettings.model_fields:
+                settings[f"input_{channel}_{name}"] = getattr(found, name, None)
+        return settings
 
     def _input(self, channel: int) -> InputSettings:
         """Ask for all settings of an input. Raises ProtocolError for one that cannot be."""

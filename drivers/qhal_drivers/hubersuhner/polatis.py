@@ -5,7 +5,6 @@ so each is followed by reading the pattern and the error queue. Ingress ports co
 """
 
 import re
-from typing import Any
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
 from qhal.devices.declaration import Options as BaseOptions
@@ -108,9 +107,6 @@ class Polatis(Device, OpticalSwitch):
             boot_mode=self._scpi.ask_label(":OXC:BOOT:MODE?"),
             settle_s=self.options.settle_s,
         )
-
-    def _read_settings(self) -> dict[str, Any]:
-        return {"pattern": self._known(self._pattern)}
 
     def _read_pattern(self) -> dict[int, int]:
         return self._scpi.ask_parsed(":OXC:SWIT:CONN:STAT?", _pairs)

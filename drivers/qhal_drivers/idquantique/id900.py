@@ -132,15 +132,8 @@ class Id900(Device, TimeTagger):
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        settings: dict[str, Any] = {"clock_reference": self._known(self._read_clock_reference)}
-        for channel in range(1, _CHANNELS + 1):
-            found = self._known(partial(self._input, channel))
-            names = InputSettings.model_fields
-            settings |= (
-                {f"input_{channel}_{n}": None for n in names} if found is None else found.named(channel)
-            )
-        settings["resolution"] = self._known(partial(self._scpi.ask_word, "DEVI:RES?", "HIRES", "LOWRES"))
-        return settings
+        resolution = partial(self._scpi.ask_word, "DEVI:RES?", "HIRES", "LOWRES")
+        return super()._read_settings() | {"resolution": self.known(resolution)}
 
     def _before_close(self) -> None:
         try:

@@ -6,7 +6,7 @@ Rests on three independent public clients that agree; the text of the ``CD`` rep
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from qhal.devices.attenuator import Attenuator, AttenuatorCapabilities
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
@@ -101,9 +101,6 @@ class Dd100(Device, Attenuator):
             dark_without_power=None,
             measured=False,
         )
-
-    def _read_settings(self) -> dict[str, Any]:
-        return {"attenuation_db": self._known(self._attenuation_db)}
 
     def _write_attenuation_db(self, attenuation_db: float) -> None:
         self._ask(f"A{attenuation_db:.2f}", _whole_number(r"Pos:(.*)"), timeout_s=_MOVE_TIMEOUT_S)

@@ -7,7 +7,6 @@ answers a read with a good checksum.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade, UsbId
 from qhal.devices.device import Device, SubDevice
@@ -129,13 +128,6 @@ class Ppcl550(Device, Source):
             frequency_resolution_thz=1e-4,
             tunes_while_emitting=False,
         )
-
-    def _read_settings(self) -> dict[str, Any]:
-        return {
-            "power_dbm": self._known(self._set_power_dbm),
-            "frequency_thz": self._known(self._frequency_thz),
-            "emitting": self._known(self._read_emitting),
-        }
 
     def _write_power_dbm(self, power_dbm: float) -> None:
         self._write(_PWR, round(power_dbm * 100))

@@ -83,13 +83,6 @@ class WebSq(Device, Detector):
             min_period_s=_MIN_PERIOD_S,
         )
 
-    def _read_settings(self) -> dict[str, Any]:
-        return {
-            "enabled": self._known(self._read_enabled),
-            "bias_ua": self._known(self._bias_ua),
-            "trigger_mv": self._known(self._trigger_mv),
-        }
-
     def _write_bias_ua(self, bias_ua: tuple[float, ...]) -> None:
         self._set("SetAllBiasCurrents", "BiasCurrent", list(bias_ua))
 

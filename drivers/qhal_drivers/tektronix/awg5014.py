@@ -4,9 +4,6 @@ Rests on the command texts that the manufacturer publishes with its own Python d
 drivers. Waveforms are 16-bit words: bits 0 to 13 data (0 is -1, 16382 is +1), bits 14 and 15 the markers.
 """
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,9 +72,6 @@ class Awg5014(Device, PatternGenerator):
             resolution_bits=14,
             idle_v=0.0,
         )
-
-    def _read_settings(self) -> dict[str, Any]:
-        return self._play_settings(lambda reader, *args: self._known(partial(reader, *args)))
 
     def _load(self, channel: int, volts: NDArray[np.float64]) -> None:
         scpi, name = self._scpi, f"qhal_{channel}"

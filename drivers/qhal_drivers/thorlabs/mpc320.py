@@ -113,10 +113,7 @@ class Mpc320(Device, PolarizationController):
         )
 
     def _read_settings(self) -> dict[str, Any]:
-        return {
-            "angles_deg": self._known(self._angles_deg),
-            "velocity_percent": self._known(self._velocity_percent),
-        }
+        return super()._read_settings() | {"velocity_percent": self.known(self._velocity_percent)}
 
     def _read_angle_deg(self, paddle: int) -> float:
         return self._status(paddle).counts / _COUNTS_PER_DEG
