@@ -7,33 +7,22 @@ drivers. Waveforms are 16-bit words: bits 0 to 13 data (0 is -1, 16382 is +1), b
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, Identity, IdentityGrade
-from qhal.devices.device import Device
+from qhal.devices.declaration import ConnectionSpec, Declaration, Evidence, IdentityGrade
 from qhal.devices.pattern_generator import PatternGenerator, PatternGeneratorCapabilities
-from qhal.devices.scpi import Scpi
-from qhal.errors import DeviceError, WrongDevice
+from qhal.devices.scpi_device import Idn, ScpiDevice, choice, number, query, scpi_proof, whole_number
+from qhal.errors import DeviceError
 from qhal.transport import replies
-from qhal.transport.frames import line
-from qhal.transport.proof import Proof
 
 _CHANNELS = 4
 _HALF_SCALE = 8191
 _MIN_AMPLITUDE_VPP = 0.02
 _HZ = {"Hz": 1.0, "HZ": 1.0}
+_REFERENCES = {"INT": "internal", "INTERNAL": "internal", "EXT": "external", "EXTERNAL": "external"}
 _BLOCK_TIMEOUT_S = 60.0
 _OPERATION_TIMEOUT_S = 30.0
 
 
-_PROOFS = (
-    Proof(b"*IDN?\n", line(), lambda reply: reply.count(b",") == 3 and b'"' not in reply),
-    Proof(b"SOUR1:ROSC:SOUR?\n", line(), lambda reply: reply.strip()[:3].upper() in (b"INT", b"EXT")),
-    Proof(
-        b"AWGC:RMOD?\n", line(), lambda reply: reply.strip()[:3].upper() in (b"CON", b"TRI", b"GAT", b"SEQ")
-    ),
-)
-
-
-class Awg5014(Device, PatternGenerator):
+class Awg5014(ScpiDevice, PatternGenerator):
     """A four-channel arbitrary waveform generator, 1.2 GS/s, 14 bits."""
 
     declaration = Declaration(
@@ -43,24 +32,21 @@ class Awg5014(Device, PatternGenerator):
         evidence=(Evidence.MANUAL, Evidence.CLIENTS),
     )
 
-    def _align(self) -> None:
-        self.connection.send(b"\n")
+    idn = Idn("an AWG5014", model="AWG5014")
+    proofs = (
+        scpi_proof("SOUR1:ROSC:SOUR?", rb"\s*(INT|EXT).*"),
+        scpi_proof("AWGC:RMOD?", rb"\s*(CON|TRI|GAT|SEQ).*"),
+    )
 
-    def _proofs(self) -> tuple[Proof, ...]:
-        return _PROOFS
-
-    def _start(self) -> None:
-        self._scpi = Scpi(self.connection)
-        self._scpi.errors()  # what other clients left behind
-
-    def _identify(self) -> Identity:
-        maker, model, serial, firmware = self._scpi.ask_parsed("*IDN?", replies.identity_fields)
-        if not model.startswith("AWG5014"):
-            raise WrongDevice(f"{self.name}: a {maker} {model} answers, expected an AWG5014")
-        return Identity(manufacturer=maker, model=model, serial_number=serial, firmware=firmware)
+    _read_options = query("*OPT?", replies.label)
+    _read_output = query("OUTP{}:STAT?", replies.flag)
+    _read_sample_rate_hz = query("SOUR1:FREQ?", number(_HZ))
+    _read_reference = query("SOUR1:ROSC:SOUR?", choice(_REFERENCES))
+    _read_running = query("AWGC:RST?", lambda reply: replies.whole_number(reply, low=0, high=2) == 2)
+    _read_points = query('WLIS:WAV:LENG? "{}"', whole_number(low=0))
 
     def _read_capabilities(self) -> PatternGeneratorCapabilities:
-        options = self._scpi.ask_label("*OPT?").replace(" ", "")
+        options = self._read_options().replace(" ", "")
         return PatternGeneratorCapabilities(
             channels=_CHANNELS,
             min_sample_rate_hz=10e6,
@@ -86,7 +72,7 @@ class Awg5014(Device, PatternGenerator):
             f'WLIS:WAV:DATA "{name}"', encode(volts, amplitude, offset), timeout_s=_BLOCK_TIMEOUT_S
         )
         self._wait()
-        points = scpi.ask_int(f'WLIS:WAV:LENG? "{name}"', low=0)
+        points = self._read_points(name)
         if points != len(volts):
             raise DeviceError(f"{self.name}: {name} has {points} points after loading {len(volts)}")
         for command in (
@@ -103,16 +89,6 @@ class Awg5014(Device, PatternGenerator):
             raise DeviceError(
                 f"{self.name}: output {channel} is not {'on' if on else 'off'}; is a waveform loaded?"
             )
-
-    def _read_output(self, channel: int) -> bool:
-        return self._scpi.ask_flag(f"OUTP{channel}:STAT?")
-
-    def _read_sample_rate_hz(self) -> float:
-        return self._scpi.ask_float("SOUR1:FREQ?", _HZ)
-
-    def _read_reference(self) -> str:
-        source = self._scpi.ask_word("SOUR1:ROSC:SOUR?", "INT", "INTERNAL", "EXT", "EXTERNAL")
-        return "internal" if source.startswith("INT") else "external"
 
     def _write_sample_rate_hz(self, sample_rate_hz: float) -> None:
         self._scpi.send(f"SOUR1:FREQ {sample_rate_hz:.9E}")
@@ -137,9 +113,6 @@ class Awg5014(Device, PatternGenerator):
     def _stop(self) -> None:
         self._scpi.send("AWGC:STOP")
         self._wait()
-
-    def _read_running(self) -> bool:
-        return self._scpi.ask_int("AWGC:RST?", low=0, high=2) == 2
 
     def _read_problems(self) -> tuple[str, ...]:
         return tuple(self._scpi.errors())
