@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Protocol, TypeVar
 
 from qhal.devices.declaration import Identity
 from qhal.devices.device import Device
@@ -74,13 +74,18 @@ class ScpiDevice(Device):
         return self.idn.identity(self.name, self._scpi.ask_parsed("*IDN?", replies.identity_fields))
 
 
+class _SpeaksScpi(Protocol):
+    @property
+    def _scpi(self) -> Scpi: ...
+
+
 def query(text: str, parse: Callable[[str], Parsed]) -> Callable[..., Parsed]:
     """Return a method of a driver that sends a query and returns what ``parse`` makes of the reply.
 
     ``{}`` in the text stands for an argument of the method, such as a channel.
     """
 
-    def read(device: ScpiDevice, *arguments: object) -> Parsed:
+    def read(device: _SpeaksScpi, *arguments: object) -> Parsed:
         return device._scpi.ask_parsed(text.format(*arguments), parse)
 
     return read
@@ -92,7 +97,7 @@ def command(text: str) -> Callable[..., None]:
     The method raises DeviceError for what the queue reports.
     """
 
-    def write(device: ScpiDevice, *arguments: object) -> None:
+    def write(device: _SpeaksScpi, *arguments: object) -> None:
         sent = text.format(*arguments)
         device._scpi.send(sent)
         device._scpi.refuse_errors(sent)
@@ -107,9 +112,11 @@ def number(
     return lambda reply: replies.number(reply, units or {}, low=low, high=high)
 
 
-def whole_number(*, low: int = -(2**63), high: int = 2**63 - 1) -> Callable[[str], int]:
-    """Return a parser of a whole number within limits."""
-    return lambda reply: replies.whole_number(reply, low=low, high=high)
+def whole_number(
+    units: Mapping[str, float] | None = None, *, low: int = -(2**63), high: int = 2**63 - 1
+) -> Callable[[str], int]:
+    """Return a parser of a whole number within limits, scaled by the unit behind it."""
+    return lambda reply: replies.whole_number(reply, units or {}, low=low, high=high)
 
 
 def choice(values: Mapping[str, Value]) -> Callable[[str], Value]:

@@ -22,8 +22,7 @@ from qhal.devices.interface import (
 )
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange
-from qhal.tags.batch import TagBatch
-from qhal.tags.pump import TagPump
+from qhal.tags.pump import TagPump, TagSource
 from qhal.tags.stream import DEFAULT_WAITING_TAGS, TagStream
 from qhal.words import Worded
 
@@ -110,7 +109,8 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.pump = TagPump(self.device.name, self, self.device.clock)
+        self._recording = self._make_recording()
+        self.pump = TagPump(self.device.name, self._recording, self.device.clock)
         """The pump that reads the tags in a thread of its own."""
 
     def set_enabled(self, channel: int, on: bool) -> None:
@@ -270,17 +270,5 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         """Ask what is wrong, in words."""
 
     @abstractmethod
-    def start_tags(self) -> None:
-        """Begin a recording; its times count from here. For the pump."""
-
-    @abstractmethod
-    def read_tags(self, deadline: float) -> TagBatch | None:
-        """Return the next batch, None when there is none before the (wall time) deadline. For the pump."""
-
-    @abstractmethod
-    def stop_tags(self) -> None:
-        """End the recording. Raises DeviceError when tags were lost on the way. For the pump."""
-
-    @abstractmethod
-    def tags_due_in_s(self, position_ps: int) -> float:
-        """Return the device time until the batch beginning at a position should be here. For the pump."""
+    def _make_recording(self) -> TagSource:
+        """Return what starts, reads and stops the recording of this tagger, for its pump."""

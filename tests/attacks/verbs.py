@@ -65,7 +65,7 @@ _VERBS: dict[type[Interface], dict[str, Callable[[Any], Any]]] = {
         "set_delay_ps": lambda tagger: {"delay_ps": tagger.set_delay_ps(1, 1000)},
         "set_clock_reference": lambda tagger: tagger.set_clock_reference(ClockReference.INTERNAL),
         "read_counts": lambda tagger: tagger.read_counts(0.1),
-        "start_tags": lambda tagger: recorded(tagger),
+        "stream": lambda tagger: recorded(tagger),
     },
     OpticalSwitch: {
         "read_pattern": lambda switch: switch.read_pattern(),
@@ -94,10 +94,6 @@ _VERBS: dict[type[Interface], dict[str, Callable[[Any], Any]]] = {
 }
 _WITHIN = {
     TimeTagger: {
-        "read_tags": "start_tags",
-        "stop_tags": "start_tags",
-        "stream": "start_tags",  # in a thread of its own
-        "tags_due_in_s": "asks nothing",
         "pump": "asks nothing",
     },
     OpticalSwitch: {"reserve": "asks nothing", "release": "asks nothing"},
@@ -108,7 +104,7 @@ _WITHIN = {
 def verbs_of(device: Device) -> dict[str, Verb]:
     """Return what an open device can be asked to do, by name. Raises AssertionError for a method not known here."""
     found: dict[str, Verb] = {"open": partial(reopened, device)}
-    for role in device.roles:
+    for role in device.parts:
         kinds = [kind for kind in type(role).__mro__ if issubclass(kind, Interface) and kind in _VERBS]
         for kind in kinds:
             for name, verb in _VERBS[kind].items():
@@ -145,8 +141,9 @@ def reopened(device: Device) -> Any:
 
 def recorded(tagger: TimeTagger) -> list[TagBatch | None]:
     """Return some batches of tags, as the thread of a stream reads them."""
-    tagger.start_tags()
+    recording = tagger._recording
+    recording.start_tags()
     try:
-        return [tagger.read_tags(time.monotonic() + 1.0) for _ in range(BATCHES)]
+        return [recording.read_tags(time.monotonic() + 1.0) for _ in range(BATCHES)]
     finally:
-        tagger.stop_tags()
+        recording.stop_tags()

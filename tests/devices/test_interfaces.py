@@ -32,7 +32,7 @@ STARTS = (
     "unlatch",
 )
 VERBS = re.compile(
-    rf"({'|'.join(STARTS)}|make_safe|stream|reserve|release|status|get|offers|open|close|tags_due)(_|$)"
+    rf"({'|'.join(STARTS)}|make_safe|stream|reserve|release|status|get|offers|open|close)(_|$)"
 )
 
 
@@ -72,7 +72,7 @@ def calls(part):
     for each in type(part).__mro__:
         if each in INTERFACES:
             for name, member in members(each):
-                if inspect.isfunction(member) and VERBS.match(name) and not name.endswith(("_tags", "in_s")):
+                if inspect.isfunction(member) and VERBS.match(name):
                     parameters = list(inspect.signature(member).parameters.values())[1:]
                     if parameters:
                         yield name, parameters
