@@ -106,7 +106,6 @@ class Recording:
     def _start_channel(self, service: DataLink, host: str, n: int) -> Channel:
         stream = f"stream{n}"
         tcp_port = Address(self._device.session.connection(stream).address).endpoint()[1]
-        assert tcp_port is not None
         self._scpi.set_up(f"RAW{n}:ERRORS:CLEAR")
         self._scpi.set_up(f"RAW{n}:REF:LINK NONE")
         acquisition = service.start_stream(host, n, tcp_port)
@@ -142,5 +141,4 @@ class Recording:
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""
         host = Address(self._device.connection.address).endpoint()[0]
-        assert host is not None
         return host
