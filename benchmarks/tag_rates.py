@@ -24,7 +24,7 @@ from qhal.link.pattern import SymbolPattern
 from qhal.link.sifting import Sifter, StraightClock
 from qhal.tags.analysis.correlation import CrossCorrelation, PairCounter, StartStop
 from qhal.tags.batch import TagBatch
-from qhal.tags.codecs import kernels
+from qhal.tags.codecs import decoding_kernels
 from qhal.tags.codecs.idq import IdqDecoder
 from qhal.tags.codecs.picoquant import LAYOUTS, decode_words, encode_words
 from qhal.tags.codecs.ptu_header import PtuHeader, build_header
@@ -75,7 +75,7 @@ def decoding() -> Iterator[Outcome]:
     target = np.empty_like(moved)
 
     def ours() -> None:
-        kernels.decode_patterns(
+        decoding_kernels.decode_patterns(
             words, 0, 0, 0, 0, 10, 54, 125, 5, np.uint64(16), np.uint64(0x300), 1_000_000_000, MAX_PS, times, channels,
             0,
         )  # fmt: skip

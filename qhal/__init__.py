@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from qhal.errors import QhalError
 
 if TYPE_CHECKING:
+    from qhal.node.device_factory import open_device
     from qhal.node.node import open_node
-    from qhal.node.open import open_device
 
 __version__ = "0.1.0"
 __all__ = ["QhalError", "__version__", "open_device", "open_node"]
 
-_LATE = {"open_device": "qhal.node.open", "open_node": "qhal.node.node"}
+_LATE = {"open_device": "qhal.node.device_factory", "open_node": "qhal.node.node"}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from qhal.node.open import open_device
+from qhal.node.device_factory import open_device
 from qhal_simulators.servers.background import Background
 
 

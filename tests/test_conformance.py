@@ -9,7 +9,7 @@ import pytest
 from qhal.devices.declaration import Evidence, Options
 from qhal.devices.device import Device
 from qhal.devices.interface import Interface
-from qhal.node.registry import drivers, load_driver
+from qhal.node.driver_registry import drivers, load_driver
 from qhal.testing import suites
 from qhal.testing.interfaces import INTERFACES
 from qhal_simulators.instrument_registry import instruments, load

@@ -12,7 +12,7 @@ import pytest
 
 from qhal import published
 from qhal.devices.power_meter import PowerMeter
-from qhal.node.open import open_device
+from qhal.node.device_factory import open_device
 from qhal.node.schema import parse_node
 from qhal_simulators.physics.scenario_tables import load_scenario
 from qhal_simulators.servers.background import Background
@@ -39,7 +39,7 @@ def acme(monkeypatch):
     exec(compile(source, "how-to/add-a-driver.md", "exec"), vars(module))
     monkeypatch.setitem(sys.modules, "acme_pm42", module)
     monkeypatch.setattr(
-        "qhal.node.registry.published_drivers",
+        "qhal.node.driver_registry.published_drivers",
         lambda: published.Published("driver", {"acme.pm42": "acme_pm42:Pm42"}),
     )
     with socketserver.TCPServer(("127.0.0.1", 0), Unit) as server:

@@ -11,7 +11,7 @@ from qhal.devices.declaration import ConnectionSpec, UsbId
 from qhal.devices.device import Device, SubDevice
 from qhal.devices.interface import Interface
 from qhal.errors import ConfigurationError
-from qhal.node.registry import load_driver, published_drivers
+from qhal.node.driver_registry import load_driver, published_drivers
 from qhal.transport.settings import SerialSettings
 
 

@@ -6,8 +6,8 @@ import typer
 
 from qhal.cli.output import AsJson, print_json
 from qhal.devices.declaration import UsbId
-from qhal.node.registry import drivers as known_drivers
-from qhal.node.registry import load_driver
+from qhal.node.driver_registry import drivers as known_drivers
+from qhal.node.driver_registry import load_driver
 
 _HEADER = """\
 # Stable names for QKD instruments under /dev/qhal/, written by `qhal udev`; do not edit.

@@ -10,6 +10,7 @@ from typing import Any
 
 from qhal.calibration.optics.sources import frequency_thz, output_dbm
 from qhal.demo.demo_records import QUANTUM_POWER_DBM, BenchRecords, calibrate_modulators
+from qhal.link.link_session import LinkDevices, LinkSession, LinkSettings, SetPhotonNumber
 from qhal.link.modulation import (
     CARVER_CHANNEL,
     DECOY_CHANNEL,
@@ -20,7 +21,6 @@ from qhal.link.modulation import (
 )
 from qhal.link.pattern import bb84_pattern
 from qhal.link.photonics import photon_energy_j
-from qhal.link.session import LinkDevices, LinkSession, LinkSettings, SetPhotonNumber
 from qhal.node.node import Node
 from qhal.records.record import Record
 from qhal.records.uncertain import Uncertain, from_db, nominal, systematic

@@ -6,9 +6,9 @@ from typing import Any
 from qhal.demo.check import Check, all_passed, verdict
 from qhal.link.decoy import DecoyBounds
 from qhal.link.estimates import ClickMatrix
+from qhal.link.link_session import LinkMeasurement
 from qhal.link.measurement import NoiseRate
 from qhal.link.polarization import AlignmentResult
-from qhal.link.session import LinkMeasurement
 from qhal.records.record import Record
 from qhal.records.uncertain import Uncertain
 

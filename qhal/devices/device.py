@@ -67,10 +67,13 @@ class Device(Guarded, Hooks):
         self._sub_devices = tuple(each(self) for each in self.sub_device_types)
 
     def __repr__(self) -> str:
-        return line(self)
+        return line(f"{type(self).__name__} {self.name!r}", *self._shown())
 
     def _repr_html_(self) -> str:
-        return table(self)
+        return table(f"{type(self).__name__} {self.name!r}", *self._shown())
+
+    def _shown(self) -> tuple[str, str, dict[str, Any]]:
+        return self.connection.transport.address, self.health.state, self.settings
 
     # -- what is known already
 

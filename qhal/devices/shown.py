@@ -1,23 +1,21 @@
-"""How a device shows itself in a Python session and in a notebook: from what is known, without asking it."""
+"""The representations of a device in a Python session and in a notebook, from known values, without a query."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 from qhal.words import html_table, in_words, listed_in_words
 
-if TYPE_CHECKING:
-    from qhal.devices.device import Device
+
+def line(title: str, address: str, state: str, settings: Mapping[str, Any]) -> str:
+    """Return title, address, state and the first settings in one line."""
+    parts = [address, state]
+    if settings:
+        parts.append(listed_in_words(settings, 3))
+    return f"<{title} at {', '.join(parts)}>"
 
 
-def line(device: "Device") -> str:
-    """Return class, name, address, state and settings in one line."""
-    parts = [device.connection.address, device.health.state]
-    if device.settings:
-        parts.append(listed_in_words(device.settings, 3))
-    return f"<{type(device).__name__} {device.name!r} at {', '.join(parts)}>"
-
-
-def table(device: "Device") -> str:
+def table(title: str, address: str, state: str, settings: Mapping[str, Any]) -> str:
     """Return the same as a table for a notebook, with all settings."""
-    rows = [("address", device.connection.address), ("state", device.health.state)]
-    rows += [("", in_words(key, value)) for key, value in device.settings.items()]
-    return html_table(f"{type(device).__name__} {device.name!r}", ("", ""), rows)
+    rows = [("address", address), ("state", state)]
+    rows += [("", in_words(key, value)) for key, value in settings.items()]
+    return html_table(title, ("", ""), rows)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from qhal.link.errors import SynchronisationFailed
+from qhal.link.link_errors import SynchronisationFailed
 from qhal.link.pattern import SymbolPattern
 
 MINIMUM_SIGNIFICANCE = 8.0

@@ -18,8 +18,8 @@ from typing import Any
 from uncertainties import UFloat
 
 from qhal.errors import OutOfRange
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.intensities import Intensities
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.uncertain import Uncertain, exp, nominal
 
 _SECANT_SIGMAS = 0.1

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 from uncertainties import UFloat
 
 from qhal.errors import OutOfRange
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.finite_key import BlockCounts
 from qhal.link.intensities import Intensities
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.pattern import Intensity
 from qhal.link.statistics import ONE_SIGMA, Interval, binomial_interval, binomial_standard_uncertainty
 from qhal.records.uncertain import statistical

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.receiver import ReceiverModel
 from qhal.link.retarders import (
     Rotation,

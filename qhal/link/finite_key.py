@@ -17,7 +17,7 @@ from typing import Any
 
 from qhal.errors import OutOfRange
 from qhal.link.decoy import binary_entropy
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.uncertain import Uncertain, exp, log2, nominal
 
 Counts = tuple[float, ...]

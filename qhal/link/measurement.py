@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import SiftedCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.pattern import SymbolPattern
 from qhal.link.sifting import Sifter
 from qhal.link.skew import Receiver

@@ -10,8 +10,8 @@ from scipy import optimize
 from qhal.errors import OutOfRange
 from qhal.link.channel_model import ThresholdLink
 from qhal.link.decoy import binary_entropy
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.finite_key import BlockCounts, IntensityDistribution, KeyBounds, Security, key_bounds
+from qhal.link.link_errors import NotEnoughCounts
 
 _LEAST, _MOST = 1e-3, 1 - 1e-3
 _FIXED_POINT_STEPS = 4

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from qhal.errors import OutOfRange
-from qhal.link.errors import AlignmentNotReachable
 from qhal.link.estimates import ClickMatrix, QberEstimate
 from qhal.link.fibre_fit import FibreFit, Setting, best_angles, fit_fibre, measured_setting
+from qhal.link.link_errors import AlignmentNotReachable
 from qhal.link.receiver import ReceiverModel
 from qhal.link.retarders import LOOPS_121_RAD
 

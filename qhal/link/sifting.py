@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
 from qhal.link.estimates import SiftedCounts
-from qhal.link.kernels import LIVE_SYMBOLS, bad_luck, sift, sift_words
 from qhal.link.pattern import SymbolPattern
+from qhal.link.symbol_kernels import LIVE_SYMBOLS, bad_luck, sift, sift_words
 from qhal.link.symbol_tags import SymbolTags
 from qhal.tags.codecs.sfifteen import WordLayout
 

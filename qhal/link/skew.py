@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
-from qhal.link.errors import NotEnoughCounts
-from qhal.link.kernels import NO_DETECTOR, deskew
+from qhal.link.link_errors import NotEnoughCounts
+from qhal.link.symbol_kernels import NO_DETECTOR, deskew
 from qhal.tags.batch import Loss, TagBatch
 
 MINIMUM_RAYLEIGH = 25.0

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
 from qhal.link.acquisition import MINIMUM_SIGNIFICANCE, PatternFinder, phase_sigma
-from qhal.link.clock import ClockFilter, ClockNoise
-from qhal.link.errors import SynchronisationFailed
-from qhal.link.kernels import PHASE_BINS, fold_block, measure_block
+from qhal.link.clock_filter import ClockFilter, ClockNoise
+from qhal.link.link_errors import SynchronisationFailed
 from qhal.link.pattern import SymbolPattern
 from qhal.link.skew import MINIMUM_RAYLEIGH, Deskewer, Piece, Receiver
+from qhal.link.symbol_kernels import PHASE_BINS, fold_block, measure_block
 from qhal.link.symbol_tags import ClockEvent, ClockEventKind, SymbolTags
 from qhal.tags.batch import TagBatch
 

@@ -27,10 +27,10 @@ from qhal.devices.device import Device
 from qhal.devices.interface import SafeState
 from qhal.devices.safety import hazard_of, in_order_of_danger, in_thread, open_and_make_safe, report
 from qhal.errors import QhalError
+from qhal.node.device_factory import make_clock, make_devices
 from qhal.node.guard import ACT, DISARM, READY, SAFE
 from qhal.node.guard_lock import Notice
 from qhal.node.guard_report import Reports
-from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import parse_node
 
 REPORT_S = 2.0

@@ -24,9 +24,9 @@ from qhal.devices.safety import hazard_of, make_devices_safe, report
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import ConfigurationError, DataError, Disconnected, OpenFailed, QhalError
+from qhal.node.device_factory import make_clock, make_devices
 from qhal.node.guard import Guard
 from qhal.node.guard_lock import wait_for_guards
-from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import NodeFile, load_node_file
 from qhal.signals import disown, name_of, own, shielded
 from qhal.words import html_table, listed_in_words

@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, JsonValue, model_validato
 from uncertainties import UFloat
 
 from qhal.errors import InvalidRecord
-from qhal.records.fit import Fit
+from qhal.records.fit_record import Fit
 from qhal.records.origin import Origin, RecordOrigin, RoleOrigin, UnitOrigin, UnknownOrigin
 from qhal.records.quantity import Contribution, Part, Quantity, number_of
 from qhal.records.shared import Triangle, statistical_errors

@@ -6,7 +6,7 @@ from typing import Any
 from qhal.devices.declaration import Capabilities
 from qhal.devices.device import Device
 from qhal.errors import Disconnected, ReplyTimeout
-from qhal.node.registry import load_driver
+from qhal.node.driver_registry import load_driver
 from qhal.transport.address import Address
 from qhal.transport.base import Transport
 from qhal.transport.connection import ConnectionState

@@ -11,8 +11,8 @@ import pytest
 
 from qhal.devices.declaration import ConnectionSpec
 from qhal.errors import ConfigurationError, Disconnected, ProtocolError, QhalError, ReplyTimeout
-from qhal.node.open import make_device
-from qhal.node.registry import drivers, load_driver
+from qhal.node.device_factory import make_device
+from qhal.node.driver_registry import drivers, load_driver
 from qhal.transport.address import Address
 from qhal.transport.open import make_transport
 from tests.attacks import dialects

@@ -18,7 +18,7 @@ import pytest
 
 from qhal.devices.device import Device
 from qhal.errors import QhalError
-from qhal.node.open import make_device
+from qhal.node.device_factory import make_device
 from tests.attacks import dialects
 from tests.attacks.middle import Faults, Middle, SerialMiddle, TcpMiddle, ZmqMiddle
 

@@ -15,8 +15,8 @@ import pytest
 
 from qhal.devices.device import Device
 from qhal.errors import QhalError
-from qhal.node.open import open_device
-from qhal.node.registry import drivers
+from qhal.node.device_factory import open_device
+from qhal.node.driver_registry import drivers
 from qhal.transport.address import Address
 
 QUESTIONS = {

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from qhal.devices.detector import DetectorState
 from qhal.devices.status import Quality, Status
 from qhal.errors import QhalError
-from qhal.node.registry import drivers
+from qhal.node.driver_registry import drivers
 from qhal.tags.batch import TagBatch
 from tests.attacks.mangled import BINARY, Unit
 from tests.attacks.verbs import verbs_of

@@ -17,7 +17,7 @@ from collections import Counter
 import pytest
 
 from qhal.errors import Disconnected, QhalError
-from qhal.node.registry import drivers
+from qhal.node.driver_registry import drivers
 
 ID900 = "idquantique.id900"
 HANGS_AFTER_S = 60

@@ -5,7 +5,7 @@ import pytest
 
 from qhal.calibration.clock.clock_stability import allan_deviations
 from qhal.calibration.fitting.clock_phase import Phases, fit_clock, phases
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 
 BLOCK_S, FINE = 0.05, 25
 PERIOD_PS = 40_000.0

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from qhal.calibration.clock.code_density import CodeDensityPlan, evaluate
 from qhal.calibration.framework.data import Data
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Table
 
 BINS, TURNS = 16, 12

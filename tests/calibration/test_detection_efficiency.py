@@ -7,7 +7,7 @@ from qhal.calibration import Site, calibrate
 from qhal.calibration.channel.attenuator_curve import CALIBRATION as CURVE
 from qhal.calibration.channel.attenuator_curve import AttenuatorCurvePlan
 from qhal.calibration.fitting.output_fractions import Counted, fit_shares
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from tests.calibration.cases.detector import detection_efficiency as case_module
 from tests.calibration.hidden import Case, World, hidden_world, run_case
 

@@ -9,7 +9,7 @@ from qhal.calibration.detector.gate_scan import GateScanPlan, evaluate
 from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, Turn, fit_gate, live_share
 from qhal.calibration.fitting.gate_fold import fold_gates
 from qhal.calibration.framework.data import Data
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Table
 from qhal.tags.batch import TagBatch
 

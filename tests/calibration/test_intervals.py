@@ -5,7 +5,7 @@ import pytest
 
 from qhal.calibration.fitting.hazard_fit import HazardFit
 from qhal.calibration.fitting.intervals import cumulated_decay, cumulated_edge, histogram, read
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Table
 from qhal.tags.batch import Gap, Loss, TagBatch
 

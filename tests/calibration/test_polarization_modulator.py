@@ -8,7 +8,7 @@ from qhal.calibration.framework.points import tables_of
 from qhal.calibration.optics.staircase import BINS
 from qhal.calibration.transmitter.polarization_modulator import PolarizationModulatorPlan, evaluate
 from qhal.errors import DeviceError
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 
 PLAN = PolarizationModulatorPlan(repetitions=3, dead_time_ns=0.0, dead_time_uncertainty_ns=0.0)
 VPI_V = 1.9

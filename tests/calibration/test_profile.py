@@ -7,7 +7,7 @@ from scipy import special
 from qhal.calibration.fitting.pulse_profile import Profile
 from qhal.calibration.framework.data import Data
 from qhal.calibration.receiver.detection_window import DetectionWindowPlan, evaluate
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Table
 
 PERIOD_PS, SIGMA_PS = 40_000.0, 400.0

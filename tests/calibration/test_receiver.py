@@ -11,7 +11,7 @@ from qhal.calibration.fitting.receiver_fit import receiver_model
 from qhal.calibration.framework.data import Data
 from qhal.calibration.receiver.polarization_alignment import KnownReceiver
 from qhal.errors import ConfigurationError
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.retarders import controller_rotation
 from qhal.records.record import Table
 from tests.calibration.cases.receiver import polarization_alignment, receiver_matrix

@@ -6,7 +6,7 @@ import pytest
 from qhal.calibration.optics import staircase
 from qhal.calibration.optics.staircase import BINS, Staircase
 from qhal.calibration.transmitter.modulator import ModulatorPlan
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.tags.batch import Gap, Loss, TagBatch
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import special
 
 from qhal.calibration.fitting.threshold_fit import Steps, fit_steps
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 
 LEVELS_V = np.round(np.arange(0.1, 0.8, 0.01), 3)
 

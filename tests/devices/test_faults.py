@@ -6,7 +6,7 @@ import time
 import pytest
 
 from qhal.errors import Disconnected, ReplyTimeout
-from qhal.node.registry import drivers
+from qhal.node.driver_registry import drivers
 
 TIMEOUT_S = 0.4
 DEADLINE_S = 3.0

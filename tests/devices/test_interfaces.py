@@ -12,8 +12,8 @@ from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.device import Device
 from qhal.errors import ConfigurationError, Disconnected, QhalError, Unsupported
-from qhal.node.open import make_device, open_device
-from qhal.node.registry import drivers, load_driver
+from qhal.node.device_factory import make_device, open_device
+from qhal.node.driver_registry import drivers, load_driver
 from qhal.testing import interfaces
 
 INTERFACES = [each for name, each in interfaces.INTERFACES.items() if name != "device"]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from qhal.cli.drivers import describe
-from qhal.node.registry import drivers, load_driver
+from qhal.node.driver_registry import drivers, load_driver
 from qhal.testing.interfaces import INTERFACES
 from qhal_simulators.nodefile import node_file_text
 

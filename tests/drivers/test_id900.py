@@ -88,7 +88,7 @@ def test_wrong_input_sends_nothing(bench):
 
 
 def test_another_device_is_refused(simulate):
-    from qhal.node.open import open_device
+    from qhal.node.device_factory import open_device
 
     background = simulate(NAME, idn="Somebody,Else,1,2")
     with pytest.raises(WrongDevice, match="Somebody,Else"):
@@ -105,7 +105,7 @@ def test_texts_that_nobody_has_established(bench, idn, set_reply):
 
 
 def test_streaming_needs_its_connections_and_its_firmware(simulate, bench):
-    from qhal.node.open import open_device
+    from qhal.node.device_factory import open_device
 
     background = simulate(NAME)
     with open_device(NAME, background.address(NAME)) as tagger:

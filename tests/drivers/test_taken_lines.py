@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from qhal.errors import Disconnected
-from qhal.node.open import open_device
-from qhal.node.registry import drivers, load_driver
+from qhal.node.device_factory import open_device
+from qhal.node.driver_registry import drivers, load_driver
 
 SERIAL = sorted(
     name for name in drivers() if "serial" in load_driver(name).declaration.connections["main"].schemes

@@ -15,8 +15,8 @@ from qhal.link.decoy import (
     single_photon_error_upper_bound,
     single_photon_yield_lower_bound,
 )
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.intensities import Intensities
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.uncertain import nominal, standard_uncertainty, statistical, systematic
 
 EXTINCTIONS_DB = [20.0, 25.0, 30.0, math.inf]

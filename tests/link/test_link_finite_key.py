@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from qhal.errors import OutOfRange
 from qhal.link.channel_model import ThresholdLink, repeaterless_bound
 from qhal.link.decoy import gllp_rate_per_signal
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import SiftedCounts
 from qhal.link.finite_key import BlockCounts, IntensityDistribution, Security, key_bounds
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.planning import best_plan, best_signal, expected_plan
 from qhal.records.uncertain import nominal, standard_uncertainty, systematic
 

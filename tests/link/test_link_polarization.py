@@ -6,9 +6,9 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from qhal.errors import OutOfRange
-from qhal.link.errors import AlignmentNotReachable, NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import correlations, fit_fibre, measured_setting
+from qhal.link.link_errors import AlignmentNotReachable, NotEnoughCounts
 from qhal.link.polarization import PolarizationAlignment
 from qhal.link.receiver import ReceiverModel
 from qhal.link.retarders import LOOPS_121_RAD, controller_rotation, rotation_from_vector

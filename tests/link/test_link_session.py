@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from qhal.errors import DeviceError, OutOfRange
+from qhal.link.link_session import LinkDevices, LinkSession, LinkSettings
 from qhal.link.measurement import PatternCounter, corrected_rate_hz
 from qhal.link.pattern import Intensity, bb84_pattern
-from qhal.link.session import LinkDevices, LinkSession, LinkSettings
 from qhal.link.skew import Receiver
 from tests.link.link_clicks import Link, cut, ideal_response
 

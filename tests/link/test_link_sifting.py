@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from qhal.errors import OutOfRange
-from qhal.link.errors import NotEnoughCounts
-from qhal.link.kernels import random_bit
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.pattern import Intensity, bb84_pattern
 from qhal.link.sifting import Sifter, StraightClock
+from qhal.link.symbol_kernels import random_bit
 from qhal.link.symbol_tags import SymbolTags
 from qhal.link.sync import SymbolClock
 from qhal.tags.batch import Gap

@@ -5,7 +5,7 @@ import pytest
 
 from qhal.errors import OutOfRange
 from qhal.link.acquisition import PatternFinder, phase_sigma
-from qhal.link.errors import NotEnoughCounts, SynchronisationFailed
+from qhal.link.link_errors import NotEnoughCounts, SynchronisationFailed
 from qhal.link.pattern import bb84_pattern
 from qhal.link.skew import Deskewer, Receiver, estimate_skews_ps
 from qhal.link.symbol_tags import ClockEventKind, SymbolTags

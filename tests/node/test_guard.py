@@ -19,8 +19,8 @@ import qhal
 from qhal.devices.device import Device
 from qhal.devices.interface import SafeState
 from qhal.errors import Disconnected, OpenFailed
+from qhal.node.device_factory import make_clock, make_devices
 from qhal.node.guard_process import Rescue
-from qhal.node.open import make_clock, make_devices
 from qhal.node.schema import load_node_file
 from tests.node.test_leaving import HOOKS, background, bench, light_up, lit
 

@@ -28,7 +28,7 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.errors import DeviceError
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.curve import CURVE
 from qhal.records.origin import RoleOrigin
 from qhal.records.record import Quantity, Record, Table

@@ -22,8 +22,8 @@ from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.optics.attenuators import close, present
 from qhal.calibration.optics.count_rate import SETTINGS, bias
-from qhal.calibration.optics.recording import prepare_inputs
 from qhal.calibration.optics.sources import output_dbm
+from qhal.calibration.optics.tag_recording import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source

@@ -19,7 +19,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -19,15 +19,15 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.attenuators import present
-from qhal.calibration.optics.recording import record_tags
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import statistical
 from qhal.tags.batch import TagBatch

@@ -19,7 +19,7 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Plan, Positive, st
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.devices.detector import Detector, DetectorState
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import statistical, uniform
 

@@ -30,7 +30,7 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Table
 from qhal.records.uncertain import systematic
 

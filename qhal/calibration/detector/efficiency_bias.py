@@ -30,7 +30,7 @@ from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import systematic, uniform
 

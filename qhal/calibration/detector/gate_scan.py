@@ -35,8 +35,8 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.attenuators import close, present
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.recording import input_settings, record_tags
 from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
+from qhal.calibration.optics.tag_recording import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

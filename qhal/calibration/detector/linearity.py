@@ -38,7 +38,7 @@ from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import nominal
 

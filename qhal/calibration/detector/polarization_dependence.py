@@ -27,7 +27,7 @@ from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.retarders import Rotation, controller_rotation
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic

@@ -21,7 +21,7 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.optics.recording import input_settings, record_tags
+from qhal.calibration.optics.tag_recording import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

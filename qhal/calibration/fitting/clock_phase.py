@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize, special
 from uncertainties import UFloat
 
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Fit
 from qhal.records.uncertain import statistical
 from qhal.tags.batch import TagBatch

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 from uncertainties import UFloat
 
-from qhal.link.errors import NotEnoughCounts
-from qhal.records.fit import Fit, triangle
+from qhal.link.link_errors import NotEnoughCounts
+from qhal.records.fit_record import Fit, triangle
 from qhal.records.uncertain import correlated
 
 Array = NDArray[np.float64]

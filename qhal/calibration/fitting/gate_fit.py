@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from qhal.calibration.fitting.fit import Array, Model, fit_counts, numbered
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Fit
 
 RISE_PER_SIGMA = 2 * float(special.ndtri(0.9))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, phases
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.tags.batch import TagBatch
 
 _BLOCKS = 20

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from qhal.calibration.fitting.fit import Array
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Table
 from qhal.tags.batch import TagBatch
 

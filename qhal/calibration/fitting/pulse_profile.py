@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.calibration.fitting.clock_phase import Array, block_sums, find_period_ps, phases
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.uncertain import correlated, statistical
 from qhal.tags.batch import TagBatch
 

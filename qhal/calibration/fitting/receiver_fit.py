@@ -7,9 +7,9 @@ import numpy as np
 
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values, numbered
 from qhal.calibration.framework.data import Data
-from qhal.link.errors import NotEnoughCounts
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import FibreFit, fit_fibre, measured_setting
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.receiver import ReceiverModel, shares
 from qhal.link.retarders import controller_rotation, rotation_from_vector, vector_of_rotation
 from qhal.records.record import Record, Table

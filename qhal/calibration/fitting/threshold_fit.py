@@ -9,7 +9,7 @@ from scipy import special
 from uncertainties import UFloat, umath
 
 from qhal.calibration.fitting.fit import Array, fit_counts, numbered
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Fit
 from qhal.records.uncertain import uniform
 

@@ -14,8 +14,8 @@ from qhal.calibration.framework.runner import Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics import played_light
 from qhal.calibration.optics.played_light import count_dark, darken
-from qhal.calibration.optics.recording import record_tags
 from qhal.calibration.optics.symbol_pattern import INPUTS, PatternPlan
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

@@ -2,7 +2,7 @@
 
 from qhal.calibration.fitting.intervals import TABLE, histogram
 from qhal.calibration.framework.points import Run
-from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.time_tagger import TimeTagger
 
 

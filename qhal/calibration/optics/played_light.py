@@ -9,7 +9,7 @@ from qhal.calibration.framework.plan import Plan, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.optics.attenuators import attenuate, bring_up, close
 from qhal.calibration.optics.count_rate import approach_rate, bias
-from qhal.calibration.optics.recording import prepare_inputs, record_tags
+from qhal.calibration.optics.tag_recording import prepare_inputs, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source

@@ -14,10 +14,10 @@ from pydantic import Field, model_validator
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.optics.played_light import OneOutputPlan
-from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.time_tagger import TimeTagger
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.tags.batch import TagBatch
 
 Array = NDArray[np.float64]

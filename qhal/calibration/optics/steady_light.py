@@ -6,7 +6,7 @@ from qhal.calibration.framework.plan import Plan
 from qhal.calibration.optics.attenuators import bring_up
 from qhal.calibration.optics.count_rate import approach_rate, bias
 from qhal.calibration.optics.power import connect
-from qhal.calibration.optics.recording import prepare_inputs
+from qhal.calibration.optics.tag_recording import prepare_inputs
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch

@@ -25,7 +25,7 @@ from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.played_light import darken
 from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.optics.recording import input_settings, record_tags
+from qhal.calibration.optics.tag_recording import input_settings, record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
@@ -33,7 +33,7 @@ from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.link.channel_model import ThresholdLink
 from qhal.link.decoy import gllp_rate_per_signal
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import Uncertain, statistical
 

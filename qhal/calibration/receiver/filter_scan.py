@@ -28,7 +28,7 @@ from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.source import Source
 from qhal.errors import DeviceError
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import nominal, standard_uncertainty, statistical, systematic, to_db, uniform
 

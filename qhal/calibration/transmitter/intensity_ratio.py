@@ -22,14 +22,14 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.played_light import count_dark, darken, light_up
-from qhal.calibration.optics.recording import record_tags
 from qhal.calibration.optics.symbol_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.pattern import SymbolPattern
 from qhal.link.skew import Receiver, estimate_skews_ps
 from qhal.link.sync import SymbolClock

@@ -24,8 +24,8 @@ from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
 from qhal.calibration.optics.attenuators import attenuate, close
 from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, darken, light_up
-from qhal.calibration.optics.recording import record_tags
 from qhal.calibration.optics.staircase import Staircase
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator

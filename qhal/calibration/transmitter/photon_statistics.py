@@ -23,13 +23,13 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, darken, light_up
-from qhal.calibration.optics.recording import record_tags
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
-from qhal.link.errors import NotEnoughCounts
+from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.tags.analysis.correlation import CrossCorrelation
 from qhal.tags.batch import TagBatch

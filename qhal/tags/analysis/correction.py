@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.errors import DataError, OutOfRange
-from qhal.tags.analysis import kernels
+from qhal.tags.analysis import correlation_kernels
 from qhal.tags.batch import Gap, TagBatch
 
 _LONG_AGO = -(1 << 62)
@@ -89,7 +89,7 @@ class DeadTime:
         if batch.epoch != self._epoch:
             self._last[:], self._epoch = _LONG_AGO, batch.epoch
         times, channels = np.empty_like(batch.times_ps), np.empty_like(batch.channels)
-        filled = kernels.apply_dead_time(
+        filled = correlation_kernels.apply_dead_time(
             batch.times_ps, batch.channels, self._dead, self._last, self._extending, times, channels
         )
         return replace(batch, times_ps=times[:filled], channels=channels[:filled])
@@ -131,7 +131,9 @@ def _merged_parts(parts: list[TagBatch]) -> TagBatch:
     for part in parts[1:]:
         times = np.empty(len(result) + len(part), np.int64)
         channels = np.empty(len(times), np.uint8)
-        kernels.merge(result.times_ps, result.channels, part.times_ps, part.channels, times, channels)
+        correlation_kernels.merge(
+            result.times_ps, result.channels, part.times_ps, part.channels, times, channels
+        )
         gaps = result.gaps + part.gaps
         result = replace(result, times_ps=times, channels=channels, gaps=gaps)
     return result

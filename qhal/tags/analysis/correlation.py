@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qhal.errors import OutOfRange
-from qhal.tags.analysis import kernels
+from qhal.tags.analysis import correlation_kernels
 from qhal.tags.batch import TagBatch
 
 Times = NDArray[np.int64]
@@ -43,7 +43,7 @@ class _Paired:
         self._take(batch.times_ps, batch.channels)
         self._before = _end(self._before, batch, batch.stop_ps - max(self.high_ps, -self.low_ps))
         counts = np.zeros(256, np.int64)
-        kernels.count_channels(batch.channels, counts)
+        correlation_kernels.count_channels(batch.channels, counts)
         for channel in self.counts:
             self.counts[channel] += int(counts[channel])
         self.live_time_s += min(batch.live_time_s(channel) for channel in self.channels)
@@ -77,7 +77,9 @@ class PairCounter(_Paired):
 
     def _take(self, times: Times, channels: Channels) -> None:
         self.pairs += int(
-            kernels.count_pairs(times, channels, *self._before, self._roles, self.low_ps, self.high_ps)
+            correlation_kernels.count_pairs(
+                times, channels, *self._before, self._roles, self.low_ps, self.high_ps
+            )
         )
 
 
@@ -108,7 +110,7 @@ class CrossCorrelation(_Paired):
         return self.histogram / (self.accidentals_per_ps * self.bin_ps)
 
     def _take(self, times: Times, channels: Channels) -> None:
-        kernels.histogram_pairs(
+        correlation_kernels.histogram_pairs(
             times, channels, *self._before, self._roles, self.low_ps, self.bin_ps, self.histogram
         )
 
@@ -149,7 +151,7 @@ class TupleCounter:
     def _take(self, times: Times, channels: Channels, stop_ps: int) -> None:
         times = np.concatenate((self._before[0], times))
         channels = np.concatenate((self._before[1], channels))
-        tuples, waiting = kernels.count_tuples(
+        tuples, waiting = correlation_kernels.count_tuples(
             times, channels, self._roles, self._low, self._high, self._waiting, stop_ps
         )
         self.tuples += int(tuples)
@@ -184,7 +186,7 @@ class StartStop:
         if batch.epoch != self._epoch:
             self._last, self._epoch = _LONG_AGO, batch.epoch
         self._last = int(
-            kernels.start_stop(
+            correlation_kernels.start_stop(
                 batch.times_ps, batch.channels, self._roles, self._last, self.bin_ps, self.histogram
             )
         )

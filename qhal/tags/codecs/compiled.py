@@ -4,7 +4,7 @@ from types import ModuleType
 
 kernels: ModuleType | None
 try:
-    from qhal.tags.codecs import kernels
+    from qhal.tags.codecs import decoding_kernels as kernels
 except ModuleNotFoundError as _error:
     if _error.name != "numba":
         raise

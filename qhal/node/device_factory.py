@@ -1,4 +1,4 @@
-"""Make devices from what a node file or a caller says of them; open one device without a file."""
+"""Make the devices and the clock of a node file; open one device without a node file."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar, overload
@@ -11,7 +11,7 @@ from qhal.devices.device import Device
 from qhal.devices.optical_switch import OpticalSwitch
 from qhal.errors import ConfigurationError, Disconnected, QhalError
 from qhal.explain import explain
-from qhal.node.registry import load_driver
+from qhal.node.driver_registry import load_driver
 from qhal.node.schema import NodeFile
 from qhal.transport.address import Address
 from qhal.transport.open import make_transport, serves

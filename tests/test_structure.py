@@ -1,0 +1,55 @@
+"""The source tree: names of files are unique, and no files import each other in a circle."""
+
+import ast
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = {
+    "qhal": ROOT / "qhal",
+    "qhal_drivers": ROOT / "drivers" / "qhal_drivers",
+}
+
+
+def modules(package: str) -> dict[str, Path]:
+    folder = PACKAGES[package]
+    names = {}
+    for path in folder.rglob("*.py"):
+        parts = (package, *path.relative_to(folder).with_suffix("").parts)
+        names[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return names
+
+
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return the modules that a file imports anywhere, for types only and within functions, too."""
+    targets = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            targets |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            targets |= {name if name in known else node.module for name in names}
+    return targets & set(known)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_files_import_each_other_in_a_circle(package):
+    known = modules(package)
+    # A package's own file only names what is in the package, and is imported with any file of it.
+    files = {name: path for name, path in known.items() if path.name != "__init__.py"}
+    try:
+        TopologicalSorter({name: imports(path, files) for name, path in files.items()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+
+
+def test_a_file_is_known_by_its_name():
+    """In the library no two files have the same name; a command's file is named as the command."""
+    folders = defaultdict(list)
+    for name, path in modules("qhal").items():
+        if path.name not in ("__init__.py", "__main__.py") and not name.startswith("qhal.cli."):
+            folders[path.name].append(str(path.parent.relative_to(ROOT)))
+    assert not {name: where for name, where in folders.items() if len(where) > 1}
