@@ -4,10 +4,10 @@
 Importing this package loads no transport, no numpy and no pydantic.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from qhal.errors import QhalError
+from qhal.late import late
 
 if TYPE_CHECKING:
     from qhal.node.device_factory import open_device
@@ -16,14 +16,5 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["QhalError", "__version__", "open_device", "open_node"]
 
-_LATE = {"open_device": "qhal.node.device_factory", "open_node": "qhal.node.node"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(import_module(_LATE[name]), name)
-    raise AttributeError(f"module 'qhal' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = late(__name__, __file__)

@@ -7,8 +7,9 @@ with those of a node: it stores and restores settings, keeps a journal of what w
 Importing this package loads no numpy and none of the calibrations.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from qhal.late import late
 
 if TYPE_CHECKING:
     from qhal.calibration.figures.labels import with_uncertainty
@@ -64,25 +65,5 @@ CALIBRATIONS: dict[str, str] = {
 }
 """Modules by name; published in the entry-point group ``qhal.calibrations``."""
 
-_LATE = {
-    "Calibration": "qhal.calibration.framework.runner",
-    "Plan": "qhal.calibration.framework.plan",
-    "Site": "qhal.calibration.framework.runner",
-    "calibrate": "qhal.calibration.framework.runner",
-    "calibrate_node": "qhal.calibration.framework.roles",
-    "calibrations": "qhal.calibration.framework.registry",
-    "draw_record": "qhal.calibration.figures.record_picture",
-    "load_calibration": "qhal.calibration.framework.registry",
-    "save_picture": "qhal.calibration.figures.record_picture",
-    "with_uncertainty": "qhal.calibration.figures.labels",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LATE:
-        return getattr(import_module(_LATE[name]), name)
-    raise AttributeError(f"module 'qhal.calibration' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = late(__name__, __file__)

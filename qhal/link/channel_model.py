@@ -30,13 +30,13 @@ class ThresholdLink:
     afterpulse_probability: float = 0.0
 
     def __post_init__(self) -> None:
-        shares = (
+        probabilities = (
             self.transmission,
             self.dark_count_probability,
             self.optical_error,
             self.afterpulse_probability,
         )
-        if not all(0 <= share <= 1 for share in shares) or self.detectors < 1:
+        if not all(0 <= each <= 1 for each in probabilities) or self.detectors < 1:
             raise OutOfRange(f"{self}: probabilities lie between 0 and 1, and there is a detector at least")
 
     @property

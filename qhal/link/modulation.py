@@ -53,9 +53,9 @@ class IntensityModulator:
                 f"a transmission of {transmission:.3g} is outside [{self.floor:.3g}, 1]"
                 f" of a modulator with {self.extinction_db} dB extinction"
             )
-        share = (transmission - self.floor) / (1 - self.floor)
+        fraction = (transmission - self.floor) / (1 - self.floor)
         vpi_v = min(self.vpi_v, -self.vpi_v, key=lambda each: abs(self.v0_v + each))
-        return (self.v0_v + 2 * vpi_v / math.pi * math.acos(math.sqrt(share))) / self.amplifier_gain
+        return (self.v0_v + 2 * vpi_v / math.pi * math.acos(math.sqrt(fraction))) / self.amplifier_gain
 
 
 @dataclass(frozen=True)

@@ -98,15 +98,15 @@ def bb84_pattern(
     period_ps: float = 10_000.0,
     mean_photon_numbers: tuple[float, float, float] = (0.5, 0.1, 5e-4),
 ) -> SymbolPattern:
-    """Shuffle an exact share of each intensity, with the four states equally often in each.
+    """Return a shuffled pattern with an exact fraction of each intensity and the four states equally often in each.
 
-    ``fractions``: shares of signal, decoy, vacuum; each times ``symbols`` must be a multiple of four
+    ``fractions``: of signal, decoy, vacuum; each times ``symbols`` must be a multiple of four
     ((6/8, 1/8, 1/8) fits the default length too). The pattern starts on a vacuum symbol, so that a
-    generator waiting on its first sample is dark. Raises OutOfRange for shares that do not come out even.
+    generator waiting on its first sample is dark. Raises OutOfRange for fractions that do not give whole numbers.
     """
-    shares = [fraction * symbols for fraction in fractions]
-    counts = [round(share) for share in shares]
-    exact = all(abs(share - count) < 1e-6 for share, count in zip(shares, counts, strict=True))
+    products = [fraction * symbols for fraction in fractions]
+    counts = [round(product) for product in products]
+    exact = all(abs(product - count) < 1e-6 for product, count in zip(products, counts, strict=True))
     if len(counts) != 3 or not exact or sum(counts) != symbols or any(n <= 0 or n % STATES for n in counts):
         raise OutOfRange(
             f"fractions {tuple(fractions)} of {symbols} symbols are not three positive multiples of {STATES}"

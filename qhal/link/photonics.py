@@ -1,4 +1,4 @@
-"""From what instruments tell to what a link needs: photons per pulse, errors of imperfect optics, shares of a pulse."""
+"""Photons per pulse, errors of imperfect optics and of drift, and the fraction of a pulse in a window."""
 
 import math
 
@@ -38,19 +38,19 @@ def loss_for_db(
 
 
 def optical_error_of_extinction(extinction_db: float) -> float:
-    """Return the share of photons in the wrong output of optics with this extinction ratio."""
+    """Return the fraction of photons in the wrong output of optics with this extinction ratio."""
     return 1 / (1 + 10 ** (extinction_db / 10))
 
 
 def optical_error_of_visibility(visibility: float) -> float:
-    """Return the share of photons in the wrong output of an interferometer. Raises OutOfRange outside [0, 1]."""
+    """Return the fraction of photons in the wrong output of an interferometer. Raises OutOfRange outside [0, 1]."""
     if not 0 <= visibility <= 1:
         raise OutOfRange(f"a visibility of {visibility} is not between 0 and 1")
     return (1 - visibility) / 2
 
 
-def share_in_window(window_ps: float, fwhm_ps: float) -> float:
-    """Return the share of a Gaussian pulse within a window centred on it. Raises OutOfRange for widths <= 0."""
+def fraction_in_window(window_ps: float, fwhm_ps: float) -> float:
+    """Return the fraction of a Gaussian pulse within a window centred on it. Raises OutOfRange for widths <= 0."""
     if window_ps <= 0 or fwhm_ps <= 0:
         raise OutOfRange(f"a window of {window_ps} ps and a pulse of {fwhm_ps} ps must be positive")
     sigma = fwhm_ps / (2 * math.sqrt(2 * math.log(2)))

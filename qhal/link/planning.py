@@ -104,12 +104,12 @@ def best_plan(
     def plan(x: Sequence[float]) -> KeyPlan:
         signal = float(x[0])
         decoy = float(x[1]) * (signal - (weakest if decoys == 2 else 0.0))
-        share, rest = float(x[2]), 1 - float(x[2])
+        fraction, rest = float(x[2]), 1 - float(x[2])
         if decoys == 1:
-            chosen = IntensityDistribution((signal, decoy), (share, rest))
+            chosen = IntensityDistribution((signal, decoy), (fraction, rest))
         else:
             second = rest * float(x[4])
-            chosen = IntensityDistribution((signal, decoy, weakest), (share, second, rest - second))
+            chosen = IntensityDistribution((signal, decoy, weakest), (fraction, second, rest - second))
         return expected_plan(link, chosen, float(x[3]), block_bits, wanted, secrecy_per_bit)
 
     def loss(x: Sequence[float]) -> float:

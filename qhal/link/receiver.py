@@ -1,4 +1,4 @@
-"""What a passive receiver of four detectors makes of polarized light."""
+"""A passive receiver of four detectors: the fraction of polarized light that each detects."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -11,8 +11,10 @@ from qhal.errors import OutOfRange
 Array = NDArray[np.float64]
 
 
-def shares(stokes: Array, directions: Array, offsets: Array, contrasts: Array, weights: Array) -> Array:
-    """Return what each detector (..., 4) sees of light (..., 3), as :class:`ReceiverModel` says; nothing is checked."""
+def detected_fractions(
+    stokes: Array, directions: Array, offsets: Array, contrasts: Array, weights: Array
+) -> Array:
+    """Return the fraction of light (..., 3) at each detector (..., 4), as in :class:`ReceiverModel`, without checks."""
     signed = offsets + contrasts * (stokes @ directions.T)
     sides = np.stack((1 + signed, 1 - signed), axis=-1)
     seen: Array = weights * sides.reshape(*sides.shape[:-2], 4) / 4
@@ -60,10 +62,10 @@ class ReceiverModel:
         """Return an even receiver of perfect contrast, its analysers s1 and s2."""
         return cls(np.eye(3)[:2], np.zeros(2), np.ones(2), np.ones(4))
 
-    def shares(self, stokes: ArrayLike) -> Array:
-        """Return what each detector (..., 4) sees of light (..., 3): 1/4 each of unpolarized light, were it even."""
+    def fractions(self, stokes: ArrayLike) -> Array:
+        """Return the fraction of light (..., 3) at each detector (..., 4); 1/4 each if even and unpolarized."""
         light = np.asarray(stokes, np.float64)
-        return shares(light, self.directions, self.offsets, self.contrasts, self.weights)
+        return detected_fractions(light, self.directions, self.offsets, self.contrasts, self.weights)
 
     @property
     def frame(self) -> Array:
@@ -77,16 +79,16 @@ class ReceiverModel:
     def matrix(self) -> Array:
         """What detector (column) sees of state (row), ideal states in :attr:`frame`; all sixteen add up to 4."""
         first, second = self.frame
-        seen = self.shares(np.stack((first, -first, second, -second)))
+        seen = self.fractions(np.stack((first, -first, second, -second)))
         scaled: Array = 4 * seen / seen.sum()
         return scaled
 
     @property
     def basis_weights(self) -> Array:
         """Share of each basis (2) in the clicks of unpolarized light."""
-        by_basis = self.shares(np.zeros(3)).reshape(2, 2).sum(axis=1)
-        shares: Array = by_basis / by_basis.sum()
-        return shares
+        by_basis = self.fractions(np.zeros(3)).reshape(2, 2).sum(axis=1)
+        fractions: Array = by_basis / by_basis.sum()
+        return fractions
 
     @property
     def correlators(self) -> Array:

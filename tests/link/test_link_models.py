@@ -82,7 +82,7 @@ def test_optical_error(extinction_db, error):
 
 @pytest.mark.parametrize(("window_ps", "share"), [(400, 0.991), (200, 0.809)])
 def test_share_of_a_pulse_in_its_window(window_ps, share):
-    assert photonics.share_in_window(window_ps, 180) == pytest.approx(share, abs=5e-4)
+    assert photonics.fraction_in_window(window_ps, 180) == pytest.approx(share, abs=5e-4)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_share_of_a_pulse_in_its_window(window_ps, share):
         lambda: photonics.mean_photon_number(0, 193.4, 0),
         lambda: photonics.loss_for_db(0, 0, 193.4, 1e6),
         lambda: photonics.optical_error_of_visibility(1.1),
-        lambda: photonics.share_in_window(0, 1),
+        lambda: photonics.fraction_in_window(0, 1),
     ],
 )
 def test_impossible_figures(wrong):

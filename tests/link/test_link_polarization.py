@@ -183,7 +183,7 @@ def least_error(bench):
 
     def error(vector):
         stokes = Rotation.from_rotvec(vector).apply(STATES)
-        seen = UNEVEN.shares(stokes)
+        seen = UNEVEN.fractions(stokes)
         wrong = sum(seen[state, state ^ 1] for state in range(4))
         return wrong / (wrong + np.trace(seen))
 
@@ -218,8 +218,8 @@ def test_the_model_of_a_receiver_is_its_parameters():
     assert own[0] == pytest.approx(own[1])
     matrix = UNEVEN.matrix
     assert matrix.sum() == pytest.approx(4)
-    assert matrix / matrix[0, 0] == pytest.approx(UNEVEN.shares(states) / UNEVEN.shares(states[0])[0])
-    block, _ = correlations(UNEVEN.shares(states))
+    assert matrix / matrix[0, 0] == pytest.approx(UNEVEN.fractions(states) / UNEVEN.fractions(states[0])[0])
+    block, _ = correlations(UNEVEN.fractions(states))
     assert block == pytest.approx(UNEVEN.correlators @ UNEVEN.frame.T)
     assert ReceiverModel.ideal().matrix[0] == pytest.approx([0.5, 0, 0.25, 0.25])
     for wrong in (

@@ -10,7 +10,7 @@ from qhal.calibration.framework.data import Data
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import FibreFit, fit_fibre, measured_setting
 from qhal.link.link_errors import NotEnoughCounts
-from qhal.link.receiver import ReceiverModel, shares
+from qhal.link.receiver import ReceiverModel, detected_fractions
 from qhal.link.retarders import controller_rotation, rotation_from_vector, vector_of_rotation
 from qhal.records.record import Record, Table
 
@@ -182,7 +182,9 @@ def _clicks(counts: _Counts, priors: ReceiverPriors) -> Callable[[Array], tuple[
         )
         fibre = rotation_from_vector(part.fibre)
         stokes = (controller @ fibre @ states(part.vpi).T).transpose(0, 2, 1)
-        seen = shares(stokes, directions(part.angles), part.offsets, part.contrasts, np.exp(part.log_weights))
+        seen = detected_fractions(
+            stokes, directions(part.angles), part.offsets, part.contrasts, np.exp(part.log_weights)
+        )
         light = np.exp(part.log_light)[:, None, None] * seen
         dark = part.dark_hz * priors.window_ps * 1e-12
         signal = counts.live[:, None, None] * _click(light + dark)

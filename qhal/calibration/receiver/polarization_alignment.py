@@ -33,7 +33,7 @@ from qhal.devices.time_tagger import TimeTagger
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import correlations, fit_fibre, measured_setting
 from qhal.link.polarization import PolarizationAlignment
-from qhal.link.receiver import ReceiverModel, shares
+from qhal.link.receiver import ReceiverModel, detected_fractions
 from qhal.link.retarders import controller_rotation, rotation_from_vector, vector_of_rotation
 from qhal.records.record import Fit, Quantity, Record
 from qhal.records.uncertain import statistical, systematic
@@ -266,7 +266,7 @@ def _model(measured: _Measured, plan: PolarizationAlignmentPlan) -> Model:
         controller = controller_rotation(angles_deg, retardances * nominal, twist)
         stokes = (controller @ np.array(fibre[::-1]) @ states(float(vpi[0])).T).transpose(0, 2, 1)
         contrasts = visibility * receiver.contrasts
-        seen = shares(stokes, receiver.directions, receiver.offsets, contrasts, receiver.weights)
+        seen = detected_fractions(stokes, receiver.directions, receiver.offsets, contrasts, receiver.weights)
         return correlations(seen)[0]
 
     return expected
