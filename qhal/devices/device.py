@@ -73,7 +73,7 @@ class Device(Guarded, Hooks):
         return table(f"{type(self).__name__} {self.name!r}", *self._shown())
 
     def _shown(self) -> tuple[str, str, dict[str, Any]]:
-        return self.connection.transport.address, self.health.state, self.settings
+        return self.connection.address, self.health.state, self.settings
 
     # -- what is known already
 
