@@ -95,13 +95,16 @@ def metro_world(changes: dict[str, dict[str, object]] | None = None) -> World:
     world = World(scenario, seed=1)
     pattern = bb84_pattern(1)
     volts = waveforms(pattern, _calibration(scenario))
-    world.port("switch").update(pairs={1: 17})
-    world.port("voa").update(attenuation_db=28.0)
-    world.port("detectors").update(enabled=True, bias_ua=scenario.detectors.operating_ua)
-    world.port("tagger").update(enabled=(True,) * 4, recording=True)
-    world.port("awg").update(running=True, volts={n: wave.astype(np.float32) for n, wave in volts.items()})
-    world.port("quantum-laser").update(enabled=True, power_dbm=10.0, frequency_thz=194.4)
-    world.port("classical-laser").update(enabled=True, power_dbm=6.0, frequency_thz=193.4)
+    world.part("switch").port.update(pairs={1: 17})
+    world.part("voa").port.update(attenuation_db=28.0)
+    world.part("detectors").port.update(enabled=True, bias_ua=scenario.detectors.operating_ua)
+    world.readout.recording = True
+    world.part("tagger").port.update(enabled=(True,) * 4)
+    world.part("awg").port.update(
+        running=True, volts={n: wave.astype(np.float32) for n, wave in volts.items()}
+    )
+    world.part("quantum-laser").port.update(enabled=True, power_dbm=10.0, frequency_thz=194.4)
+    world.part("classical-laser").port.update(enabled=True, power_dbm=6.0, frequency_thz=193.4)
     world.advance_to(0.1)
     return world
 
@@ -112,7 +115,6 @@ def outcomes() -> Iterator[Outcome]:
 
 
 def _against_bare(name: str, world: World, bound: float) -> Iterator[Outcome]:
-    tagger = world.port("tagger")
     rate_hz = _clicks_in(world, 0.5) / 0.5
     duration_s = CLICKS / rate_hz
     out = np.zeros(CLICKS, np.uint64)
@@ -121,7 +123,7 @@ def _against_bare(name: str, world: World, bound: float) -> Iterator[Outcome]:
 
     def ours() -> None:
         world.advance_to(world.now_s + duration_s)
-        tagger.take_tags()
+        world.readout.take_tags()
 
     def bare() -> None:
         bare_clicks(CLICKS, 0.06, means, shares, 10_000, 35_000, jitter_ps, np.uint64(3), out)
@@ -157,9 +159,9 @@ def _against_sequence(duration_s: float, best_s: float) -> Iterator[Outcome]:
 
 
 def _clicks_in(world: World, duration_s: float) -> int:
-    before = sum(world.port("tagger").read_clicks())
+    before = sum(world.readout.counts())
     world.advance_to(world.now_s + duration_s)
-    return sum(world.port("tagger").read_clicks()) - before
+    return sum(world.readout.counts()) - before
 
 
 def _timed(task) -> float:

@@ -17,7 +17,7 @@ from qhal.devices.status import Status
 from qhal.errors import ProtocolError
 from qhal.transport.frames import line
 from qhal_simulators.instrument import Connection, Instrument, LineConnection, Send, Wire
-from qhal_simulators.physics.ports import Port
+from qhal_simulators.physics.ports import Settings
 from qhal_simulators.servers.background import Background
 from qhal_simulators.servers.simulation import Simulation, Unit
 from qhal_simulators.simulated_time import SimulationClock
@@ -70,7 +70,7 @@ class Echo(Instrument):
     """The simulated side; ``wire`` says on what."""
 
     wires: ClassVar[dict[str, Wire]] = {"main": Wire.TCP}
-    port_type = Port
+    settings_type = Settings
     serial = "0001"
 
     def power_on(self) -> None:

@@ -1,17 +1,18 @@
 """A simulated instrument: bytes in, bytes out, time passes; no socket and no thread.
 
-A server (:mod:`qhal_simulators.servers`) carries the bytes; the instrument's port
-(:mod:`qhal_simulators.physics.ports`) carries what it does to the light.
+A server (:mod:`qhal_simulators.servers`) carries the bytes; the instrument's part of the world has a port for the
+settings that act on the light (:mod:`qhal_simulators.physics.ports`), and readings
+(:mod:`qhal_simulators.physics.readings`).
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import StrEnum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from qhal_simulators.physics.ports import Port
+from qhal_simulators.physics.ports import Part, Port, Settings
 from qhal_simulators.simulated_time import SimulationClock
 
 Send = Callable[[bytes], None]
@@ -67,21 +68,29 @@ class Options(BaseModel):
 class Instrument(ABC):
     """One simulated unit.
 
-    ``wires`` names its connections. ``bind_pair`` is set by the server: it binds a PAIR socket at a TCP port.
+    ``wires`` names its connections. ``settings_type``: of the part of the world it is. ``bind_pair`` is set by the
+    server: it binds a PAIR socket at a TCP port.
     """
 
     wires: ClassVar[Mapping[str, Wire]]
-    port_type: ClassVar[type[Port]]
+    settings_type: ClassVar[type[Settings]]
+    port: Port[Any]
+    readings: Any
     options_model: ClassVar[type[Options]] = Options
 
     def __init__(
-        self, clock: SimulationClock, port: Port | None = None, options: Options | None = None
+        self, clock: SimulationClock, part: Part | None = None, options: Options | None = None
     ) -> None:
         self.clock = clock
-        self.port = port if port is not None else self.port_type()
         self.options = options or self.options_model()
+        self.part = part or self.standalone()
+        self.port, self.readings = self.part.port, self.part.readings
         self.bind_pair: Callable[[int], PairEndpoint] = _no_pair
         self.power_on()
+
+    def standalone(self) -> Part:
+        """Return the part of an instrument that no world is connected to: settings are stored, and act on nothing."""
+        return Part(Port(self.settings_type()))
 
     @abstractmethod
     def power_on(self) -> None:

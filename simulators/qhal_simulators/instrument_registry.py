@@ -8,7 +8,7 @@ from qhal.errors import ConfigurationError
 from qhal.explain import explain
 from qhal.published import Published, published
 from qhal_simulators.instrument import Instrument
-from qhal_simulators.physics.ports import Port
+from qhal_simulators.physics.ports import Part
 from qhal_simulators.servers.simulation import Unit
 from qhal_simulators.simulated_time import SimulationClock
 
@@ -35,7 +35,7 @@ def make_unit(
     model: str,
     options: dict[str, Any],
     clock: SimulationClock,
-    port: Port | None = None,
+    part: Part | None = None,
     *,
     driver_options: dict[str, Any] | None = None,
 ) -> Unit:
@@ -47,4 +47,4 @@ def make_unit(
         raise ConfigurationError(
             f"options of {name} ({model}): {explain(error, kind.options_model)}"
         ) from error
-    return Unit(name, model, kind(clock, port, settings), options=dict(driver_options or {}))
+    return Unit(name, model, kind(clock, part, settings), options=dict(driver_options or {}))

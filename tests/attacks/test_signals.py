@@ -54,9 +54,9 @@ class Bench:
             ports = {
                 name: self.background.unit(name).instrument.port for name in ("laser", "detectors", "voa")
             }
-            on = {"light": ports["laser"].enabled, "bias": ports["detectors"].enabled}
+            on = {"light": ports["laser"].settings.enabled, "bias": ports["detectors"].settings.enabled}
             return {name for name, value in on.items() if value} | (
-                {"open"} if ports["voa"].attenuation_db < 50 else set()
+                {"open"} if ports["voa"].settings.attenuation_db < 50 else set()
             )
 
         return self.background.do(look)

@@ -11,11 +11,11 @@ from qhal.transport.connection import ConnectionState
 @pytest.mark.parametrize("connection", ["main", "counts"])
 def test_a_latched_detector_is_refused_whatever_its_connections_are(connection, state, bench):
     detector, background = bench("singlequantum.websq")
-    unit = background.unit("singlequantum.websq").instrument.port
+    unit = background.unit("singlequantum.websq").instrument.readings
     detector.set_bias_ua([10.0] * detector.capabilities.channels)
     detector.enable()
     _refuse_latched([detector])
-    unit.read_voltages_v = lambda: (0.007, 2.4, 0.007, 0.007)
+    unit.voltages_v = lambda: (0.007, 2.4, 0.007, 0.007)
     detector.session.connection(connection).state = state
     cause = Disconnected("of a laser")
     if connection == "main" and state is not ConnectionState.READY:

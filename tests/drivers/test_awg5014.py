@@ -29,14 +29,14 @@ def test_play(bench, options):
     for _ in range(2):
         awg.play({1: ramp(), 4: -ramp()}, 1.0e9)
     assert awg.read_running()
-    assert port.sample_rate_hz == 1.0e9
-    assert port.volts[1] == pytest.approx(ramp(), abs=3.0 / 16382)
-    assert port.volts[4] == pytest.approx(-ramp(), abs=3.0 / 16382)
+    assert port.settings.sample_rate_hz == 1.0e9
+    assert port.settings.volts[1] == pytest.approx(ramp(), abs=3.0 / 16382)
+    assert port.settings.volts[4] == pytest.approx(-ramp(), abs=3.0 / 16382)
     status = awg.status()
     assert status.outputs == (True, False, False, True)
     assert status.problems == ()
     awg.make_safe()
-    assert not port.running
+    assert not port.settings.running
     assert awg.status().outputs == (False,) * 4
 
 

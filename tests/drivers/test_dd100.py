@@ -15,7 +15,7 @@ def test_set_and_read(bench, options):
     voa, background = bench("ozoptics.dd100", homed=True, **FAST, **options)
     assert voa.set_attenuation_db(20.0) == 20.0
     assert voa.read_attenuation_db() == 20.0
-    assert background.unit("ozoptics.dd100").instrument.port.attenuation_db == 20.0
+    assert background.unit("ozoptics.dd100").instrument.port.settings.attenuation_db == 20.0
     voa.make_safe()
     assert voa.read_attenuation_db() == voa.capabilities.max_attenuation_db
     assert voa.status().attenuation_db == 60.0

@@ -70,7 +70,7 @@ def test_settings_are_read_back_as_achieved(bench):
     status = tagger.status()
     assert (status.inputs[0].edge, status.inputs[0].coupling) == (Edge.FALLING, Coupling.AC)
     assert status.clock_reference is ClockReference.EXTERNAL
-    assert background.unit(NAME).instrument.port.delay_ps == (0, 0, 4000, 0)
+    assert background.unit(NAME).instrument.port.settings.delay_ps == (0, 0, 4000, 0)
 
 
 def test_wrong_input_sends_nothing(bench):
@@ -152,7 +152,7 @@ def test_same_world_same_tags_whatever_the_readers_do(stepped):
 def test_a_lost_message_is_a_gap_of_that_channel(stepped, monkeypatch):
     monkeypatch.setattr("qhal_drivers.idquantique.datalink._LATE_MESSAGE_S", 0.05)
     tagger, background = stepped(pulse_rate_hz=5_000.0)
-    made = background.unit(NAME).instrument.port.read_clicks
+    made = background.unit(NAME).instrument.readings.counts
     with tagger.stream() as tags:
         before = background.do(made)
         first = next(tags)
@@ -259,7 +259,7 @@ def test_a_rate_beyond_the_limit_is_refused_with_the_numbers(bench):
     tagger, background = bench(NAME)
     tagger.set_enabled(1, True)
     unit, clock = background.unit(NAME).instrument, background.simulation.clock
-    unit.port.read_clicks = lambda: (int(9e6 * clock.now_s()), 0, 0, 0)
+    unit.readings.counts = lambda: (int(9e6 * clock.now_s()), 0, 0, 0)
     with pytest.raises(
         Busy, match=r"count (8\.99|9)[.0-9]*e\+06 /s .* starts below 80% of the limit of 1e\+07"
     ):

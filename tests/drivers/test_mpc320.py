@@ -21,7 +21,7 @@ def test_moves_end_on_target(bench, options):
     reached = controller.set_angles_deg([45.0, 90.0, 120.0])
     assert reached == pytest.approx((45.0, 90.0, 120.0), abs=0.07)
     assert controller.set_angle_deg(2, 30.0) == pytest.approx(30.0, abs=0.07)
-    seen = background.unit("thorlabs.mpc320").instrument.port.angles_rad
+    seen = background.unit("thorlabs.mpc320").instrument.port.settings.angles_rad
     assert [math.degrees(angle) for angle in seen] == pytest.approx([45.0, 30.0, 120.0], abs=0.07)
     controller.home()
     assert controller.read_angles_deg() == (0.0, 0.0, 0.0)

@@ -67,7 +67,7 @@ def test_bad_input_sends_nothing(bench):
 def test_power_monitors_are_a_sub_device_where_they_are_fitted(bench):
     switch, background = bench(NAME)
     background.do(
-        lambda: setattr(background.unit(NAME).instrument.port, "read_power_dbm", {17: -3.2, 18: -40.0}.get)
+        lambda: setattr(background.unit(NAME).instrument.readings, "power_dbm", {17: -3.2, 18: -40.0}.get)
     )
     meter = switch.get(PowerMeter)
     assert meter.read_power_dbm(17) == -3.2

@@ -22,11 +22,15 @@ def test_tune_and_emit(bench, options):
     assert laser.set_power_dbm(10.0) == 10.0
     laser.enable()
     assert laser.read_emitting()
-    assert (port.enabled, port.power_dbm, port.frequency_thz) == (True, 10.0, pytest.approx(194.4))
+    assert (port.settings.enabled, port.settings.power_dbm, port.settings.frequency_thz) == (
+        True,
+        10.0,
+        pytest.approx(194.4),
+    )
     assert laser.status().power_dbm == 10.0
     assert laser.get(PowerMeter).read_power_dbm() == 10.0
     laser.make_safe()
-    assert not port.enabled
+    assert not port.settings.enabled
     assert laser.status().power_dbm is None
     assert laser.get(PowerMeter).read_power_dbm() is None
 
@@ -35,7 +39,7 @@ def test_opening_leaves_a_laser_as_it_is(bench):
     laser, background = bench(NAME, **FAST)
     laser.enable()
     laser.close()
-    assert background.unit(NAME).instrument.port.enabled
+    assert background.unit(NAME).instrument.port.settings.enabled
     laser.open()
     assert laser.read_emitting()
 

@@ -32,8 +32,8 @@ def test_bias_and_counts(bench, options):
     assert detector.set_bias_ua(bias) == bias
     detector.set_trigger_mv([120.0] * len(bias))
     detector.enable()
-    assert port.enabled
-    assert port.bias_ua[: len(bias)] == bias
+    assert port.settings.enabled
+    assert port.settings.bias_ua[: len(bias)] == bias
     reading = detector.read_counts(0.05)
     assert len(reading.counts) == len(bias)
     assert sum(reading.counts) > 0
@@ -41,7 +41,7 @@ def test_bias_and_counts(bench, options):
     status = detector.status()
     assert set(status.states) == {DetectorState.BIASED}
     detector.make_safe()
-    assert not port.enabled
+    assert not port.settings.enabled
 
 
 @pytest.mark.parametrize("new_period", ["at once", "next"])
@@ -50,7 +50,7 @@ def test_counts_are_of_a_period_that_began_after_the_call(bench, new_period, lag
     detector, background = bench(NAME, new_period=new_period)
     unit, draw = background.unit(NAME), random.Random(1)
     instrument, clock = unit.instrument, unit.instrument.clock
-    instrument.port.read_clicks = lambda: (round(1e6 * clock.now_s()),) * 4
+    instrument.readings.counts = lambda: (round(1e6 * clock.now_s()),) * 4
     if lag_s:
         background.do(lambda: setattr(unit.endpoints["counts"], "delay_s", lambda: lag_s))
     for period_s in (0.2, 0.05, 0.05, 0.01, 0.1, 0.03, 0.03):
@@ -88,21 +88,23 @@ def test_a_set_up_that_never_shows_is_an_error(bench):
 @pytest.mark.parametrize("unit", ["mV", "V"])
 def test_latched_and_unlatched(bench, unit):
     detector, background = bench(NAME, voltage_unit=unit, driver_options={"voltage_unit": unit})
-    port = background.unit(NAME).instrument.port
+    instrument = background.unit(NAME).instrument
+    port, apply = instrument.port, instrument.port.apply
     latched = [False, True, False, False]
 
-    def changed():
-        latched[1] = latched[1] and port.bias_ua[1] > 0
+    def unlatching(settings):
+        apply(settings)
+        latched[1] = latched[1] and settings.bias_ua[1] > 0
 
-    port.on_change = changed
-    port.read_voltages_v = lambda: tuple(2.4 if bad else 0.007 for bad in latched)
+    port.apply = unlatching
+    instrument.readings.voltages_v = lambda: tuple(2.4 if bad else 0.007 for bad in latched)
     detector.set_bias_ua(BIAS)
     detector.enable()
     assert detector.status().states[1] is DetectorState.LATCHED
     assert detector.status().problems == ("channel 2 is latched",)
     detector.unlatch()
     assert DetectorState.LATCHED not in detector.status().states
-    assert port.bias_ua == BIAS
+    assert port.settings.bias_ua == BIAS
 
 
 def test_wrong_requests_send_nothing(bench):
@@ -134,7 +136,7 @@ def test_power_cycle_takes_the_bias_away_and_is_reported(bench):
     background.run(lambda: background.simulation.restart(NAME))
     assert detector.status().states == (DetectorState.OFF,) * 4
     assert detector.health.settings_changed["enabled"] == ("True", "False")
-    assert not background.unit(NAME).instrument.port.enabled
+    assert not background.unit(NAME).instrument.port.settings.enabled
 
 
 def test_wrong_shape(simulate):

@@ -55,7 +55,11 @@ def bench(background, tmp_path):
 def lit(background):
     ports = {name: background.unit(name).instrument.port for name in ("laser", "detectors", "voa")}
     return background.do(
-        lambda: (ports["laser"].enabled, ports["detectors"].enabled, ports["voa"].attenuation_db < 50)
+        lambda: (
+            ports["laser"].settings.enabled,
+            ports["detectors"].settings.enabled,
+            ports["voa"].settings.attenuation_db < 50,
+        )
     )
 
 

@@ -47,13 +47,13 @@ def test_all_failures_are_reported_together_and_nothing_stays_open(rack):
     switch, detectors = (backgrounds[model].address(model) for model in MODELS[1:])
     path = write((switch, "tcp://127.0.0.1:1"), (detectors, backgrounds[MODELS[1]].address(MODELS[1])))
     exchanges = backgrounds[MODELS[0]].unit(MODELS[0]).instrument
-    before = exchanges.port.attenuation_db
+    before = exchanges.port.settings.attenuation_db
     with pytest.raises(OpenFailed) as caught:
         qhal.open_node(path)
     failures = caught.value.failures
     assert set(failures) == set(MODELS[1:])
     assert isinstance(failures[MODELS[1]], Disconnected)
-    assert exchanges.port.attenuation_db == before
+    assert exchanges.port.settings.attenuation_db == before
 
 
 @pytest.mark.parametrize(
@@ -100,17 +100,17 @@ def test_safe_on_exit(rack):
     head = '[node]\nname = "rack"\nsafe_on_exit = true\n'
     with qhal.open_node(write(head=head)) as node:
         node.attenuator(MODELS[0]).set_attenuation_db(20.0)
-        assert voa.port.attenuation_db == pytest.approx(20.0, abs=0.2)
+        assert voa.port.settings.attenuation_db == pytest.approx(20.0, abs=0.2)
         with pytest.raises(OutOfRange):
             node.attenuator(MODELS[0]).set_attenuation_db(200.0)
-    assert voa.port.attenuation_db == pytest.approx(60.0, abs=0.2)
+    assert voa.port.settings.attenuation_db == pytest.approx(60.0, abs=0.2)
     only_looked = qhal.open_node(write(head=head))
     only_looked.attenuator(MODELS[0]).set_attenuation_db(30.0)
     only_looked.release()
-    assert voa.port.attenuation_db == pytest.approx(30.0, abs=0.2)
+    assert voa.port.settings.attenuation_db == pytest.approx(30.0, abs=0.2)
     with qhal.open_node(write()) as node:
         node.attenuator(MODELS[0]).set_attenuation_db(20.0)
-    assert voa.port.attenuation_db == pytest.approx(20.0, abs=0.2)
+    assert voa.port.settings.attenuation_db == pytest.approx(20.0, abs=0.2)
 
 
 def test_make_safe_goes_on_when_a_device_fails(rack):
@@ -123,4 +123,4 @@ def test_make_safe_goes_on_when_a_device_fails(rack):
         with pytest.raises(ExceptionGroup, match="not everything could be made safe") as caught:
             node.make_safe()
         assert [type(error) for error in caught.value.exceptions] == [Disconnected]
-        assert voa.port.attenuation_db == pytest.approx(60.0, abs=0.2)
+        assert voa.port.settings.attenuation_db == pytest.approx(60.0, abs=0.2)

@@ -48,19 +48,20 @@ class Link:
 
     def __post_init__(self):
         self.world = World(self.scenario, self.seed, self.name)
-        self.world.port("switch").update(pairs={1: 17})
-        self.world.port("voa").update(attenuation_db=28.0)
-        self.world.port("detectors").update(enabled=True, bias_ua=self.scenario.detectors.operating_ua)
-        self.tagger = self.world.port("tagger")
-        self.tagger.update(enabled=(True,) * 4, recording=True)
+        self.world.part("switch").port.update(pairs={1: 17})
+        self.world.part("voa").port.update(attenuation_db=28.0)
+        self.world.part("detectors").port.update(enabled=True, bias_ua=self.scenario.detectors.operating_ua)
+        self.tagger, self.readings = self.world.readout.tagger, self.world.readout
+        self.readings.recording = True
+        self.tagger.update(enabled=(True,) * 4)
 
     def play(self):
-        self.world.port("awg").update(running=True, volts=played())
-        self.world.port("quantum-laser").update(enabled=True, power_dbm=10.0, frequency_thz=194.4)
+        self.world.part("awg").port.update(running=True, volts=played())
+        self.world.part("quantum-laser").port.update(enabled=True, power_dbm=10.0, frequency_thz=194.4)
         return self
 
     def classical(self, power_dbm, frequency_thz=193.4):
-        self.world.port("classical-laser").update(
+        self.world.part("classical-laser").port.update(
             enabled=True, power_dbm=power_dbm, frequency_thz=frequency_thz
         )
         return self
@@ -68,15 +69,15 @@ class Link:
     def tags(self, duration_s, settle_s=2e-4):
         """Let light arrive, then return the tags of a time: (times, inputs, start, stop)."""
         self.world.advance_to(self.world.now_s + settle_s)
-        self.tagger.take_tags()
-        start = self.tagger.clock_ps(self.world.now_s)
+        self.readings.take_tags()
+        start = self.readings.clock_ps(self.world.now_s)
         self.world.advance_to(self.world.now_s + duration_s)
-        stop = self.tagger.clock_ps(self.world.now_s)
-        times, inputs = self.tagger.take_tags()
+        stop = self.readings.clock_ps(self.world.now_s)
+        times, inputs = self.readings.take_tags()
         inside = (times >= start) & (times < stop)
         return times[inside], inputs[inside], start, stop
 
     def truths(self, start_s, stop_s):
         """The log of an interval; asks the world to end what holds now."""
-        self.world.port("tagger").update()
+        self.world.part("tagger").port.update()
         return self.world.truth.interval(start_s, stop_s)

@@ -11,8 +11,8 @@ VOLTS = 0.4
 def link(drift_v_per_hour):
     carver = scenario().transmitter.carver.model_dump() | {"v0_drift_v_per_hour": drift_v_per_hour}
     made = Link(scenario(transmitter={"carver": carver}))
-    made.world.port("awg").update(running=True, volts={4: np.full(960, VOLTS, np.float32)})
-    made.world.port("quantum-laser").update(enabled=True, power_dbm=10.0, frequency_thz=194.4)
+    made.world.part("awg").port.update(running=True, volts={4: np.full(960, VOLTS, np.float32)})
+    made.world.part("quantum-laser").port.update(enabled=True, power_dbm=10.0, frequency_thz=194.4)
     return made
 
 
@@ -20,7 +20,7 @@ def link(drift_v_per_hour):
 def test_light_follows_the_bias(drift_v_per_hour):
     """2 V times the drift in 20 s is 0.2 V and -0.4 V: from the middle of the curve, plainly brighter or darker."""
     made = link(drift_v_per_hour)
-    made.tagger.recording = False  # the light alone
+    made.readings.recording = False  # the light alone
     carver, found = made.scenario.transmitter.carver, []
     for t_s in (1.0, 20.0):
         made.world.advance_to(t_s)
@@ -39,9 +39,7 @@ def test_how_time_is_cut_changes_no_tag():
     for t_s in np.arange(0.013, 0.5, 0.013):
         cut.world.advance_to(float(t_s))
     cut.world.advance_to(0.5)
-    (times, inputs), (other_times, other_inputs) = (
-        each.world.port("tagger").take_tags() for each in (whole, cut)
-    )
+    (times, inputs), (other_times, other_inputs) = (each.readings.take_tags() for each in (whole, cut))
     assert len(times) > 1000
     assert np.array_equal(times, other_times)
     assert np.array_equal(inputs, other_inputs)

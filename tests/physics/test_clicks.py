@@ -19,16 +19,16 @@ def run_in_steps(steps):
     """Play with changes of settings on the way, advancing by the given steps."""
     link = Link(scenario(), seed=5).play()
     changes = {
-        0.0123: lambda: link.world.port("polarization").update(angles_rad=(0.3, 1.0, 2.0)),
+        0.0123: lambda: link.world.part("polarization").port.update(angles_rad=(0.3, 1.0, 2.0)),
         0.0200: lambda: link.classical(6.0),
-        0.0311: lambda: link.world.port("voa").update(attenuation_db=30.0),
+        0.0311: lambda: link.world.part("voa").port.update(attenuation_db=30.0),
         0.0402: lambda: link.tagger.update(delay_ps=(0, 500, 0, 0)),
     }
     for when in sorted({*changes, *steps, 0.05}):
         link.world.advance_to(when)
         if when in changes:
             changes[when]()
-    return link.tagger.take_tags()
+    return link.readings.take_tags()
 
 
 def test_how_time_is_cut_changes_no_tag():
@@ -87,7 +87,7 @@ def test_more_events_than_a_buffer_holds_come_in_pieces():
     link = Link(scenario(detectors=fast))
     darks, duration_s = len(link.tags(0.1)[0]), 0.1
     assert abs(darks - 2e7 * duration_s) < 4 * np.sqrt(2e7 * duration_s)
-    link.world.port("voa").update(attenuation_db=13.0)
+    link.world.part("voa").port.update(attenuation_db=13.0)
     lit = len(link.play().tags(duration_s, settle_s=0.01)[0]) / duration_s
     (_, truth), *_ = link.truths(link.world.now_s - 0.001, link.world.now_s - 0.0005)
     signal_hz = truth.detected_per_light_s * truth.pattern.mean_transmission * truth.efficiency.mean()
@@ -99,12 +99,12 @@ def test_more_events_than_a_buffer_holds_come_in_pieces():
 @pytest.mark.parametrize("crosstalk_db", [60.0, 100.0, 200.0])
 def test_light_too_weak_to_click_costs_no_time(crosstalk_db):
     link = Link(scenario(channel={"switch_crosstalk_db": crosstalk_db})).play()
-    link.world.port("voa").update(attenuation_db=60.0)
-    link.world.port("switch").update(pairs={})
+    link.world.part("voa").port.update(attenuation_db=60.0)
+    link.world.part("switch").port.update(pairs={})
     times, _, _, _ = link.tags(0.5, settle_s=0.01)
     assert len(times) == pytest.approx(200, abs=4 * np.sqrt(200)), "darks alone"
-    link.world.port("voa").update(attenuation_db=28.0)
-    link.world.port("switch").update(pairs={1: 17})
+    link.world.part("voa").port.update(attenuation_db=28.0)
+    link.world.part("switch").port.update(pairs={1: 17})
     assert len(link.tags(0.01)[0]) > 3000, "the light comes back"
 
 
@@ -139,12 +139,12 @@ def test_light_takes_its_time_through_the_fibre():
     link = Link(scenario(detectors={"dark_count_rate_hz": [5.0] * 4}))
     link.world.advance_to(0.001)
     link.play()
-    link.tagger.take_tags()
-    link.world.advance_to(0.001 + link.world.fibre_delay_s * 0.99)
-    assert len(link.tagger.take_tags()[0]) <= 1
-    link.world.advance_to(0.001 + link.world.fibre_delay_s + 1e-4)
-    assert len(link.tagger.take_tags()[0]) > 50
-    assert link.world.fibre_delay_s == pytest.approx(97.9e-6, rel=0.01)
+    link.readings.take_tags()
+    link.world.advance_to(0.001 + link.world.fibre.delay_s * 0.99)
+    assert len(link.readings.take_tags()[0]) <= 1
+    link.world.advance_to(0.001 + link.world.fibre.delay_s + 1e-4)
+    assert len(link.readings.take_tags()[0]) > 50
+    assert link.world.fibre.delay_s == pytest.approx(97.9e-6, rel=0.01)
 
 
 def test_the_log_of_truth_covers_what_was():

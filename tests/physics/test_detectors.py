@@ -73,7 +73,7 @@ def test_how_time_is_cut_changes_no_tag_of_a_detector_with_a_memory():
         for place in cuts:
             link.world.advance_to(place)
         link.world.advance_to(0.01)
-        results.append(link.tagger.take_tags())
+        results.append(link.readings.take_tags())
     for times, inputs in results[1:]:
         np.testing.assert_array_equal(times, results[0][0])
         np.testing.assert_array_equal(inputs, results[0][1])
@@ -88,7 +88,7 @@ def test_flat_light_shows_the_width_of_each_bin():
         )
     )
     times, _, _, _ = link.tags(2.0)
-    resolution = link.tagger.resolution_ps
+    resolution = link.tagger.settings.resolution_ps
     assert (times % resolution == 0).all()
     density = np.bincount(times // resolution % bins, minlength=bins)
     widths = np.diff(tagger_bins.edges(np.random.default_rng((1, 15)), bins, dnl))
@@ -136,10 +136,10 @@ def test_detectors_that_do_not_latch_come_back_when_the_light_falls():
     for latches in (True, False):
         link = Link(scenario(detectors={"blinding_rate_hz": 1e6, "latches": latches})).classical(13.5, 194.4)
         assert len(link.tags(0.01)[0]) == 0
-        link.world.port("classical-laser").update(enabled=False)
+        link.world.part("classical-laser").port.update(enabled=False)
         times, _, _, _ = link.tags(0.5, settle_s=0.01)
         assert (len(times) == 0) == latches
-        assert any(link.world.port("detectors").read_latched()) == latches
+        assert any(link.readings.detectors.latched()) == latches
 
 
 def test_intensity_noise_makes_clicks_of_one_pulse_related():

@@ -28,11 +28,11 @@ def events(link):
     """Settings that change on the way, some of them restarting the pattern."""
     world = link.world
     return {
-        0.0123: lambda: world.port("polarization").update(angles_rad=(0.3, 1.0, 2.0)),
+        0.0123: lambda: world.part("polarization").port.update(angles_rad=(0.3, 1.0, 2.0)),
         0.0200: lambda: link.classical(6.0),
-        0.0311: lambda: world.port("voa").update(attenuation_db=30.0),
+        0.0311: lambda: world.part("voa").port.update(attenuation_db=30.0),
         0.0402: lambda: link.tagger.update(delay_ps=(0, 500, 0, 0)),
-        0.0450: lambda: world.port("awg").update(started_s=world.now_s),
+        0.0450: lambda: world.part("awg").port.update(started_s=world.now_s),
     }
 
 
@@ -40,7 +40,7 @@ def recorded(changes, spans, stop_s=0.06):
     """Play with changes on the way and record in some spans; return tags and the clock at the spans' beginnings."""
     link = Link(scenario(**changes), seed=11).play()
     link.tagger.update(threshold_v=(0.15,) * 4)
-    link.tagger.recording = False
+    link.readings.recording = False
     found, due, begun = [], events(link), 0
     switches = {start: True for start, _ in spans} | {stop: False for _, stop in spans}
     for when in sorted({*due, *switches, stop_s}):
@@ -49,9 +49,9 @@ def recorded(changes, spans, stop_s=0.06):
             due[when]()
         if when in switches:
             if not switches[when]:
-                found.append((*link.tagger.take_tags(), begun))
-            begun = link.tagger.clock_ps(when)
-            link.tagger.recording = switches[when]
+                found.append((*link.readings.take_tags(), begun))
+            begun = link.readings.clock_ps(when)
+            link.readings.recording = switches[when]
     return found
 
 
@@ -82,17 +82,17 @@ def test_nothing_is_drawn_while_nobody_wants_it(mocker):
             ),
         )
     ]
-    link.tagger.recording = False
+    link.readings.recording = False
     link.world.advance_to(1.0)
     assert [kernel.call_count for kernel in kernels] == [0, 0, 0]
     assert link.world.pace_s > 0.1
-    for port in (link.tagger, link.world.port("detectors")):
-        port.counting = True
+    for readings in (link.readings, link.readings.detectors):
+        readings.counting = True
         assert link.world.pace_s < 0.1
-        before = sum(port.read_clicks())
+        before = sum(readings.counts())
         link.world.advance_to(link.world.now_s + 0.01)
-        assert sum(port.read_clicks()) > before + 1000
-        port.counting = False
+        assert sum(readings.counts()) > before + 1000
+        readings.counting = False
 
 
 def test_the_past_is_counted_as_it_was():
@@ -100,22 +100,23 @@ def test_the_past_is_counted_as_it_was():
     changes = APD | {"world": {"grid_s": 0.01}}
     link, full = (Link(scenario(**changes), seed=12).play() for _ in range(2))
     for each in (link, full):
-        each.tagger.update(threshold_v=(0.15,) * 4, counts_past_s=1.0)
-    link.tagger.recording = False
+        each.tagger.update(threshold_v=(0.15,) * 4)
+        each.readings.counts_past_s = 1.0
+    link.readings.recording = False
     counts, exact, before = [], [], ()
     for n in range(100):
         now = 0.01 * n + 0.0033
         for each in (link, full):
             each.world.advance_to(now)
             if n % 30 == 7:
-                each.world.port("polarization").update(angles_rad=(0.1 * n, 1.0, 2.0))
-        total = full.tagger.read_clicks()
+                each.world.part("polarization").port.update(angles_rad=(0.1 * n, 1.0, 2.0))
+        total = full.readings.counts()
         if n:
             exact.append(np.subtract(total, before))
-            counts.append(link.tagger.count_past(now - 0.01, now))
+            counts.append(link.readings.count_past(now - 0.01, now))
         before = total
     counts, exact = np.array(counts), np.array(exact)
-    assert link.tagger.read_clicks() == (0, 0, 0, 0)
+    assert link.readings.counts() == (0, 0, 0, 0)
     assert np.abs(counts - exact).max() <= 6, "what is behind the edges, and remembered from before them"
     for n in range(4):
         assert counts[:, n].sum() == pytest.approx(
@@ -130,11 +131,11 @@ def test_each_playing_of_a_pattern_is_another_draw():
     for n in range(2):
         begun_s = 0.01 * (n + 1)
         link.world.advance_to(begun_s)
-        link.world.port("awg").update(started_s=begun_s)
-        link.world.advance_to(begun_s + link.world.fibre_delay_s)
-        link.tagger.take_tags()
-        start = link.tagger.clock_ps(link.world.now_s)
+        link.world.part("awg").port.update(started_s=begun_s)
+        link.world.advance_to(begun_s + link.world.fibre.delay_s)
+        link.readings.take_tags()
+        start = link.readings.clock_ps(link.world.now_s)
         link.world.advance_to(begun_s + 0.005)
-        seen.append(set(((link.tagger.take_tags()[0] - start) // 1000).tolist()))
+        seen.append(set(((link.readings.take_tags()[0] - start) // 1000).tolist()))
     assert min(map(len, seen)) > 1000
     assert len(seen[0] & seen[1]) < 0.2 * len(seen[0])

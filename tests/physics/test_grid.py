@@ -43,18 +43,18 @@ def test_no_step_is_larger_than_stated():
     )
     world, grid_s = World(made, 4), needed_grid_s(made)
     turns, light = [], []
-    world.port("quantum-laser").update(enabled=True)
-    world.port("voa").update(attenuation_db=10.0)
-    world.port("switch").update(pairs={1: 17})
+    world.part("quantum-laser").port.update(enabled=True)
+    world.part("voa").port.update(attenuation_db=10.0)
+    world.part("switch").port.update(pairs={1: 17})
     for n in range(1, 300):
-        before = world.fibre
+        before = world.fibre.rotation
         world.advance_to(grid_s * n + 1e-3)
-        cosine = (np.trace(before.T @ world.fibre) - 1) / 2
+        cosine = (np.trace(before.T @ world.fibre.rotation) - 1) / 2
         turns.append(np.arccos(np.clip(cosine, -1, 1)))
         light.append(world.present().detected_per_light_s)
     assert 0.3 * TURN_RAD < np.sqrt(np.mean(np.square(turns[5:]))) < 1.1 * TURN_RAD
     assert np.abs(np.diff(10 * np.log10(light[5:]))).max() < LIGHT_DB
-    reading = np.array([world.tagger.clock_ps(grid_s * n) for n in range(200)]) * 1e-12
+    reading = np.array([world.readout.clock_ps(grid_s * n) for n in range(200)]) * 1e-12
     assert np.diff(reading, 2).std() < 3 * CLOCK_S
 
 
@@ -64,4 +64,4 @@ def test_links_of_one_scenario_share_the_finest_grid():
     made = type(load_scenario("wuhan-hefei-span")).model_validate(spans)
     clock = SimulationClock(stepped=True)
     build(made, {}, clock, None)
-    assert {world._grid_s for world in clock.world._links.values()} == {0.01}
+    assert {world.grid.step_s for world in clock.world._links.values()} == {0.01}

@@ -87,7 +87,7 @@ def test_without_raman_only_leakage_is_left():
 def test_a_classical_laser_in_the_quantum_channel_blinds_the_receiver():
     link = Link(scenario()).classical(6.0, frequency_thz=194.4)
     link.world.advance_to(0.01)
-    assert all(link.world.detectors.read_latched())
+    assert all(link.world.readout.detectors.latched())
     assert len(link.tags(0.01)[0]) == 0
 
 
@@ -141,15 +141,15 @@ def test_light_behind_bright_light_is_shifted():
 def test_an_open_switch_still_leaks():
     link = Link(scenario(channel={"switch_crosstalk_db": 35.0})).play()
     closed = len(link.tags(0.01)[0]) / 0.01
-    link.world.port("switch").update(moving=frozenset({1}))
+    link.world.part("switch").port.update(moving=frozenset({1}))
     moving = len(link.tags(0.5)[0]) / 0.5
-    link.world.port("switch").update(pairs={1: 18}, moving=frozenset())
+    link.world.part("switch").port.update(pairs={1: 18}, moving=frozenset())
     astray = len(link.tags(0.5)[0]) / 0.5
     expected = (closed * 10**-3.5) + 400
     for found in (moving, astray):
         assert found == pytest.approx(expected, abs=4 * np.sqrt(expected / 0.5))
-    assert link.world.switch.read_power_dbm(17) == pytest.approx(
-        link.world.switch.read_power_dbm(1) - link.scenario.channel.switch_loss_db - 35.0
+    assert link.world.sender.power_dbm(17) == pytest.approx(
+        link.world.sender.power_dbm(1) - link.scenario.channel.switch_loss_db - 35.0
     )
 
 

@@ -19,8 +19,8 @@ def lit(*, seed=1, **changes):
 
 def settled(link, part, **settings):
     """The light path once a change at the sender has arrived."""
-    link.world.port(part).update(**settings)
-    link.world.advance_to(link.world.now_s + 2 * link.world.fibre_delay_s)
+    link.world.part(part).port.update(**settings)
+    link.world.advance_to(link.world.now_s + 2 * link.world.fibre.delay_s)
     return link.world.light_path()
 
 
@@ -34,7 +34,7 @@ def test_without_its_options_the_light_is_what_it_was_before_there_were_any():
     assert truth.raman_hz == pytest.approx(73529.9834229979, rel=1e-12)
     assert truth.leak_hz == pytest.approx(464.7452222751333, rel=1e-12)
     assert truth.attenuation_db == 28.0
-    assert link.world.switch.read_power_dbm(1) == pytest.approx(-84.47179104881823, abs=1e-9)
+    assert link.world.sender.power_dbm(1) == pytest.approx(-84.47179104881823, abs=1e-9)
 
 
 def test_two_attenuators_stand_in_series():
@@ -68,7 +68,7 @@ def test_drift_and_a_bad_connector_follow_their_own_time():
         "world": {"grid_s": 0.5},
     }
     link, plain = lit(**changes), lit()
-    link.world.port("detectors").update(enabled=False)
+    link.world.part("detectors").port.update(enabled=False)
     base = plain.world.light_path()
     for cell in range(5):
         link.world.advance_to(cell * 0.5 + 2e-3)
@@ -77,7 +77,7 @@ def test_drift_and_a_bad_connector_follow_their_own_time():
         loss_db = 3.0 * math.sin(math.pi * middle_s / 4.0) ** 2
         found = link.world.light_path()
         assert 10 * math.log10(found.signal_hz / base.signal_hz) == pytest.approx(gain_db - loss_db, abs=1e-9)
-        at_switch_db = link.world.switch.read_power_dbm(1) - base.power_at_switch_dbm
+        at_switch_db = link.world.sender.power_dbm(1) - base.power_at_switch_dbm
         assert at_switch_db == pytest.approx(gain_db, abs=1e-9), "the connector is behind the switch"
         (_, truth), *_ = link.truths(link.world.now_s - 1e-3, link.world.now_s)
         assert truth.photons_per_light_s == pytest.approx(309063493.9529119 * 10 ** (gain_db / 10), rel=1e-9)
@@ -92,12 +92,12 @@ def test_how_time_is_cut_changes_no_tag_with_drift_and_flutter():
     found = []
     for cuts in ([], [0.31, 0.333, 0.35, 0.3500001], np.linspace(0.002, 0.59, 97).tolist()):
         link = lit(**changes)
-        link.world.port("voa").update(attenuation_db=38.0)
+        link.world.part("voa").port.update(attenuation_db=38.0)
         for place in cuts:
             link.world.advance_to(place)
-            link.world.port("tagger").update()
+            link.world.part("tagger").port.update()
         link.world.advance_to(0.6)
-        found.append(link.tagger.take_tags())
+        found.append(link.readings.take_tags())
     assert len(found[0][0]) > 2e4
     for times, inputs in found[1:]:
         assert np.array_equal(times, found[0][0])
@@ -173,7 +173,7 @@ SPREAD = {"switch_loss_spread_db": 0.4, "switch_crosstalk_db": 55.0, "switch_cro
 
 def test_each_path_of_the_switch_has_a_loss_and_a_crosstalk_of_its_own():
     link = lit(channel=SPREAD)
-    switch, world = link.world.switch, link.world
+    switch, world, power_dbm = link.world.sender.ports.switch, link.world, link.world.sender.power_dbm
     path = world.light_path()
     losses, crosstalks = np.array(path.switch_loss_db), np.array(path.switch_crosstalk_db)
     assert path.egresses == tuple(range(17, 33))
@@ -188,27 +188,27 @@ def test_each_path_of_the_switch_has_a_loss_and_a_crosstalk_of_its_own():
     assert set(lit().world.light_path().switch_loss_db) == {1.0}
 
     switch.update(pairs={1: 20, 2: 18})
-    entering = switch.read_power_dbm(1)
-    assert switch.read_power_dbm(20) == pytest.approx(entering - losses[3], abs=1e-9)
+    entering = power_dbm(1)
+    assert power_dbm(20) == pytest.approx(entering - losses[3], abs=1e-9)
     for egress in (17, 18, 32):
         lost = losses[egress - 17] + crosstalks[egress - 17]
-        assert switch.read_power_dbm(egress) == pytest.approx(entering - lost, abs=1e-9)
+        assert power_dbm(egress) == pytest.approx(entering - lost, abs=1e-9)
     switch.update(moving=frozenset({1}))
-    assert switch.read_power_dbm(20) == pytest.approx(entering - losses[3] - crosstalks[3], abs=1e-9)
-    assert [switch.read_power_dbm(port) for port in (2, 16, 33)] == [None] * 3
+    assert power_dbm(20) == pytest.approx(entering - losses[3] - crosstalks[3], abs=1e-9)
+    assert [power_dbm(port) for port in (2, 16, 33)] == [None] * 3
     astray = settled(link, "switch", moving=frozenset())
     assert astray.signal_hz / path.signal_hz == pytest.approx(10 ** (-crosstalks[0] / 10), rel=1e-9)
     settled(link, "quantum-laser", enabled=False)
-    assert switch.read_power_dbm(20) == -math.inf
+    assert power_dbm(20) == -math.inf
 
 
 def test_a_path_comes_out_a_little_different_each_time_it_is_steered():
     link = lit(channel={"switch_repeatability_db": 0.05, "switch_creep_db": 0.01})
-    switch = link.world.switch
+    switch, power_dbm = link.world.sender.ports.switch, link.world.sender.power_dbm
     lost = []
     for moves in range(200):
         switch.update(pairs={1: 20}, moves={1: moves})
-        lost.append(switch.read_power_dbm(1) - switch.read_power_dbm(20))
+        lost.append(power_dbm(1) - power_dbm(20))
     landings = np.array(lost) - 1.0 - 0.01 * np.arange(200)
     assert abs(landings.mean()) < 4 * 0.05 / math.sqrt(200)
     assert abs(landings.std() / 0.05 - 1) < 4 / math.sqrt(400)

@@ -11,7 +11,7 @@ from qhal.link.skew import Receiver as Skews
 from qhal.link.sync import SymbolClock
 from qhal.tags.batch import TagBatch
 from qhal_simulators.physics.expectation import background_rates_hz, expect_link
-from qhal_simulators.physics.receiver.passive_receiver import Receiver
+from qhal_simulators.physics.receiver.passive_receiver import PassiveReceiver
 from qhal_simulators.scenario_units import build
 from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import PATTERN, Link, scenario
@@ -52,10 +52,10 @@ def sifted(link, duration_s):
 
 def test_matrix_is_that_of_projectors_and_leaks():
     states = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])
-    told = Receiver(scenario(receiver=UNEVEN).receiver).matrix()
+    told = PassiveReceiver(scenario(receiver=UNEVEN).receiver).matrix()
     assert told == pytest.approx(np.array([shares(each) for each in states]))
     assert told.sum(axis=1) == pytest.approx(np.ones(4))
-    ideal = Receiver(scenario(receiver={"optical_error": 0.0}).receiver).matrix()
+    ideal = PassiveReceiver(scenario(receiver={"optical_error": 0.0}).receiver).matrix()
     assert ideal.tolist() == [
         [0.5, 0, 0.25, 0.25],
         [0, 0.5, 0.25, 0.25],
@@ -66,7 +66,7 @@ def test_matrix_is_that_of_projectors_and_leaks():
 
 def test_clicks_of_each_state_are_shared_as_the_matrix_says():
     link = Link(scenario(receiver=UNEVEN, detectors={"dark_count_rate_hz": [0.0] * 4}), seed=3)
-    link.world.port("voa").update(attenuation_db=38.0)
+    link.world.part("voa").port.update(attenuation_db=38.0)
     counts, truths = sifted(link.play(), 2.0)
     pattern = truths[0][1].pattern
     light = (pattern.stokes * pattern.energy_s[:, None]).reshape(len(PATTERN), -1, 3).sum(axis=1)
@@ -88,7 +88,7 @@ def test_expectation_of_an_uneven_receiver_is_what_the_analysis_finds():
     counts, truths = sifted(link, 1.0)
     jitter_s = np.array(uneven["jitter_fwhm_ps"]) * 1e-12 / 2.3548
     smear_s = np.hypot(jitter_s, 100e-12 / 12**0.5)
-    assert 0.7 < truths[0][1].tagged_share[1] < 0.8
+    assert 0.7 < truths[0][1].tagged_fraction[1] < 0.8
     assert (truths[0][1].noise_hz > 5e3).all()
     expected = expect_link(
         truths, PATTERN.intensity, PATTERN.states, WINDOW_S, link.scenario.receiver, smear_s
@@ -135,7 +135,7 @@ def test_the_control_link_tells_receiver_and_detectors():
     assert handlers["receiver"]({})["efficiency"] == [0.0] * 4
     detectors.update(enabled=True, bias_ua=link_scenario.detectors.operating_ua)
     told = json.loads(json.dumps(handlers["receiver"]({})))
-    assert np.array(told["matrix"]) == pytest.approx(Receiver(link_scenario.receiver).matrix())
+    assert np.array(told["matrix"]) == pytest.approx(PassiveReceiver(link_scenario.receiver).matrix())
     assert told["efficiency"] == pytest.approx([0.82, 0.78, 0.80, 0.76])
     assert told["dark_count_rate_hz"] == pytest.approx([100.0] * 4)
     assert told["stray_hz"] == 0.0

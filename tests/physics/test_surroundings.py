@@ -18,7 +18,7 @@ def efficiency(link):
 
 def test_efficiency_follows_the_lasers_frequency():
     link = Link(scenario(detectors={"efficiency_per_thz": -0.04}))
-    laser = link.world.port("quantum-laser")
+    laser = link.world.part("quantum-laser").port
     laser.update(enabled=True, frequency_thz=194.4)
     at_table = efficiency(link)
     assert at_table == pytest.approx([0.82, 0.78, 0.80, 0.76])
@@ -46,7 +46,7 @@ def test_each_wire_has_a_width_and_a_background_of_its_own():
     link = Link(scenario(detectors=detectors))
     table = link.scenario.detectors
     knees = tuple(0.6 * at_ua for at_ua in table.operating_ua)
-    link.world.port("detectors").update(bias_ua=knees)
+    link.world.part("detectors").port.update(bias_ua=knees)
     truth = link.world.present()
     # At its knee a sigmoid is at a half; at the operating point at 1 / (1 + exp(-0.4 I / width)).
     top = 1 / (1 + np.exp(-0.4 * np.array(table.operating_ua) / table.width_ua))
@@ -105,36 +105,36 @@ def test_jitter_is_that_of_each_detector():
 def test_detectors_latch_by_themselves_once_until_their_bias_is_taken_off():
     table = {"latch_at_s": 0.0503, "dark_count_rate_hz": [1e5] * 4, "cold_stage_k": 2.7}
     link = Link(scenario(detectors=table))
-    detectors = link.world.port("detectors")
-    assert detectors.read_temperatures_k() == (2.7, 40.0)
+    port, detectors = link.world.part("detectors").port, link.readings.detectors
+    assert detectors.temperatures_k() == (2.7, 40.0)
     link.world.advance_to(0.1)
-    times, _ = link.tagger.take_tags()
+    times, _ = link.readings.take_tags()
     assert 0.0502e12 < times[-1] < 0.0504e12
-    assert detectors.read_latched() == (True,) * 4
-    assert min(detectors.read_voltages_v()) > 1.0
+    assert detectors.latched() == (True,) * 4
+    assert min(detectors.voltages_v()) > 1.0
     assert link.world.truth.interval(0.0504, 0.06)[0][1].efficiency.tolist() == [0.0] * 4
-    detectors.update(enabled=False)
-    detectors.update(enabled=True)
+    port.update(enabled=False)
+    port.update(enabled=True)
     link.world.advance_to(0.2)
-    assert len(link.tagger.take_tags()[0]) > 3e4
-    assert detectors.read_latched() == (False,) * 4
+    assert len(link.readings.take_tags()[0]) > 3e4
+    assert detectors.latched() == (False,) * 4
 
 
 def test_the_taggers_buffer_overflows_once_if_it_records():
     for recording in (True, False):
         link = Link(scenario(tagger={"overflow_at_s": 0.0123}))
-        link.tagger.update(recording=recording)
+        link.readings.recording = recording
         link.world.advance_to(0.0122)
-        assert link.tagger.read_overflows() == 0
+        assert link.readings.overflows() == 0
         link.world.advance_to(0.1)
-        assert link.tagger.read_overflows() == recording
+        assert link.readings.overflows() == recording
 
 
 def test_an_id900_stops_streaming_when_its_buffer_overflows():
     link = Link(scenario(tagger={"overflow_at_s": 0.035}))
     clock = SimulationClock(stepped=True)
     clock.world = link.world
-    unit = Id900(clock, link.tagger, Id900Options())
+    unit = Id900(clock, link.world.part("tagger"), Id900Options())
     replies = []
     scpi = unit.connect("main", replies.append)
     for text in (

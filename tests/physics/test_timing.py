@@ -72,7 +72,7 @@ def test_widths_add_as_squares():
 
 def test_a_kilometre_of_fibre_takes_4897_ns():
     near, far = (Link(scenario(channel={"length_km": km}, **PERFECT)).world for km in (20.0, 21.0))
-    assert far.fibre_delay_s - near.fibre_delay_s == pytest.approx(4.897e-6, rel=1e-4)
+    assert far.fibre.delay_s - near.fibre.delay_s == pytest.approx(4.897e-6, rel=1e-4)
 
 
 @pytest.mark.parametrize("length_km", [20.0, 20.5])
@@ -80,7 +80,7 @@ def test_clicks_follow_the_pattern_by_the_fibres_delay(length_km):
     changed = scenario(channel={"length_km": length_km, "dispersion_ps_per_nm_km": 0.0}, **PERFECT)
     link = Link(changed).play()
     started_s = link.world.now_s
-    truth_s = link.world.fibre_delay_s
+    truth_s = link.world.fibre.delay_s
     times, _, _, _ = link.tags(0.02)
     (_, truth), *_ = link.truths(0.01, 0.02)
     slot_ps = truth.pattern.slot_s * 1e12

@@ -83,11 +83,11 @@ def test_real_waveforms():
 def test_playing_reaches_the_modulators_with_amplitude_and_offset():
     unit = Unit()
     unit.ask(upload(b"x", [0, 8191, 16382]), b'SOUR2:WAV "x";VOLT 3;VOLT:OFFS 0.5;:OUTP2 ON;:AWGC:RUN;RST?\n')
-    assert unit.unit.port.running
-    assert unit.unit.port.volts[2].tolist() == [-1.0, 0.5, 2.0]
+    assert unit.unit.port.settings.running
+    assert unit.unit.port.settings.volts[2].tolist() == [-1.0, 0.5, 2.0]
     unit.ask(b"AWGC:STOP\n")
-    assert not unit.unit.port.running
-    assert unit.unit.port.volts == {}
+    assert not unit.unit.port.settings.running
+    assert unit.unit.port.settings.volts == {}
 
 
 def test_deleting_what_plays_stops():

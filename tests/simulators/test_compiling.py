@@ -30,8 +30,8 @@ assert any(before.values())
 link = Link(made).play().classical(6.0)
 link.tagger.update(threshold_v=(0.01,) * 4)
 link.world.advance_to(0.02)
-assert len(link.tagger.take_tags()[0]) > 100
-link.world.port("detectors").read_clicks()
+assert len(link.readings.take_tags()[0]) > 100
+link.readings.detectors.counts()
 assert signatures() == before, (before, signatures())
 print("compiled", len(lines))
 """

@@ -34,17 +34,17 @@ def rack():
 
 def test_an_unwatched_counter_shows_the_last_complete_period(rack):
     found, clock, ask = rack
-    port = found["tagger"].port
+    readings = found["tagger"].readings
     counts = []
     for n in range(1, 13):
         clock.advance_to(12.0 * n + 0.3)
-        assert not port.counting
+        assert not readings.counting
         counts.append([int(ask(f"INPU{channel}:COUN?")) for channel in range(1, 5)])
         assert [int(ask(f"INPU{channel}:COUN?")) for channel in range(1, 5)] == counts[-1], (
             "one period, one number"
         )
         clock.advance_to(clock.now_s() + 0.5)
-        assert port.counting, "for a while after a look"
+        assert readings.counting, "for a while after a look"
     counts = np.array(counts)
     sigma = np.sqrt(DARK_HZ)
     assert np.abs(counts.mean(axis=0) - DARK_HZ).max() < 4 * sigma / np.sqrt(len(counts))
@@ -68,12 +68,12 @@ def test_a_watched_counter_and_a_running_sum_count_all(rack):
     for n in range(1, 11):
         clock.advance_to(2.0 + n)
         sums += int(ask("INPU1:COUN?"))
-    assert sums == found["tagger"].port.read_clicks()[0]
+    assert sums == found["tagger"].readings.counts()[0]
     ask("INPU2:COUN:MODE ACCU")
-    before = found["tagger"].port.read_clicks()[1]
+    before = found["tagger"].readings.counts()[1]
     clock.advance_to(42.0)
-    assert found["tagger"].port.counting, "however long nobody asks"
-    assert int(ask("INPU2:COUN?")) == found["tagger"].port.read_clicks()[1] - before
+    assert found["tagger"].readings.counting, "however long nobody asks"
+    assert int(ask("INPU2:COUN?")) == found["tagger"].readings.counts()[1] - before
     assert int(ask("INPU2:COUN?")) == pytest.approx(30 * DARK_HZ, rel=0.05)
 
 
@@ -81,14 +81,14 @@ def test_detectors_count_only_for_listeners(rack):
     found, clock, _ = rack
     unit, lines = found["detectors"], []
     clock.advance_to(1.0)
-    assert not unit.port.counting
+    assert not unit.readings.counting
     listener = unit.connect("counts", lines.append)
     clock.advance_to(2.05)
     counts = np.array([[int(word) for word in line.split(b",")[1:]] for line in lines])
     assert counts.shape == (10, 4)
     assert counts.sum() == pytest.approx(4 * DARK_HZ, abs=5 * np.sqrt(4 * DARK_HZ))
     listener.closed()
-    assert not unit.port.counting
-    total = sum(unit.port.read_clicks())
+    assert not unit.readings.counting
+    total = sum(unit.readings.counts())
     clock.advance_to(3.0)
-    assert sum(unit.port.read_clicks()) == total
+    assert sum(unit.readings.counts()) == total

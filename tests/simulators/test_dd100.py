@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qhal_simulators.instruments.ozoptics.dd100 import Dd100, Dd100Options
-from qhal_simulators.physics.ports import AttenuatorPort
+from qhal_simulators.physics.ports import AttenuatorSettings, Part, Port
 from qhal_simulators.simulated_time import SimulationClock
 
 
@@ -58,9 +58,13 @@ def test_echo_and_split_commands():
 
 
 def test_light_sees_the_motor_on_its_way():
-    clock, port, seen = SimulationClock(stepped=True), AttenuatorPort(), []
-    unit = Dd100(clock, port, options=Dd100Options(homed=True, move_time_s=0.2))
-    port.on_change = lambda: seen.append((round(clock.now_s(), 6), round(port.attenuation_db, 6)))
+    clock, seen = SimulationClock(stepped=True), []
+    port = Port(
+        AttenuatorSettings(),
+        lambda: seen.append((round(clock.now_s(), 6), round(port.settings.attenuation_db, 6))),
+    )
+    unit = Dd100(clock, Part(port), options=Dd100Options(homed=True, move_time_s=0.2))
+    seen.clear()
     unit.connect("main", lambda data: None).receive(b"A20\r")
     assert seen == [(round(0.02 * n, 6), 60.0 - 4.0 * n) for n in range(1, 11)]
 
@@ -79,14 +83,15 @@ def expected_db(set_db):
 
 
 def test_an_imperfect_unit_says_its_set_point_and_gives_another_loss():
-    unit = Dd100(SimulationClock(stepped=True), options=Dd100Options(homed=True, **ERRORS))
     sent, seen = [], []
+    port = Port(AttenuatorSettings(), lambda: seen.append(port.settings.attenuation_db))
+    unit = Dd100(SimulationClock(stepped=True), Part(port), Dd100Options(homed=True, **ERRORS))
     line = unit.connect("main", sent.append)
-    assert unit.port.attenuation_db == pytest.approx(expected_db(60.0))
-    unit.port.on_change = lambda: seen.append(unit.port.attenuation_db)
+    assert unit.port.settings.attenuation_db == pytest.approx(expected_db(60.0))
+    seen.clear()
     line.receive(b"A21.20\rA?\r")
     assert b"".join(sent) == b"Pos:2000\r\nDone\r\n\r\nAtten:21.20(dB)\r\nDone\r\n\r\n"
-    assert unit.port.attenuation_db == pytest.approx(expected_db(21.2))
+    assert unit.port.settings.attenuation_db == pytest.approx(expected_db(21.2))
     assert seen == pytest.approx([expected_db(60.0 - 3.88 * n) for n in range(1, 11)])
 
 
@@ -98,7 +103,7 @@ def test_each_move_ends_a_little_off():
         found = []
         for _ in range(400):
             line.receive(b"A20\r")
-            found.append(unit.port.attenuation_db)
+            found.append(unit.port.settings.attenuation_db)
         return np.array(found)
 
     off = losses(1) - 20.0

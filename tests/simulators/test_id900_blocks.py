@@ -24,8 +24,8 @@ def with_tags(client, *tags, upto_s=10.0):
         waiting.append((times[~past], inputs[~past]))
         return times[past], inputs[past]
 
-    client.unit.port.take_tags = take
-    client.unit.port.read_clicks = lambda: (0, 0, 0, 0)
+    client.unit.readings.take_tags = take
+    client.unit.readings.counts = lambda: (0, 0, 0, 0)
 
 
 def refused(client, text):

@@ -92,7 +92,7 @@ def test_play_is_where_it_stops_and_not_what_it_says():
         unit.ask("10 02 07 01 50 01", "53 04 06 00 D0 01 02 00 90 01 00 00")
         unit.clock.advance_to(1.0)
         assert unit.unit.positions == [0, 400, 0]
-        stopped.append(unit.unit.port.angles_rad[1] * 180 / 3.141592653589793 - 400 * 170 / 1370)
+        stopped.append(unit.unit.port.settings.angles_rad[1] * 180 / 3.141592653589793 - 400 * 170 / 1370)
     assert stopped[0] == stopped[1] != stopped[2]
     assert all(0 < abs(off) < 2.5 for off in stopped)
 

@@ -69,10 +69,10 @@ def test_a_port_in_use_is_moved_or_refused():
 def test_light_is_interrupted_while_it_switches():
     unit = Unit()
     unit.ask(b":OXC:SWIT:CONN:ADD (@1),(@17)\n")
-    assert unit.unit.port.pairs == {1: 17}
-    assert unit.unit.port.moving == {1}
+    assert unit.unit.port.settings.pairs == {1: 17}
+    assert unit.unit.port.settings.moving == {1}
     unit.clock.advance_to(0.03)
-    assert unit.unit.port.moving == frozenset()
+    assert unit.unit.port.settings.moving == frozenset()
 
 
 def test_boot_modes():
@@ -86,7 +86,7 @@ def test_boot_modes():
 def metered(power_dbm, count=1, **options):
     """Readings of a monitor over the wire, as the switch writes them."""
     unit = Unit(**options)
-    unit.unit.port.read_power_dbm = lambda port: power_dbm
+    unit.unit.readings.power_dbm = lambda port: power_dbm
     ports = ",".join(["17"] * count)
     return [
         float(text)
@@ -121,7 +121,7 @@ def test_a_noisy_power_monitor():
 
 def test_power_monitors_differ_from_port_to_port():
     unit = Unit(meter_scale_spread_db=0.2)
-    unit.unit.port.read_power_dbm = lambda port: -10.0
+    unit.unit.readings.power_dbm = lambda port: -10.0
     errors = np.array([unit.unit.meter_dbm(port) for port in range(1, 33)]) + 10.0
     assert len(set(errors)) == 32
     assert abs(errors.mean()) < 4 * 0.2 / math.sqrt(32)
@@ -132,11 +132,11 @@ def test_the_light_knows_how_often_an_ingress_was_steered():
     unit = Unit()
     for command in (b":OXC:SWIT:CONN:ADD (@1),(@17)\n", b":OXC:SWIT:CONN:ONLY (@1,2),(@18,19)\n"):
         unit.ask(command)
-    assert unit.unit.port.moves == {1: 2, 2: 1}
+    assert unit.unit.port.settings.moves == {1: 2, 2: 1}
 
 
 def test_the_light_knows_how_many_ports_there_are():
-    assert Unit(inputs=8, outputs=24).unit.port.size == (8, 24)
+    assert Unit(inputs=8, outputs=24).unit.port.settings.size == (8, 24)
 
 
 @pytest.mark.parametrize(

@@ -61,10 +61,10 @@ def test_pending_until_locked_then_light():
     module = Module()
     module.ask("81 32 00 08")
     assert module.ask("00 00 00 00") == "44 00 01 10"
-    assert not module.unit.port.enabled
+    assert not module.unit.port.settings.enabled
     module.clock.advance_to(0.3)
     assert module.ask("00 00 00 00") == "54 00 00 10"
-    assert module.unit.port.enabled
+    assert module.unit.port.settings.enabled
     assert module.ask("a1 35 00 c1")[0:2] == "e5"  # FCF1 while on: refused
     assert module.ask("00 00 00 00")[-2:] == "19"
 
@@ -91,8 +91,8 @@ def test_light_is_off_its_set_frequency_and_power_and_no_register_says_so():
     module = Module(frequency_error_ghz=-1.5, power_error_db=0.2, power_error_db_per_thz=0.1)
     module.ask("81 32 00 08")
     module.clock.advance_to(0.3)
-    assert module.unit.port.frequency_thz == pytest.approx(193.1 - 0.0015, abs=1e-9)
-    assert module.unit.port.power_dbm == pytest.approx(10.2 - 0.1 * 0.3015)
+    assert module.unit.port.settings.frequency_thz == pytest.approx(193.1 - 0.0015, abs=1e-9)
+    assert module.unit.port.settings.power_dbm == pytest.approx(10.2 - 0.1 * 0.3015)
     for register, value in ((0x40, 193), (0x41, 1000), (0x42, 1000)):
         assert bytes.fromhex(module.ask(host.request(register).hex()))[2:] == value.to_bytes(2, "big")
 

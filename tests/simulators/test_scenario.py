@@ -62,7 +62,7 @@ def test_a_trunk_station_receives_from_one_side_and_sends_to_the_other():
     # The station's clock times the tags from one side and the pulses to the other.
     truth = hefei.truths(0.1, 0.1001)[0][1]
     station_hz = truth.pattern.slot_s / truth.slot_s
-    reading = wuhan.tagger.clock_ps
+    reading = wuhan.readings.clock_ps
     assert (reading(0.1002) - reading(0.1)) / 2e8 == pytest.approx(station_hz, abs=1e-8)
     far = wuhan.truths(0.1, 0.1001)[0][1]
     assert abs(far.pattern.slot_s / far.slot_s - station_hz) > 1e-8
@@ -99,9 +99,9 @@ def test_a_request_names_its_link_where_there_are_several():
 def test_the_detector_bench_counts_what_its_path_promises():
     scenario = load_scenario("detector-bench")
     link = Link(scenario)
-    link.world.port("voa").update(attenuation_db=30.0)
-    link.world.port("second-voa").update(attenuation_db=40.0)
-    link.world.port("quantum-laser").update(enabled=True, power_dbm=10.0, frequency_thz=193.4)
+    link.world.part("voa").port.update(attenuation_db=30.0)
+    link.world.part("second-voa").port.update(attenuation_db=40.0)
+    link.world.part("quantum-laser").port.update(enabled=True, power_dbm=10.0, frequency_thz=193.4)
     times, inputs, start, stop = link.tags(0.5, settle_s=0.01)
     photons_hz = 1e-2 / photon_energy_j(193.4) * 10 ** (-(30 + 40 + 30 + 1.0 + 0.2 + 0.2 + 0.4 + 0.0004) / 10)
     counted = 0.0
@@ -110,7 +110,7 @@ def test_the_detector_bench_counts_what_its_path_promises():
         # Dead time and the recovery after it take as much as a dead time of both together.
         counted += observed / (1 - observed * (35e-9 + 12e-9)) / efficiency
     assert counted == pytest.approx(photons_hz * 1.002, rel=0.005)
-    link.world.port("quantum-laser").update(enabled=False)
+    link.world.part("quantum-laser").port.update(enabled=False)
     times, _, _, _ = link.tags(2.0, settle_s=0.01)
     assert len(times) / 2.0 == pytest.approx(390.0 / 0.998, abs=4 * (390 / 2) ** 0.5)
 
@@ -133,7 +133,7 @@ def test_the_control_link_tells_the_light_path():
 
 def test_the_source_bench_plays():
     link = Link(load_scenario("source-bench"))
-    link.world.port("voa").update(attenuation_db=38.0)
+    link.world.part("voa").port.update(attenuation_db=38.0)
     times, _, _, _ = link.play().tags(0.05, settle_s=0.01)
     assert 1e5 < len(times) / 0.05 < 1e7
 
@@ -171,7 +171,7 @@ def test_wrong_files_are_named_by_table_and_key(path, value, message):
 def test_wrong_instruments_are_refused(tmp_path):
     for old, new, message in (
         ('part = "voa"', 'part = "attic"', "no part 'attic'"),
-        ('part = "voa"', 'part = "awg"', "is a WaveformPort, a ozoptics.dd100 needs a AttenuatorPort"),
+        ('part = "voa"', 'part = "awg"', "takes WaveformSettings, ozoptics.dd100 has AttenuatorSettings"),
         ('model = "ozoptics.dd100"', 'model = "nobody.knows"', "no simulated instrument 'nobody.knows'"),
     ):
         file = tmp_path / "mine.toml"

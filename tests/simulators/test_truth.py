@@ -22,14 +22,14 @@ def test_the_log_forgets_what_is_long_ago():
 
 def test_a_dark_link_takes_no_memory():
     link = Link(scenario(world={"grid_s": 0.01}))
-    link.tagger.recording = False
+    link.readings.recording = False
     link.world.advance_to(1.0)
-    fibre = link.world.fibre
+    fibre = link.world.fibre.rotation
     link.world.advance_to(3.0)
     log = link.world.truth
     assert len(log._entries) < 10
     assert sum(duration for duration, _ in log.interval(0.5, 2.5)) == pytest.approx(2.0)
-    assert (link.world.fibre != fibre).any(), "it moves nevertheless"
+    assert (link.world.fibre.rotation != fibre).any(), "it moves nevertheless"
     link.play()
     link.world.advance_to(4.0)
     assert len(log._entries) > 90, "each step of the fibre turns the light"

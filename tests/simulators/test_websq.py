@@ -54,14 +54,14 @@ def test_set_ups_are_told_to_every_client():
     )
     assert len(other) == 2
     unit.ask(b'{"command": "DetectorEnable", "label": "DetectorEnable", "value": true}')
-    assert unit.unit.port.enabled
-    assert unit.unit.port.bias_ua == (1.0, 2.0, 3.0, 4.0)
+    assert unit.unit.port.settings.enabled
+    assert unit.unit.port.settings.bias_ua == (1.0, 2.0, 3.0, 4.0)
 
 
 def test_a_line_of_counts_each_period():
     unit = Unit(unix_start_s=1000.0)
     clicks = [(0, 0, 0, 0), (5, 6, 7, 8), (15, 6, 7, 9)]
-    unit.unit.port.read_clicks = lambda: clicks[min(2, round(unit.clock.now_s() / 0.2))]
+    unit.unit.readings.counts = lambda: clicks[min(2, round(unit.clock.now_s() / 0.2))]
     unit.ask(b'{"command": "SetMeasurementPeriod", "label": "InptMeasurementPeriod", "value": 200}')
     unit.clock.advance_to(0.5)
     assert unit.lines == [b"1000.200000,5,6,7,8\n", b"1000.400000,10,0,0,1\n"]
@@ -135,17 +135,17 @@ def test_a_scan_ends_with_the_bias_curve():
     assert voltages[0].keys() == {"biasCurrent", "v1", "v2", "v3", "v4"}
     properties = dict(objects(unit.ask(b'{"request": "labelProps"}')))
     assert properties["ic_scan_history"] == {"value": counts}
-    assert unit.unit.port.bias_ua == (20.0,) * 4
-    assert not unit.unit.port.enabled, "as it was before the scan"
-    assert not any(unit.unit.port.read_latched())
+    assert unit.unit.port.settings.bias_ua == (20.0,) * 4
+    assert not unit.unit.port.settings.enabled, "as it was before the scan"
+    assert not any(unit.unit.readings.latched())
 
 
 def dark_rates_hz(unit, currents):
     unit.ask(json.dumps({"command": "SetAllBiasCurrents", "value": currents}).encode())
     unit.ask(b'{"command": "DetectorEnable", "value": true}')
-    before = unit.unit.port.read_clicks()
+    before = unit.unit.readings.counts()
     unit.clock.advance_to(unit.clock.now_s() + 50)
-    return [(now - then) / 50 for now, then in zip(unit.unit.port.read_clicks(), before, strict=True)]
+    return [(now - then) / 50 for now, then in zip(unit.unit.readings.counts(), before, strict=True)]
 
 
 @pytest.mark.parametrize(("per", "factor"), [("period", 10.0), ("second", 1.0)])
@@ -178,8 +178,8 @@ def test_bias_off_ends_a_search_at_once():
     unit = Unit()
     unit.ask(b'{"command": "AutoCaliBiasCurrents", "value": true}')
     unit.clock.advance_to(0.3)
-    assert unit.unit.port.enabled
+    assert unit.unit.port.settings.enabled
     unit.ask(b'{"command": "DetectorEnable", "value": false}')
     unit.clock.advance_to(5)
-    assert not unit.unit.port.enabled
+    assert not unit.unit.port.settings.enabled
     assert unit.unit.labels["StartAutoIV"] is False

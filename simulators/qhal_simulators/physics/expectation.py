@@ -119,7 +119,7 @@ def expect_link(
             classes = tuple(_symbol_classes(truth, intensity, states, window_s, smear_s, receiver))
         scattered = truth.raman_hz if raman_hz is None else raman_hz[number]
         stray = _at_outputs(scattered + truth.leak_hz, np.zeros((4, 3)), receiver) * truth.efficiency
-        clicks = (truth.dark_count_rate_hz + stray) * truth.tagged_share
+        clicks = (truth.dark_count_rate_hz + stray) * truth.tagged_fraction
         sums.add(duration_s / total_s, truth, classes, (clicks + truth.noise_hz) * window_s, receiver)
     return sums.result()
 
@@ -193,7 +193,7 @@ class _Sums:
         for each in classes:
             arriving = truth.detected_per_light_s * each.window_light_s
             light = _at_outputs(arriving, each.window_stokes @ truth.rotation.T, receiver)
-            light *= truth.efficiency * truth.tagged_share
+            light *= truth.efficiency * truth.tagged_fraction
             clicked, sifted, errors = _probabilities(light + background, each.state)
             self.clicked[each.level] += weight / 4 * clicked
             self.sifted[each.level] += weight / 4 * sifted

@@ -31,16 +31,17 @@ def _run_for_trial(scenario: Scenario) -> None:
     world = World(scenario, 0)
     channel, detectors = scenario.channel, scenario.detectors
     volts = np.linspace(-1.0, 1.0, 2 * scenario.transmitter.samples_per_slot, dtype=np.float32)
-    world.port("tagger").update(enabled=(True,) * 4, threshold_v=(0.0,) * 4, recording=True)
-    world.port("detectors").update(enabled=True, bias_ua=detectors.operating_ua)
-    world.port("switch").update(pairs={channel.switch_ingress: channel.switch_egress})
-    world.port("voa").update(attenuation_db=60.0)
-    world.port("awg").update(running=True, volts=dict.fromkeys((1, 2, 3, 4), volts))
-    world.port("quantum-laser").update(
+    world.readout.recording = True
+    world.part("tagger").port.update(enabled=(True,) * 4, threshold_v=(0.0,) * 4)
+    world.part("detectors").port.update(enabled=True, bias_ua=detectors.operating_ua)
+    world.part("switch").port.update(pairs={channel.switch_ingress: channel.switch_egress})
+    world.part("voa").port.update(attenuation_db=60.0)
+    world.part("awg").port.update(running=True, volts=dict.fromkeys((1, 2, 3, 4), volts))
+    world.part("quantum-laser").port.update(
         enabled=True, power_dbm=_POWER_DBM, frequency_thz=scenario.receiver.quantum_frequency_thz
     )
-    world.advance_to(world.fibre_delay_s + _TRIAL_S)
-    world.tagger.take_tags()
+    world.advance_to(world.fibre.delay_s + _TRIAL_S)
+    world.readout.take_tags()
 
 
 class _Progress(event.Listener):

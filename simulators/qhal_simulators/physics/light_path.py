@@ -1,12 +1,12 @@
-"""What the quantum light meets on its way, for checks; no driver and no analysis can read it."""
+"""The quantum signal's light path, for checks; no driver and no analysis can read it."""
 
 from dataclasses import dataclass
 
 from qhal_simulators.physics.channel import signal_bandpass
-from qhal_simulators.physics.channel.switch_paths import SwitchPaths
 from qhal_simulators.physics.light_units import dbm, transmission
 from qhal_simulators.physics.scenario_tables import Scenario
-from qhal_simulators.physics.sender.sender_light import SenderPorts, SenderState
+from qhal_simulators.physics.sender.sender_light import SenderState
+from qhal_simulators.physics.sender.sender_side import SenderSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +32,24 @@ class LightPath:
 
 
 def light_path(
-    scenario: Scenario,
-    ports: SenderPorts,
-    paths: SwitchPaths,
-    power_at_switch_w: float,
-    arriving: SenderState,
-    ingress: int | None = None,
+    scenario: Scenario, sender: SenderSide, arriving: SenderState, ingress: int | None = None
 ) -> LightPath:
     """Collect a light path. Raises ValueError for an ingress that the switch does not have."""
-    ingresses, count = ports.switch.size
+    ports, paths, power_at_switch_w = sender.ports, sender.switch_paths, sender.power_at_switch_w()
+    frequency_thz = ports.quantum_laser.settings.frequency_thz
+    ingresses, count = ports.switch.settings.size
     start = scenario.channel.switch_ingress if ingress is None else ingress
     if not 1 <= start <= ingresses:
         raise ValueError(f"the switch has no ingress {start}; there are 1 to {ingresses}")
     egresses = tuple(range(ingresses + 1, ingresses + count + 1))
     return LightPath(
-        start,
-        egresses,
-        tuple(paths.loss_db(start, egress) for egress in egresses),
-        tuple(paths.crosstalk_db(start, egress) for egress in egresses),
-        ports.attenuation_db,
-        dbm(power_at_switch_w) if power_at_switch_w > 0 else None,
-        transmission(signal_bandpass.loss_db(scenario.receiver, ports.quantum_laser.frequency_thz)),
-        arriving.detected_per_light_s * arriving.pattern.mean_transmission,
-        arriving.raman_hz + arriving.leak_hz,
+        ingress=start,
+        egresses=egresses,
+        switch_loss_db=tuple(paths.loss_db(start, egress) for egress in egresses),
+        switch_crosstalk_db=tuple(paths.crosstalk_db(start, egress) for egress in egresses),
+        attenuation_db=ports.attenuation_db,
+        power_at_switch_dbm=dbm(power_at_switch_w) if power_at_switch_w > 0 else None,
+        filter_transmission=transmission(signal_bandpass.loss_db(scenario.receiver, frequency_thz)),
+        signal_hz=arriving.detected_per_light_s * arriving.pattern.mean_transmission,
+        stray_hz=arriving.raman_hz + arriving.leak_hz,
     )

@@ -44,3 +44,26 @@ def _is_fine(scenario: Scenario, grid_s: float) -> bool:
         and light_db_per_s * grid_s <= LIGHT_DB
         and bias_v_per_s * grid_s <= BIAS_V
     )
+
+
+class SlowGrid:
+    """Cells of equal length of world time; within one what changes slowly stays as it is in its middle."""
+
+    def __init__(self, step_s: float) -> None:
+        self.step_s = step_s
+        self.cell = 0
+
+    @property
+    def start_s(self) -> float:
+        """World time at which the current cell begins."""
+        return self.cell * self.step_s
+
+    @property
+    def middle_s(self) -> float:
+        """World time in the middle of the current cell."""
+        return (self.cell + 0.5) * self.step_s
+
+    @property
+    def stop_s(self) -> float:
+        """World time at which the next cell begins."""
+        return (self.cell + 1) * self.step_s

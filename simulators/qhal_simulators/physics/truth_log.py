@@ -16,8 +16,8 @@ class Truth:
     ``detected_per_light_s``: photons at the detectors' face per second of full light (before efficiency);
     ``photons_per_light_s`` the same at the sender's output. ``rotation``: from the sender's Stokes vectors to the
     receiver's. ``raman_hz`` and ``leak_hz``: Raman photons, and leaked ones with room light, per second at the
-    receiver's four outputs together. ``classical_w``: classical power launched into the fibre. ``tagged_share`` (4):
-    share of each detector's clicks that exceed the threshold of the tagger's input; ``noise_hz`` (4): tags that are
+    receiver's four outputs together. ``classical_w``: classical power launched into the fibre. ``tagged_fraction`` (4):
+    fraction of each detector's clicks that exceed the threshold of the tagger's input; ``noise_hz`` (4): tags that are
     not clicks.
     """
 
@@ -35,7 +35,7 @@ class Truth:
     classical_w: float
     attenuation_db: float
     slot_s: float
-    tagged_share: NDArray[np.float64]
+    tagged_fraction: NDArray[np.float64]
     noise_hz: NDArray[np.float64]
 
 
@@ -85,7 +85,7 @@ def _are_dark_alike(one: Truth, other: Truth) -> bool:
         and one.pattern is other.pattern
         and one.dark_count_rate_hz is other.dark_count_rate_hz
         and one.efficiency is other.efficiency
-        and one.tagged_share is other.tagged_share
+        and one.tagged_fraction is other.tagged_fraction
         and one.noise_hz is other.noise_hz
         and (one.raman_hz, one.leak_hz, one.classical_w, one.attenuation_db)
         == (other.raman_hz, other.leak_hz, other.classical_w, other.attenuation_db)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from qhal_simulators.instrument import Instrument
 from qhal_simulators.instrument_registry import load
 from qhal_simulators.nodefile import node_file_text
-from qhal_simulators.physics.ports import Port
+from qhal_simulators.physics.ports import Part
 from qhal_simulators.servers.control_server import ControlServer
 from qhal_simulators.servers.simulation import Simulation, Unit
 from qhal_simulators.simulated_time import SimulationClock
@@ -34,7 +34,7 @@ class Background:
     def of(
         cls,
         *models: str,
-        port: Port | None = None,
+        part: Part | None = None,
         stepped: bool = False,
         speed: float = 1.0,
         **options: object,
@@ -44,7 +44,7 @@ class Background:
         units = []
         for model in models:
             kind = load(model)
-            instrument: Instrument = kind(clock, port, kind.options_model(**options))
+            instrument: Instrument = kind(clock, part, kind.options_model(**options))
             units.append(Unit(model, model, instrument))
         return cls(Simulation(units, clock))
 

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.physics.light_units import dbm, watts
-from qhal_simulators.physics.ports import SwitchPort
+from qhal_simulators.physics.ports import Part, Port, SwitchSettings
+from qhal_simulators.physics.readings import SwitchReadings
 from qhal_simulators.scpi_commands import (
     DEVICE_ERROR,
     TEXTS,
@@ -65,15 +66,28 @@ class PolatisOptions(Options):
     meter_seed: int = Field(default=1, ge=0)
 
 
+class NoLight:
+    """Power monitors of a switch that no light enters."""
+
+    def power_dbm(self, port: int) -> float | None:
+        """Return None."""
+        return None
+
+
 class Polatis(Instrument):
     """The switch: a pattern of ingress to egress, port states, an error queue."""
 
     wires = {"main": Wire.TCP}
-    port_type = SwitchPort
+    settings_type = SwitchSettings
     options_model = PolatisOptions
     options: PolatisOptions
-    port: SwitchPort
+    port: Port[SwitchSettings]
+    readings: SwitchReadings
     meter_readings = 0
+
+    def standalone(self) -> Part:
+        """Return a switch that no light enters."""
+        return Part(Port(SwitchSettings()), NoLight())
 
     def power_on(self) -> None:
         """Take the state after power-up: dark, or the pattern from before, by boot mode."""
@@ -116,11 +130,13 @@ class Polatis(Instrument):
         """Let the light see the paths."""
         pairs = {i: o for i, o in self.pairs.items() if not {i, o} & self.disabled}
         size = (self.options.inputs, self.options.outputs)
-        self.port.update(size=size, pairs=pairs, moving=frozenset(self.moving), moves=dict(self.moves))
+        self.port.apply(
+            SwitchSettings(size=size, pairs=pairs, moving=frozenset(self.moving), moves=dict(self.moves))
+        )
 
     def meter_dbm(self, port: int) -> float:
         """Return a new reading of a port's power monitor."""
-        options, power_dbm = self.options, self.port.read_power_dbm(port)
+        options, power_dbm = self.options, self.readings.power_dbm(port)
         number, self.meter_readings = self.meter_readings, self.meter_readings + 1
         power_w = 0.0 if power_dbm is None else watts(power_dbm)
         power_w += 0.0 if options.meter_stray_dbm is None else watts(options.meter_stray_dbm)

@@ -35,14 +35,14 @@ class Tags:
 
     def open(self, reader: object) -> None:
         """Begin to keep tags for a reader, from now on."""
-        self._unit.port.recording = True
+        self._unit.readings.recording = True
         self._hand_out()
         self._readers[reader] = []
 
     def close(self, reader: object) -> None:
         """Keep no more for a reader."""
         self._readers.pop(reader, None)
-        self._unit.port.recording = bool(self._readers)
+        self._unit.readings.recording = bool(self._readers)
 
     def take(self, reader: object) -> tuple[Times, NDArray[np.uint8]]:
         """Return what came since the last call."""
@@ -52,7 +52,7 @@ class Tags:
         return times, np.concatenate([np.empty(0, np.uint8), *(inputs for _, inputs in pieces)])
 
     def _hand_out(self) -> None:
-        found = self._unit.port.take_tags()
+        found = self._unit.readings.take_tags()
         for pieces in self._readers.values():
             if len(found[0]):
                 pieces.append(found)
@@ -126,7 +126,7 @@ class Signals:
         if unit.value("INPU", n, "SELE") == "OUTPUT":
             on = unit.value("OUTP", n, "ENAB") == "ON"  # the vendor's example leaves the input itself off
             return self._events(unit.value("OUTP", n, "LINK"), depth) if on else _NONE
-        times: Times = self._times[self._inputs == n] - unit.port.delay_ps[n - 1]
+        times: Times = self._times[self._inputs == n] - unit.port.settings.delay_ps[n - 1]
         return times
 
     def _start(self, n: int, depth: int) -> Times:

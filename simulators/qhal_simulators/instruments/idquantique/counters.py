@@ -41,7 +41,7 @@ class Counter:
         if self._unit.value("INPU", self._number, "COUN:MODE") == "ACCUM":
             return self._pulses() - self._begun
         if self._complete is None:
-            self._complete = self._unit.port.count_past(*self._complete_s)[self._number - 1]
+            self._complete = self._unit.readings.count_past(*self._complete_s)[self._number - 1]
         return self._complete
 
     def restart(self) -> None:
@@ -71,13 +71,13 @@ class Counter:
         return int(self._unit.value("INPU", self._number, "COUN:INTE")) * 1e-3
 
     def _pulses(self) -> int:
-        return int(self._unit.port.read_clicks()[self._number - 1])
+        return int(self._unit.readings.counts()[self._number - 1])
 
     def _end_period(self) -> None:
         assert self._timer is not None
         if self._unit.value("INPU", self._number, "COUN:MODE") == "CYCLE":
             pulses, due_s = self._pulses(), self._timer.due_s
-            drawn = self._unit.port.read_drawn_since_s() <= self._begun_s
+            drawn = self._unit.readings.drawn_since_s() <= self._begun_s
             self._complete = pulses - self._begun if drawn else None
             self._complete_s = self._begun_s, due_s
             self._begun, self._begun_s = pulses, due_s
@@ -97,13 +97,13 @@ class Watched:
         self._unit = unit
         self._until_s = 0.0
         self._timer: Timer | None = None
-        unit.port.counting = False
-        unit.port.counts_past_s = 2 * _LONGEST_DRAWN_S
+        unit.readings.counting = False
+        unit.readings.counts_past_s = 2 * _LONGEST_DRAWN_S
 
     def touch(self, period_s: float) -> None:
         """Draw pulses for some periods of a counter that a client reads or restarts."""
         unit = self._unit
-        unit.port.counting = True
+        unit.readings.counting = True
         self._until_s = max(self._until_s, unit.clock.now_s() + _WATCHED_PERIODS * period_s)
         if self._timer is None:
             self._timer = unit.clock.call_at(self._until_s, self._look)
@@ -118,8 +118,8 @@ class Watched:
         unit, now_s = self._unit, self._unit.clock.now_s()
         if any(self._is_running(n) for n in range(1, INPUTS + 1)):
             self._until_s = max(self._until_s, now_s + _LONGEST_DRAWN_S)
-        unit.port.counting = now_s < self._until_s
-        self._timer = unit.clock.call_at(self._until_s, self._look) if unit.port.counting else None
+        unit.readings.counting = now_s < self._until_s
+        self._timer = unit.clock.call_at(self._until_s, self._look) if unit.readings.counting else None
 
     def _is_running(self, n: int) -> bool:
         value = self._unit.value

@@ -18,8 +18,9 @@ from qhal_simulators.instruments.idquantique.generators import Generator
 from qhal_simulators.instruments.idquantique.presets import keep_inputs, preset
 from qhal_simulators.instruments.idquantique.recorder import Recorder
 from qhal_simulators.instruments.idquantique.setting_forms import NO_CONNECTION
-from qhal_simulators.instruments.idquantique.standalone_pulses import give_pulses
-from qhal_simulators.physics.ports import TaggerPort
+from qhal_simulators.instruments.idquantique.standalone_pulses import RandomPulses
+from qhal_simulators.physics.ports import Part, Port, TaggerSettings
+from qhal_simulators.physics.readings import TaggerReadings
 from qhal_simulators.scpi_commands import CommandTable
 
 _LONGEST_REQUEST = 1 << 16
@@ -78,16 +79,22 @@ class Id900(Instrument):
         "dlt": Wire.ZMQ_REP,
         **{f"stream{n}": Wire.ZMQ_PAIR for n in range(1, INPUTS + 1)},
     }
-    port_type = TaggerPort
+    settings_type = TaggerSettings
     options_model = Id900Options
     options: Id900Options
-    port: TaggerPort
+    port: Port[TaggerSettings]
+    readings: TaggerReadings
     tags: Tags
     recorder: Recorder
     datalink: DataLinkService
     event_counters: EventCounters
     watched: Watched
     _powered = False
+
+    def standalone(self) -> Part:
+        """Return a tagger with random pulses at its inputs."""
+        pulses = RandomPulses(self.clock, self.options.pulse_rate_hz)
+        return Part(pulses.port, pulses)
 
     def power_on(self) -> None:
         """Take the state after power-up: the wiring INIT, all inputs off."""
@@ -97,7 +104,6 @@ class Id900(Instrument):
             self.watched.forget()
             self.datalink.forget()
         else:
-            give_pulses(self.port, self.clock, self.options.pulse_rate_hz)
             self.table = CommandTable(id900_commands.table(self), abbreviations=True)
         self._powered = True
         self.settings = preset("INIT", self.gate)
@@ -129,7 +135,7 @@ class Id900(Instrument):
 
     def now_ps(self) -> int:
         """Return the time of the unit's own clock."""
-        return self.port.clock_ps(self.clock.now_s())
+        return self.readings.clock_ps(self.clock.now_s())
 
     @property
     def gate(self) -> str:
@@ -171,11 +177,13 @@ class Id900(Instrument):
     def apply(self) -> None:
         """Let the inputs see their settings."""
         inputs = range(1, INPUTS + 1)
-        self.port.update(
-            enabled=tuple(self.value("INPU", n, "ENAB") == "ON" and plain_input(self, n) for n in inputs),
-            threshold_v=tuple(float(self.value("INPU", n, "THRE").removesuffix("V")) for n in inputs),
-            delay_ps=tuple(self._delay_ps(n) for n in inputs),
-            resolution_ps=self.bin_ps,
+        self.port.apply(
+            TaggerSettings(
+                enabled=tuple(self.value("INPU", n, "ENAB") == "ON" and plain_input(self, n) for n in inputs),
+                threshold_v=tuple(float(self.value("INPU", n, "THRE").removesuffix("V")) for n in inputs),
+                delay_ps=tuple(self._delay_ps(n) for n in inputs),
+                resolution_ps=self.bin_ps,
+            )
         )
 
     @property

@@ -27,7 +27,7 @@ class Recorder:
         self._unit = unit
         self.stage = "IDLE"
         self.overrun = False
-        self._overflows = unit.port.read_overflows()
+        self._overflows = unit.readings.overflows()
         self._timer: Timer | None = None
         self._history: History | None = None
         self._base_ps = self._index = self._done_ps = 0
@@ -77,8 +77,7 @@ class Recorder:
 
     def next_tick_ps(self) -> int:
         """Return when the unit's own clock ticks next: what it starts itself begins with a turn of the interpolator."""
-        port = self._unit.port
-        tick_ps = port.resolution_ps * port.interpolator_bins
+        tick_ps = self._unit.port.settings.resolution_ps * self._unit.readings.interpolator_bins
         return -(-self._unit.now_ps() // tick_ps) * tick_ps
 
     def flush(self, number: int) -> str:
@@ -102,11 +101,11 @@ class Recorder:
         self._schedule()
 
     def _schedule(self) -> None:
-        clock, port = self._unit.clock, self._unit.port
-        due_ps = self._stop_ps + LATEST_PS + max(port.delay_ps)
+        clock, port, readings = self._unit.clock, self._unit.port, self._unit.readings
+        due_ps = self._stop_ps + LATEST_PS + max(port.settings.delay_ps)
         due_s = now_s = clock.now_s()
         for _ in range(4):  # the unit's clock runs almost like ours
-            due_s += (due_ps - port.clock_ps(due_s)) * 1e-12
+            due_s += (due_ps - readings.clock_ps(due_s)) * 1e-12
         over = due_s <= now_s + _LOOK_S
         self._timer = clock.call_at(
             due_s if over else now_s + _LOOK_S, self._end_sub_record if over else self._look
@@ -119,7 +118,7 @@ class Recorder:
     def _look(self) -> None:
         """Send what there is of a long sub-record before it fills the memory."""
         assert self._history is not None
-        upto_ps = self._unit.now_ps() - LATEST_PS - max(self._unit.port.delay_ps)
+        upto_ps = self._unit.now_ps() - LATEST_PS - max(self._unit.port.settings.delay_ps)
         if upto_ps > self._done_ps:
             self._history.signals(self._done_ps, upto_ps)
             if len(self._history) > _BUFFER_TAGS:
@@ -157,7 +156,7 @@ class Recorder:
         sent = {n: signals.at(unit.value("RAW", n, "STOP:LINK")) for n in range(1, 5) if self._sends(n)}
         if (
             max(signals.tags, sum(map(len, sent.values()))) > limit
-            or unit.port.read_overflows() > self._overflows
+            or unit.readings.overflows() > self._overflows
         ):
             self.overrun = True
         for n, times in sent.items():

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.physics.ports import AttenuatorPort
+from qhal_simulators.physics.ports import AttenuatorSettings, Port
 from qhal_simulators.request_numbers import NumberOutOfRange, decimal
 
 _END = b"\r\n"
@@ -81,10 +81,10 @@ class Dd100(Instrument):
     """The attenuator: a set point in hundredths of a decibel, and a motor that takes its time."""
 
     wires = {"main": Wire.PTY}
-    port_type = AttenuatorPort
+    settings_type = AttenuatorSettings
     options_model = Dd100Options
     options: Dd100Options
-    port: AttenuatorPort
+    port: Port[AttenuatorSettings]
     moves = 0
 
     def power_on(self) -> None:
@@ -115,7 +115,7 @@ class Dd100(Instrument):
         number, self.moves = self.moves, self.moves + 1
         off = float(np.random.default_rng((self.options.seed, number)).standard_normal())
         true_db = self.options.true_db(attenuation_db) + self.options.repeatability_db * off
-        self.port.update(attenuation_db=true_db)
+        self.port.apply(AttenuatorSettings(attenuation_db=true_db))
 
 
 class _Line:
@@ -246,9 +246,10 @@ class _Line:
         unit = self._unit
         start_db, seconds = unit.attenuation_db, unit.options.move_time_s
         for step in range(1, _STEPS_OF_A_MOVE):
-            share = step / _STEPS_OF_A_MOVE
-            passed_db = unit.options.true_db(start_db + share * (attenuation_db - start_db))
-            unit.clock.call_later(share * seconds, partial(unit.port.update, attenuation_db=passed_db))
+            fraction = step / _STEPS_OF_A_MOVE
+            passed_db = unit.options.true_db(start_db + fraction * (attenuation_db - start_db))
+            settings = AttenuatorSettings(attenuation_db=passed_db)
+            unit.clock.call_later(fraction * seconds, partial(unit.port.apply, settings))
 
     def _arrived(self, attenuation_db: float) -> None:
         self._unit.move_to(attenuation_db)
@@ -260,7 +261,8 @@ class _Line:
             self._error(unit.options.fault)
             return
         # The sweep may pass through full transparency.
-        unit.port.update(attenuation_db=unit.options.true_db(unit.options.insertion_loss_db))
+        open_db = unit.options.true_db(unit.options.insertion_loss_db)
+        unit.port.apply(AttenuatorSettings(attenuation_db=open_db))
         self._work(unit.options.home_time_s, self._homed)
 
     def _homed(self) -> None:

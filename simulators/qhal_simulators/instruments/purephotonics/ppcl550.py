@@ -10,7 +10,7 @@ from pydantic import Field
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.instruments.purephotonics.itla_packets import Error, Request, Status, parse, reply
-from qhal_simulators.physics.ports import LaserPort
+from qhal_simulators.physics.ports import LaserSettings, Port
 from qhal_simulators.simulated_time import Timer
 
 _NOP, _IOCAP, _EAR = 0x00, 0x0D, 0x0B
@@ -77,10 +77,10 @@ class Ppcl550(Instrument):
     """The module's registers and the laser behind them."""
 
     wires = {"main": Wire.PTY}
-    port_type = LaserPort
+    settings_type = LaserSettings
     options_model = Ppcl550Options
     options: Ppcl550Options
-    port: LaserPort
+    port: Port[LaserSettings]
 
     def power_on(self) -> None:
         """Take the state after power-up: output off, defaults in all registers."""
@@ -116,7 +116,9 @@ class Ppcl550(Instrument):
         frequency += self.options.frequency_error_ghz * 1e-3
         power = self.values[_PWR] / 100 + self.options.power_error_db
         power += self.options.power_error_db_per_thz * (frequency - _MIDDLE_THZ)
-        self.port.update(enabled=self.enabled and self.locked, power_dbm=power, frequency_thz=frequency)
+        self.port.apply(
+            LaserSettings(enabled=self.enabled and self.locked, power_dbm=power, frequency_thz=frequency)
+        )
 
     def tune(self) -> None:
         """Start an operation that ends when the laser has locked."""
@@ -152,7 +154,7 @@ class _Module:
             _RESENA: lambda: _SENA if unit.enabled else 0,
             _LF1: lambda: unit.shown_10mhz // 10000,
             _LF2: lambda: unit.shown_10mhz % 10000,
-            _OOP: lambda: unit.values[_PWR] if unit.port.enabled else _OFF_OOP,
+            _OOP: lambda: unit.values[_PWR] if unit.port.settings.enabled else _OFF_OOP,
             _CTEMP: lambda: 2500,
             _FTFR: lambda: 12000,
             _OPSL: lambda: round(options.lowest_dbm * 100),

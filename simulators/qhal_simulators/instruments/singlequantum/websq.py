@@ -12,8 +12,9 @@ from pydantic import Field
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.instruments.singlequantum.bias_scan import BiasScan, BiasSearch
 from qhal_simulators.instruments.singlequantum.control_connection import Control
-from qhal_simulators.instruments.singlequantum.standalone_detectors import AloneDetectors
-from qhal_simulators.physics.ports import DetectorPort
+from qhal_simulators.instruments.singlequantum.standalone_detectors import StandaloneDetectors
+from qhal_simulators.physics.ports import DetectorSettings, Part, Port
+from qhal_simulators.physics.readings import DetectorReadings
 from qhal_simulators.simulated_time import Timer
 
 _DEFAULT_PERIOD_MS = 100
@@ -49,12 +50,18 @@ class WebSq(Instrument):
     """Labels with values, a line of counts per measurement period, scans of the bias."""
 
     wires = {"main": Wire.TCP, "counts": Wire.TCP}
-    port_type = DetectorPort
+    settings_type = DetectorSettings
     options_model = WebSqOptions
     options: WebSqOptions
-    port: DetectorPort
+    port: Port[DetectorSettings]
+    readings: DetectorReadings
     scan: BiasScan
     search: BiasSearch
+
+    def standalone(self) -> Part:
+        """Return detectors in the dark."""
+        detectors = StandaloneDetectors(self.clock, self.options.dark_rate_hz)
+        return Part(detectors.port, detectors)
 
     def power_on(self) -> None:
         """Take the state after power-up: bias off, currents at zero."""
@@ -80,8 +87,6 @@ class WebSq(Instrument):
             self.clients: list[Control] = []
             self.listeners: list[_Counts] = []
             self._timer: Timer | None = None
-            alone = self.port.alone
-            self._alone = AloneDetectors(self.port, self.clock, self.options.dark_rate_hz) if alone else None
         else:
             self.scan.stop()
             self.search.stop()
@@ -145,7 +150,7 @@ class WebSq(Instrument):
     def temperatures(self) -> dict[str, list[Any]]:
         """Return the last temperatures, each request adding one."""
         now_s = self.options.unix_start_s + self.clock.now_s()
-        self._temperatures = [*self._temperatures, (now_s, *self.port.read_temperatures_k())][
+        self._temperatures = [*self._temperatures, (now_s, *self.readings.temperatures_k())][
             -_HISTORY_POINTS:
         ]
         times_s, cold_k, shield_k = zip(*self._temperatures, strict=True)
@@ -180,15 +185,13 @@ class WebSq(Instrument):
 
     def _update(self, enabled: bool, currents_ua: list[float]) -> None:
         pad = (0.0,) * (4 - self.options.detectors)
-        if self._alone is not None:
-            self._alone.read_clicks()
-        self.port.update(
-            enabled=enabled,
-            bias_ua=(*currents_ua, *pad),
-            trigger_mv=(*self.labels["TriggerLevel"], *pad),
+        self.port.apply(
+            DetectorSettings(
+                enabled=enabled,
+                bias_ua=(*currents_ua, *pad),
+                trigger_mv=(*self.labels["TriggerLevel"], *pad),
+            )
         )
-        if self._alone is not None:
-            self._alone.bias_changed()
         self.rest()
 
     def restart_counting(self) -> None:
@@ -208,16 +211,16 @@ class WebSq(Instrument):
 
     def voltages_v(self) -> list[float]:
         """Return the bias voltages."""
-        return list(self.port.read_voltages_v()[: self.options.detectors])
+        return list(self.readings.voltages_v()[: self.options.detectors])
 
     def totals(self) -> list[int]:
         """Return the counts of each detector so far; they count until there is a :meth:`rest`."""
-        self.port.counting = True
-        return list(self.port.read_clicks()[: self.options.detectors])
+        self.readings.counting = True
+        return list(self.readings.counts()[: self.options.detectors])
 
     def rest(self) -> None:
         """Let no clicks be counted that nobody needs."""
-        self.port.counting = self._counts_for_clients or self.scan.running or self.search.running
+        self.readings.counting = self._counts_for_clients or self.scan.running or self.search.running
 
     def counting_changed(self) -> None:
         """Begin a period, for a new length or a first client, or let the one that runs end first."""

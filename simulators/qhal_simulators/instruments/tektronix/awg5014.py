@@ -13,7 +13,7 @@ from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wi
 from qhal_simulators.instruments.tektronix import awg_commands
 from qhal_simulators.instruments.tektronix.awg_settings import CHANNELS, defaults
 from qhal_simulators.instruments.tektronix.waveform_list import LONGEST_BLOCK, WaveformList
-from qhal_simulators.physics.ports import WaveformPort
+from qhal_simulators.physics.ports import Port, WaveformSettings
 from qhal_simulators.scpi_commands import DEVICE_ERROR, CommandTable, ErrorQueue
 from qhal_simulators.scpi_messages import MessageSplitter
 
@@ -38,10 +38,10 @@ class Awg5014(Instrument):
     """The generator's state: settings, waveforms, what is assigned, whether it runs."""
 
     wires = {"main": Wire.TCP}
-    port_type = WaveformPort
+    settings_type = WaveformSettings
     options_model = Awg5014Options
     options: Awg5014Options
-    port: WaveformPort
+    port: Port[WaveformSettings]
 
     def power_on(self) -> None:
         """Take the state after power-up."""
@@ -96,11 +96,13 @@ class Awg5014(Instrument):
                 amplitude = self.values[f"amplitude{channel}"]
                 offset = self.values[f"offset{channel}"]
                 volts[channel] = self.waveforms.find(name).values * (amplitude / 2) + offset
-        self.port.update(
-            running=self.state == 2,
-            started_s=self.started_s,
-            sample_rate_hz=self.values["frequency"],
-            volts=volts,
+        self.port.apply(
+            WaveformSettings(
+                running=self.state == 2,
+                started_s=self.started_s,
+                sample_rate_hz=self.values["frequency"],
+                volts=volts,
+            )
         )
 
     def timestamp(self) -> str:

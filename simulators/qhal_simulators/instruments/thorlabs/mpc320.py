@@ -14,7 +14,7 @@ from pydantic import Field
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
 from qhal_simulators.instruments.thorlabs import apt_messages
-from qhal_simulators.physics.ports import PaddlePort
+from qhal_simulators.physics.ports import PaddleSettings, Port
 from qhal_simulators.simulated_time import Timer
 
 COUNTS_PER_DEG = 1370 / 170
@@ -49,10 +49,10 @@ class Mpc320(Instrument):
     """The controller: positions in counts, an enable mask, one velocity for all paddles."""
 
     wires = {"main": Wire.PTY}
-    port_type = PaddlePort
+    settings_type = PaddleSettings
     options_model = Mpc320Options
     options: Mpc320Options
-    port: PaddlePort
+    port: Port[PaddleSettings]
 
     def power_on(self) -> None:
         """Take the state after power-up: channels disabled, not homed, paddles where they were left."""
@@ -76,7 +76,7 @@ class Mpc320(Instrument):
         degrees = [
             counts / COUNTS_PER_DEG + off for counts, off in zip(self.positions, self.off_deg, strict=True)
         ]
-        self.port.update(angles_rad=tuple(math.radians(angle) for angle in degrees))
+        self.port.apply(PaddleSettings(angles_rad=tuple(math.radians(angle) for angle in degrees)))
 
     def stop_at(self, paddle: int, counts: int) -> None:
         """Let a move end there, but for the play."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from qhal_simulators.physics.light_units import dbm, transmission
-from qhal_simulators.physics.ports import SwitchPort
+from qhal_simulators.physics.ports import SwitchSettings
 from qhal_simulators.physics.scenario_tables import ChannelTable
 
 _PATHS, _LANDINGS = 31, 32
@@ -28,14 +28,14 @@ class SwitchPaths:
         spread_db = self._channel.switch_crosstalk_spread_db
         return self._channel.switch_crosstalk_db + spread_db * self._draw(ingress, egress, 1)
 
-    def through_db(self, switch: SwitchPort, ingress: int, egress: int) -> float:
+    def through_db(self, switch: SwitchSettings, ingress: int, egress: int) -> float:
         """Return the loss from ingress to egress with the switch as it is."""
         loss_db = self.loss_db(ingress, egress)
         if switch.pairs.get(ingress) == egress and ingress not in switch.moving:
             return loss_db + self._landing_db(ingress, egress, switch.moves.get(ingress, 0))
         return loss_db + self.crosstalk_db(ingress, egress)
 
-    def power_dbm(self, switch: SwitchPort, port: int, entering_w: float) -> float | None:
+    def power_dbm(self, switch: SwitchSettings, port: int, entering_w: float) -> float | None:
         """Return the power that enters at an ingress or leaves at an egress; None where no light can be.
 
         ``entering_w`` is the only light there is: that at the quantum signal's ingress.

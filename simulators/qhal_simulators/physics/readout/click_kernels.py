@@ -1,4 +1,4 @@
-"""What detectors and tagger make of photo-events: dead times, gates, recovery, afterpulses, jitter, bins.
+"""Compiled: from photo-events to tags, by dead times, gates, recovery, afterpulses, jitter and bins.
 
 What is drawn for an event depends on its time alone, so that it does not matter how time is cut into calls.
 """
@@ -26,27 +26,28 @@ class Events(NamedTuple):
 
 
 class Detectors(NamedTuple):
-    """When a detector is sensitive, and what a click does to its later ones.
+    """Sensitivity of the detectors, and the effect of a click on later ones; arrays by detector.
 
-    ``gate`` (4, n): relative efficiency over a turn of the gates, ``gate_turn_ps`` long on the receiver's clock (0:
-    free running). ``recovery_s``: time constant with which a detector's efficiency comes back after the dead time. An
-    afterpulse follows a click with ``after_probability``, the dead time and an exponential time of one of
-    ``after_lifetimes_s`` (chosen with ``after_shares``, cumulated) later; afterpulses have afterpulses.
+    ``gate`` (4, n): relative efficiency over a period of the gates, ``gate_period_ps`` long on the receiver's clock (0:
+    free running). ``recovery_s``: time constant with which the efficiency recovers after the dead time. An afterpulse
+    follows a click with ``afterpulse_probability``, later by the dead time and an exponential time of one of
+    ``trap_lifetimes_s`` (chosen with ``trap_weights``, cumulated); afterpulses have afterpulses. ``jitter_ps``:
+    quantiles of the timing error.
     """
 
     dead_time_s: NDArray[np.float64]
     common_hold_off: bool
     gate: NDArray[np.float64]
-    gate_turn_ps: float
+    gate_period_ps: float
     recovery_s: NDArray[np.float64]
-    after_probability: NDArray[np.float64]
-    after_shares: NDArray[np.float64]
-    after_lifetimes_s: NDArray[np.float64]
+    afterpulse_probability: NDArray[np.float64]
+    trap_weights: NDArray[np.float64]
+    trap_lifetimes_s: NDArray[np.float64]
     jitter_ps: NDArray[np.float64]
 
 
 class Memory(NamedTuple):
-    """What is kept from call to call, by detector: last click, clicks counted, tags by input, afterpulses to come."""
+    """State between calls, by detector: last click, clicks counted, tags by input, afterpulses to come."""
 
     last_s: NDArray[np.float64]
     clicks: NDArray[np.int64]
@@ -64,11 +65,11 @@ class Clock(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What pulses meet: the detectors' own counter and the tagger's inputs.
+    """The detectors' own counter and the tagger's inputs.
 
-    ``counted``, ``passes``: share of the pulses, from the highest down, that exceed the counter's trigger level and the
-    input's threshold. ``edges_ps``: of one turn of the interpolator (empty: equal bins); ``guide``: see
-    :func:`bin_guide`.
+    ``counted``, ``passes``: fraction of the pulses, from the highest down, that exceed the counter's trigger level and
+    the input's threshold. ``edges_ps``: edges of the bins in one period of the interpolator (empty: equal bins);
+    ``guide``: see :func:`bin_guide`.
     """
 
     delay_ps: NDArray[np.float64]
@@ -80,7 +81,7 @@ class Inputs(NamedTuple):
 
 
 def bin_guide(edges_ps: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the bin at the beginning of each of the fine cells that a turn of the interpolator is divided into."""
+    """Return the bin at the beginning of each of the fine cells that a period of the interpolator is divided into."""
     if len(edges_ps) == 0:
         return np.empty(0, np.int64)
     cells = (len(edges_ps) - 1) * _CELLS_PER_BIN
@@ -91,28 +92,32 @@ def bin_guide(edges_ps: NDArray[np.float64]) -> NDArray[np.int64]:
 
 @njit(nogil=True, cache=True)
 def detect_and_tag(key, signal, background, stop_s, detectors, memory, clock, inputs, times_ps, channels):
-    """Merge both kinds of events with afterpulses, drop what no detector sees, and tag the rest.
+    """Merge both kinds of events with afterpulses, drop those that no detector sees, and tag the rest.
 
-    ``key``: of what is drawn here. Events after ``stop_s`` are still to come. ``memory`` is updated. Returns the
+    ``key``: key of the draws. Events after ``stop_s`` are still to come. ``memory`` is updated. Returns the
     number of tags that ``times_ps`` and ``channels`` (inputs 1..4) now hold, in order of the clicks; or PENDING_FULL,
     or OUTPUT_FULL.
     """
     signal_s, signal_marks, signal_count = signal
     background_s, background_marks, background_count = background
-    dead_time_s, common_hold_off, gate, gate_turn_ps, recovery_s = detectors[:5]
-    after_probability, after_shares, after_lifetimes_s, jitter_ps = detectors[5:]
-    last_s, clicks, tags, pending_s, pending_count = memory
+    last_s, clicks, tags = memory.last_s, memory.clicks, memory.tags
+    pending_s, pending_count = memory.pending_s, memory.pending_count
+    dead_time_s, recovery_s = detectors.dead_time_s, detectors.recovery_s
+    gate, jitter_ps, common_hold_off = detectors.gate, detectors.jitter_ps, detectors.common_hold_off
+    gate_period_ps, afterpulse_probability = detectors.gate_period_ps, detectors.afterpulse_probability
+    trap_weights, trap_lifetimes_s = detectors.trap_weights, detectors.trap_lifetimes_s
+    counted, passes, delay_ps = inputs.counted, inputs.passes, inputs.delay_ps
+    resolution_ps, edges_ps, guide = inputs.resolution_ps, inputs.edges_ps, inputs.guide
     origin_s, origin_ps, rate = clock
-    delay_ps, counted, passes, resolution_ps, edges_ps, guide = inputs
     ps_per_s = rate * 1e12
-    turns_per_ps = 1 / gate_turn_ps if gate_turn_ps > 0 else 0.0
+    periods_per_ps = 1 / gate_period_ps if gate_period_ps > 0 else 0.0
     recovering = recovery_s.max() > 0
     recoveries_per_s = np.zeros(4)
     heights = False
     for each in range(4):
         recoveries_per_s[each] = 1 / recovery_s[each] if recovery_s[each] > 0 else 0.0
         heights = heights or 0 < counted[each] < 1 or 0 < passes[each] < 1
-    own_draws = gate_turn_ps > 0 or recovering or after_probability.max() > 0 or heights
+    own_draws = gate_period_ps > 0 or recovering or afterpulse_probability.max() > 0 or heights
     rank = 0.5  # without a draw, every pulse passes or none
     i = j = filled = 0
     after_s, after_of = _soonest(pending_s, pending_count)
@@ -145,9 +150,9 @@ def detect_and_tag(key, signal, background, stop_s, detectors, memory, clock, in
         reading_ps = origin_ps + (time_s - origin_s) * ps_per_s
         lot = np.float64(own >> np.uint64(32)) * UNIT_32
         sensitivity = 1.0
-        if gate_turn_ps > 0:
-            turn = reading_ps * turns_per_ps
-            sensitivity = gate[detector, np.int64((turn - math.floor(turn)) * gate.shape[1])]
+        if gate_period_ps > 0:
+            periods = reading_ps * periods_per_ps
+            sensitivity = gate[detector, np.int64((periods - math.floor(periods)) * gate.shape[1])]
         if recovering and recovery_s[detector] > 0 and not is_afterpulse:
             since = alive_s * recoveries_per_s[detector]
             # exp(-x) is below 1 / (1 + x + x^2 / 2), which mostly settles it.
@@ -165,11 +170,11 @@ def detect_and_tag(key, signal, background, stop_s, detectors, memory, clock, in
             rank = uniform(mix(own + GOLDEN + GOLDEN))
         clicks[detector] += np.int64(rank < counted[detector])
         chance = (np.float64(own & LOW_32) + 0.5) * UNIT_32
-        if chance < after_probability[detector]:
+        if chance < afterpulse_probability[detector]:
             if pending_count[detector] == pending_s.shape[1]:
                 return PENDING_FULL
-            wait_s = -math.log(chance / after_probability[detector]) * _lifetime_s(
-                own, after_shares, after_lifetimes_s
+            wait_s = -math.log(chance / afterpulse_probability[detector]) * _lifetime_s(
+                own, trap_weights, trap_lifetimes_s
             )
             pending_s[detector, pending_count[detector]] = time_s + dead_time_s[detector] + wait_s
             pending_count[detector] += 1
@@ -216,11 +221,11 @@ def _take_soonest(times_s, count, detector):
 
 
 @njit(nogil=True, cache=True)
-def _lifetime_s(own, shares, lifetimes_s):
+def _lifetime_s(own, weights, lifetimes_s):
     """Choose the lifetime of the trap that an afterpulse comes from."""
     choice = uniform(mix(own + GOLDEN))
     kind = 0
-    while kind < len(shares) - 1 and choice >= shares[kind]:
+    while kind < len(weights) - 1 and choice >= weights[kind]:
         kind += 1
     return lifetimes_s[kind]
 
@@ -245,13 +250,13 @@ def tag_at_once(events, clock, inputs, times_ps, channels):
 def _unequal_bin(exact_ps, resolution_ps, edges_ps, guide):
     """Return the nominal time of the bin that a time falls into."""
     bins = len(edges_ps) - 1
-    turn_ps = bins * resolution_ps
-    turn = np.int64(math.floor(exact_ps / turn_ps))
-    within = exact_ps - turn * turn_ps
-    cell = min(np.int64(within * (len(guide) / turn_ps)), len(guide) - 1)
-    place = guide[cell]
+    period_ps = bins * resolution_ps
+    period = np.int64(math.floor(exact_ps / period_ps))
+    within = exact_ps - period * period_ps
+    cell = min(np.int64(within * (len(guide) / period_ps)), len(guide) - 1)
+    index = guide[cell]
     # A bin is rarely narrower than a cell: one step, without a branch, does it nearly always.
-    place += np.int64(edges_ps[place + 1] <= within)
-    while place < bins - 1 and edges_ps[place + 1] <= within:
-        place += 1
-    return turn * turn_ps + place * resolution_ps
+    index += np.int64(edges_ps[index + 1] <= within)
+    while index < bins - 1 and edges_ps[index + 1] <= within:
+        index += 1
+    return period * period_ps + index * resolution_ps

@@ -1,4 +1,4 @@
-"""Runs the click kernels over segments in which nothing changes."""
+"""Clicks and tags, drawn by the compiled kernels over segments in which nothing changes."""
 
 import struct
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from math import erf
 import numpy as np
 from numpy.typing import NDArray
 
+from qhal_simulators.physics.readings import Tags
 from qhal_simulators.physics.readout.background_chain import MIDDLE, NEVER_S, BackgroundChain
 from qhal_simulators.physics.readout.click_kernels import (
     PENDING_FULL,
@@ -26,19 +27,15 @@ from qhal_simulators.physics.sender.light_pattern import LightPattern
 _BUFFER_EVENTS = 1 << 16
 _PENDING_AFTERPULSES = 64
 
-Tags = tuple[NDArray[np.int64], NDArray[np.uint8]]
 
-
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Segment:
     """A span of true time at the receiver in which nothing changes.
 
-    ``scale``: detected events per second of full light, for the best detector. ``axes`` (2, 4): analysers of the
-    two bases seen from the sender. ``weights`` (4): of efficiency and share of the light relative to the best.
-    ``background_hz`` (4): darks and stray light. A position on the sender's clock (slots since the pattern
-    began) is at ``origin_s + (position - origin_position) * slot_s``; true time t reads
-    ``clock_ps + (t - origin_s) * clock_rate * 1e12`` on the tagger. ``played_s``: when the sender began to play it, by
-    which each playing is another draw.
+    ``scale``: detected events per second of full light, for the best detector. ``axes`` (2, 4): analysers of the two
+    bases seen from the sender. ``weights`` (4): efficiency times fraction of the light, relative to the best.
+    ``background_hz`` (4): dark counts and stray light. ``slots``: when the sender's slots arrive; ``clock``: of the
+    tagger. ``played_s``: when the sender began to play the pattern, by which each playing is another draw.
     """
 
     pattern: LightPattern
@@ -46,11 +43,8 @@ class Segment:
     axes: NDArray[np.float64]
     weights: NDArray[np.float64]
     background_hz: NDArray[np.float64]
-    origin_s: float
-    origin_position: float
-    slot_s: float
-    clock_ps: float
-    clock_rate: float
+    slots: Slots
+    clock: Clock
     played_s: float
 
     @property
@@ -59,12 +53,12 @@ class Segment:
         return max(1, int(FRAME_S / self.pattern.slot_s))
 
     def position(self, true_s: float) -> float:
-        """Return the sender's position at a true time."""
-        return self.origin_position + (true_s - self.origin_s) / self.slot_s
+        """Return the sender's position, in slots since the pattern began, at a true time."""
+        return self.slots.origin_position + (true_s - self.slots.origin_s) / self.slots.slot_s
 
     def true_s(self, position: float) -> float:
         """Return the true time of a position."""
-        return self.origin_s + (position - self.origin_position) * self.slot_s
+        return self.slots.origin_s + (position - self.slots.origin_position) * self.slots.slot_s
 
 
 class ClickSampler:
@@ -87,11 +81,11 @@ class ClickSampler:
         self._signal_energy = np.zeros(1)
         self._signal_left = 0.0
         self._memory = Memory(
-            np.full(4, -NEVER_S),
-            np.zeros(4, np.int64),
-            np.zeros(4, np.int64),
-            np.full((4, _PENDING_AFTERPULSES), NEVER_S),
-            np.zeros(4, np.int64),
+            last_s=np.full(4, -NEVER_S),
+            clicks=np.zeros(4, np.int64),
+            tags=np.zeros(4, np.int64),
+            pending_s=np.full((4, _PENDING_AFTERPULSES), NEVER_S),
+            pending_count=np.zeros(4, np.int64),
         )
         self._segment: Segment | None = None
         self.ended_s = 0.0
@@ -181,16 +175,15 @@ class ClickSampler:
             cumulative = segment.pattern.cumulative_s
             period, within = divmod(self._next_slot, len(segment.pattern))
             periods, energy = divmod(cumulative[within] + room / segment.scale, cumulative[-1])
-            place = int(np.searchsorted(cumulative, energy, side="right")) - 1
-            ends.append((period + int(periods)) * len(segment.pattern) + place)
+            slot = int(np.searchsorted(cumulative, energy, side="right")) - 1
+            ends.append((period + int(periods)) * len(segment.pattern) + slot)
         total = float(segment.background_hz.sum())
         if total > 0:
-            ends.append(self._next_slot + int(room / total / segment.slot_s))
+            ends.append(self._next_slot + int(room / total / segment.slots.slot_s))
         return max(self._next_slot + 1, min(ends))
 
     def _draw(self, segment: Segment, stop_slot: int, inputs: Inputs) -> Tags:
         stop_s = segment.true_s(stop_slot)
-        pattern = segment.pattern
         if not self._buffers:
             self._buffers = tuple(
                 (np.empty(_BUFFER_EVENTS), np.empty(_BUFFER_EVENTS, np.int32)) for _ in "12"
@@ -206,9 +199,9 @@ class ClickSampler:
                 segment.frame_slots,
                 stop_slot,
                 segment.scale,
-                Light(pattern.cumulative_s, pattern.guide, pattern.shapes, pattern.kind, pattern.kinds),
+                _light_of(segment.pattern),
                 Analysers(segment.axes, segment.weights, self._noise_key, self._dimming),
-                Slots(segment.origin_s, segment.origin_position, segment.slot_s),
+                segment.slots,
                 signal_s,
                 signal_marks,
             )
@@ -217,7 +210,7 @@ class ClickSampler:
             raise OverflowError("more events than twice the mean in one piece")
         # An afterpulse can follow each click, and each afterpulse; what is pending may come, too.
         room = signal + background
-        if self._detectors.after_probability.any():
+        if self._detectors.afterpulse_probability.any():
             room = 2 * room + 4 * _PENDING_AFTERPULSES
         times, channels = np.empty(room, np.int64), np.empty(room, np.uint8)
         filled = detect_and_tag(
@@ -227,7 +220,7 @@ class ClickSampler:
             stop_s,
             self._detectors,
             self._memory,
-            Clock(segment.origin_s, segment.clock_ps, segment.clock_rate),
+            segment.clock,
             inputs,
             times,
             channels,
@@ -239,6 +232,16 @@ class ClickSampler:
                 else "more tags than events"
             )
         return times[:filled], channels[:filled]
+
+
+def _light_of(pattern: LightPattern) -> Light:
+    return Light(
+        cumulative=pattern.cumulative_s,
+        guide=pattern.guide,
+        shapes=pattern.shapes,
+        kind_of_slot=pattern.kind,
+        kinds=pattern.kinds,
+    )
 
 
 def key_of(seed: int, part: int) -> np.uint64:

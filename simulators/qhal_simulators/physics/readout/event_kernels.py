@@ -1,4 +1,6 @@
-"""The click sampler: only what clicks is drawn, and a draw depends on nothing but its frame and its own number.
+"""Compiled: photo-events of signal and background.
+
+Only what clicks is drawn, and a draw depends on nothing but its frame and its own number.
 
 Photo-events of coherent light behind linear optics are independent Poisson processes, so the receiver sees
 one inhomogeneous Poisson process that can be marked and thinned. The signal is drawn in cumulated energy,
@@ -44,12 +46,12 @@ class Light(NamedTuple):
 
 
 class Analysers(NamedTuple):
-    """What decides on a photon's detector.
+    """Probabilities of a photon's detector.
 
     ``axes`` (2, 4): offset and scaled axis of basis 0 and 1, see
-    :class:`~qhal_simulators.physics.receiver.passive_receiver.Receiver`; ``weights`` (4): efficiency times fraction of
-    the light, relative to the best. ``dimming``: quantiles of the brightest pulse's intensity over a pulse's own
-    (empty: no noise), drawn by pulse with ``noise_key``.
+    :class:`~qhal_simulators.physics.receiver.passive_receiver.PassiveReceiver`; ``weights`` (4): efficiency times
+    fraction of the light, relative to the best. ``dimming``: quantiles of the brightest pulse's intensity over a
+    pulse's own (empty: no noise), drawn by pulse with ``noise_key``.
     """
 
     axes: NDArray[np.float64]
@@ -91,7 +93,7 @@ def signal_events(
 @njit(nogil=True, cache=True)
 def _positions(key, state, state_energy, frame_slots, stop_slot, scale, light, positions, draws):
     """Find the slots of the next events: a loop with nothing but the chain, so that memory is waited for once."""
-    cumulative, guide = light[:2]
+    cumulative, guide = light.cumulative, light.guide
     slots = len(cumulative) - 1
     total = cumulative[slots]
     steps_per_energy = (len(guide) - 1) / total
@@ -108,11 +110,11 @@ def _positions(key, state, state_energy, frame_slots, stop_slot, scale, light, p
     while found < len(positions):
         beyond = False
         if energy >= total:
-            turns = np.floor(energy / total)
-            beyond = turns > end_period - period  # weak light may have its next event years ahead
+            periods = np.floor(energy / total)
+            beyond = periods > end_period - period  # weak light may have its next event years ahead
             if not beyond:
-                period += np.int64(turns)
-                energy = max(energy - turns * total, 0.0)
+                period += np.int64(periods)
+                energy = max(energy - periods * total, 0.0)
                 if energy >= total:  # by rounding
                     energy -= total
                     period += 1
@@ -147,7 +149,7 @@ def _positions(key, state, state_energy, frame_slots, stop_slot, scale, light, p
 @njit(nogil=True, cache=True)
 def _receive(positions, draws, light, analysers, slots, times_s, marks, filled):
     """Place each event within its slot and choose its detector, or none; return how many rows are filled now."""
-    shapes, kind_of_slot, kinds = light[2:]
+    shapes, kind_of_slot, kinds = light.shapes, light.kind_of_slot, light.kinds
     axes, weights, noise_key, dimming = analysers
     origin_s, origin_position, slot_s = slots
     period = len(kind_of_slot)

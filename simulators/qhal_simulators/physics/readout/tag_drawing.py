@@ -6,18 +6,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics.readout.click_kernels import Clock, Detectors, Inputs
-from qhal_simulators.physics.readout.click_sampler import ClickSampler, Segment, Tags
-from qhal_simulators.physics.receiver.pulse_thresholds import ElectronicNoise, Thresholds
+from qhal_simulators.physics.readings import Tags
+from qhal_simulators.physics.readout.click_kernels import Detectors, Inputs
+from qhal_simulators.physics.readout.click_sampler import ClickSampler, Segment
+from qhal_simulators.physics.readout.electronic_noise import ElectronicNoise
+from qhal_simulators.physics.receiver.pulse_thresholds import Thresholds
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
 class Stretch:
-    """What holds from ``start_s`` of world time until something changes, as far as clicks are drawn from it."""
+    """Everything that tags are drawn from, constant from ``start_s`` of world time until the next change."""
 
     start_s: float
     segment: Segment
-    clock: Clock
     inputs: Inputs
     thresholds: Thresholds
 
@@ -65,12 +66,12 @@ class Drawing:
         stretch = self._stretch
         assert stretch is not None
         yield from self._sampler.advance(until_s, stretch.inputs)
-        yield from self._noise.advance(until_s, stretch.clock, stretch.inputs)
+        yield from self._noise.advance(until_s, stretch.segment.clock, stretch.inputs)
 
     def end(self, stop_s: float) -> Iterator[Tags]:
         """Yield the tags up to the end of the stretch."""
         stretch = self._stretch
         assert stretch is not None
         yield from self._sampler.end(stop_s, stretch.inputs)
-        yield from self._noise.advance(stop_s, stretch.clock, stretch.inputs)
+        yield from self._noise.advance(stop_s, stretch.segment.clock, stretch.inputs)
         self._noise.end(stop_s)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics.ports import DetectorPort
+from qhal_simulators.physics.ports import DetectorSettings, Port
 from qhal_simulators.physics.receiver.snspd import Nanowire
 from qhal_simulators.physics.scenario_tables import DetectorsTable
 
@@ -13,41 +13,42 @@ from qhal_simulators.physics.scenario_tables import DetectorsTable
 class DetectorBank:
     """Nanowires on the lines of a port. ``quantum_frequency_thz``: where they have the efficiency of the table."""
 
-    def __init__(self, table: DetectorsTable, port: DetectorPort, quantum_frequency_thz: float) -> None:
+    def __init__(
+        self, table: DetectorsTable, port: Port[DetectorSettings], quantum_frequency_thz: float
+    ) -> None:
         self._table = table
         self._port = port
         self._quantum_frequency_thz = quantum_frequency_thz
         self._wires = tuple(
-            Nanowire(*figures)
-            for figures in zip(
-                table.efficiency,
-                table.dark_count_rate_hz,
-                table.switch_ua,
-                table.operating_ua,
-                table.slope_per_ua,
-                table.background_hz,
-                table.width_ua,
-                strict=True,
+            Nanowire(
+                efficiency=table.efficiency[n],
+                dark_count_rate_hz=table.dark_count_rate_hz[n],
+                switch_ua=table.switch_ua[n],
+                operating_ua=table.operating_ua[n],
+                slope_per_ua=table.slope_per_ua[n],
+                background_hz=table.background_hz[n],
+                width_ua=table.width_ua[n],
             )
+            for n in range(4)
         )
         self.latched = [False] * 4
         self._known: dict[str, tuple[object, NDArray[np.float64]]] = {}
 
     def bias_changed(self) -> None:
         """Latch what is now biased beyond its switch current; what is without bias recovers."""
-        port = self._port
+        settings = self._port.settings
         for n, wire in enumerate(self._wires):
-            if not port.enabled or port.bias_ua[n] <= 0:
+            if not settings.enabled or settings.bias_ua[n] <= 0:
                 self.latched[n] = False
-            elif port.bias_ua[n] >= wire.switch_ua:
+            elif settings.bias_ua[n] >= wire.switch_ua:
                 self.latched[n] = True
 
     def latch(self) -> None:
         """Latch all that are biased."""
-        port = self._port
+        settings = self._port.settings
         self.latched = [
-            latched or (port.enabled and bias_ua > 0)
-            for latched, bias_ua in zip(self.latched, port.bias_ua, strict=True)
+            latched or (settings.enabled and bias_ua > 0)
+            for latched, bias_ua in zip(self.latched, settings.bias_ua, strict=True)
         ]
 
     def efficiency(self, frequency_thz: float) -> NDArray[np.float64]:
@@ -71,23 +72,24 @@ class DetectorBank:
 
     def voltages_v(self) -> tuple[float, ...]:
         """Return the voltages over the bias lines."""
-        port = self._port
+        settings = self._port.settings
         return tuple(
-            (wire.voltage_v(max(bias, wire.switch_ua) if latched else bias) if port.enabled else 0.0)
-            for wire, bias, latched in zip(self._wires, port.bias_ua, self.latched, strict=True)
+            (wire.voltage_v(max(bias, wire.switch_ua) if latched else bias) if settings.enabled else 0.0)
+            for wire, bias, latched in zip(self._wires, settings.bias_ua, self.latched, strict=True)
         )
 
     def _each(self, at_bias: Callable[[Nanowire, float], float]) -> NDArray[np.float64]:
-        """Return a property of each wire at its bias, 0 for one that is latched or has no bias."""
-        port = self._port
-        wires = zip(self._wires, port.bias_ua, self.latched, strict=True)
-        alive = [(wire, bias_ua, port.enabled and not latched) for wire, bias_ua, latched in wires]
+        """Return a property of each wire at its bias; 0 for a latched or unbiased wire."""
+        settings = self._port.settings
+        wires = zip(self._wires, settings.bias_ua, self.latched, strict=True)
+        alive = [(wire, bias_ua, settings.enabled and not latched) for wire, bias_ua, latched in wires]
         return np.array([at_bias(wire, bias_ua) if lives else 0.0 for wire, bias_ua, lives in alive])
 
     def _kept(
         self, name: str, scale: float, values: Callable[[], NDArray[np.float64]]
     ) -> NDArray[np.float64]:
-        key = (scale, self._port.enabled, tuple(self._port.bias_ua), tuple(self.latched))
+        settings = self._port.settings
+        key = (scale, settings.enabled, tuple(settings.bias_ua), tuple(self.latched))
         if name not in self._known or self._known[name][0] != key:
             self._known[name] = key, values()
         return self._known[name][1]

@@ -1,28 +1,22 @@
-"""Pulses and noise against thresholds: what the detectors' own counter and the tagger's inputs make of them."""
+"""Detector pulses and noise against thresholds: fraction that passes, and rate of noise, at counter and tagger."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qhal_simulators.physics.ports import DetectorPort, TaggerPort
-from qhal_simulators.physics.readout.background_chain import BackgroundChain, pieces
-from qhal_simulators.physics.readout.click_kernels import Clock, Events, Inputs, tag_at_once
-from qhal_simulators.physics.readout.click_sampler import Tags, key_of
+from qhal_simulators.physics.ports import DetectorSettings, Port, TaggerSettings
 from qhal_simulators.physics.scenario_tables import DetectorsTable, four
 
 MOST_NOISE_HZ = 2e7
 """More often no input triggers on noise: it takes time to return below its threshold."""
 _LEAST_NOISE_HZ = 1e-30
 """More seldom noise never comes: waiting times stay numbers."""
-_BUFFER_EVENTS = 1 << 15
-_TAGGER_NOISE, _COUNTER_NOISE = 5, 6
 
 
-def share_above(threshold: float, pulse: float, sigma: float) -> float:
-    """Return the share of pulses of Gaussian height that exceed a threshold (all in one unit)."""
+def fraction_above(threshold: float, pulse: float, sigma: float) -> float:
+    """Return the fraction of pulses of Gaussian height that exceed a threshold (all in one unit)."""
     if sigma == 0:
         return float(threshold < pulse)
     return math.erfc((threshold - pulse) / (sigma * math.sqrt(2))) / 2
@@ -42,10 +36,10 @@ def noise_rate_hz(threshold: float, noise: float, bandwidth_hz: float) -> float:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Thresholds:
-    """What pulses and noise do at the thresholds as they are.
+    """Effect of the current thresholds on pulses and noise.
 
-    ``passes``, ``counted`` (4): share of each detector's pulses that exceed the threshold of its input, and the trigger
-    level of its counter. ``noise_hz`` (4): rate of noise at each input of the tagger that is enabled;
+    ``passes``, ``counted`` (4): fraction of each detector's pulses that exceed the threshold of its input, and the
+    trigger level of its counter. ``noise_hz`` (4): rate of noise at each input of the tagger that is enabled;
     ``counter_noise_hz`` (4): at the detectors' own counter.
     """
 
@@ -55,65 +49,43 @@ class Thresholds:
     counter_noise_hz: NDArray[np.float64]
 
 
-class Electronics:
-    """Decides which pulses pass, and how often noise does."""
+class PulseThresholds:
+    """Thresholds of the tagger's inputs and of the detectors' own counter."""
 
-    def __init__(self, table: DetectorsTable, detectors: DetectorPort, tagger: TaggerPort) -> None:
+    def __init__(
+        self, table: DetectorsTable, detectors: Port[DetectorSettings], tagger: Port[TaggerSettings]
+    ) -> None:
         self._detectors, self._tagger = detectors, tagger
         self._pulse_v = four(table.pulse_v)
         self._sigma_v, self._noise_v = table.pulse_sigma_v, table.noise_v
         self._bandwidth_hz = table.noise_bandwidth_hz
         self._counter_mv = None if table.counter_pulse_mv is None else four(table.counter_pulse_mv)
         self._settings: tuple[object, ...] = ()
-        self._judged: Thresholds | None = None
+        self._current: Thresholds | None = None
 
-    def judged(self) -> Thresholds:
-        """Return what the thresholds of now do; the same object while they stay."""
-        settings = (self._tagger.threshold_v, self._tagger.enabled, self._detectors.trigger_mv)
-        if self._judged is None or settings != self._settings:
-            self._settings, self._judged = settings, self._judge()
-        return self._judged
+    def current(self) -> Thresholds:
+        """Return the effect of the current thresholds; the same object while they stay."""
+        tagger, detectors = self._tagger.settings, self._detectors.settings
+        settings = (tagger.threshold_v, tagger.enabled, detectors.trigger_mv)
+        if self._current is None or settings != self._settings:
+            self._settings, self._current = settings, self._evaluate()
+        return self._current
 
-    def _judge(self) -> Thresholds:
-        thresholds_v, bandwidth_hz = self._tagger.threshold_v, self._bandwidth_hz
+    def _evaluate(self) -> Thresholds:
+        tagger, detectors = self._tagger.settings, self._detectors.settings
+        thresholds_v, bandwidth_hz = tagger.threshold_v, self._bandwidth_hz
         pulses = zip(thresholds_v, self._pulse_v, strict=True)
-        passes = np.array([share_above(level, pulse, self._sigma_v) for level, pulse in pulses])
+        passes = np.array([fraction_above(level, pulse, self._sigma_v) for level, pulse in pulses])
         noise = [noise_rate_hz(level, self._noise_v, bandwidth_hz) for level in thresholds_v]
         counted, counter_noise_hz = np.ones(4), np.zeros(4)
         if self._counter_mv is not None:
-            for n, (level, pulse) in enumerate(
-                zip(self._detectors.trigger_mv, self._counter_mv, strict=True)
-            ):
+            for n, (level, pulse) in enumerate(zip(detectors.trigger_mv, self._counter_mv, strict=True)):
                 gain_mv_per_v = pulse / self._pulse_v[n]
-                counted[n] = share_above(level, pulse, self._sigma_v * gain_mv_per_v)
+                counted[n] = fraction_above(level, pulse, self._sigma_v * gain_mv_per_v)
                 counter_noise_hz[n] = noise_rate_hz(level, self._noise_v * gain_mv_per_v, bandwidth_hz)
-        return Thresholds(passes, counted, np.where(self._tagger.enabled, noise, 0.0), counter_noise_hz)
-
-
-class ElectronicNoise:
-    """Draws what noise adds to tags and counts: Poisson chains of their own."""
-
-    def __init__(self, seed: int) -> None:
-        self.tagged, self.counted = np.zeros(4, np.int64), np.zeros(4, np.int64)
-        self._inputs = BackgroundChain(key_of(seed, _TAGGER_NOISE))
-        self._counter = BackgroundChain(key_of(seed, _COUNTER_NOISE))
-
-    def begin(self, thresholds: Thresholds, start_s: float, *, afresh: bool) -> None:
-        """Begin a stretch of equal rates."""
-        self._inputs.begin(thresholds.noise_hz, start_s, afresh=afresh)
-        self._counter.begin(thresholds.counter_noise_hz, start_s, afresh=afresh)
-
-    def advance(self, until_s: float, clock: Clock, inputs: Inputs) -> Iterator[Tags]:
-        """Yield the tags of noise before ``until_s``."""
-        for _, marks, filled in pieces(self._counter, until_s, _BUFFER_EVENTS):
-            self.counted += np.bincount(marks[:filled] & 3, minlength=4)
-        for times_s, marks, filled in pieces(self._inputs, until_s, _BUFFER_EVENTS):
-            self.tagged += np.bincount(marks[:filled] & 3, minlength=4)
-            times, channels = np.empty(filled, np.int64), np.empty(filled, np.uint8)
-            tag_at_once(Events(times_s, marks, filled), clock, inputs, times, channels)
-            yield times, channels
-
-    def end(self, stop_s: float) -> None:
-        """Leave what holds now; what is left of each chain's way is carried over."""
-        self._inputs.end(stop_s)
-        self._counter.end(stop_s)
+        return Thresholds(
+            passes=passes,
+            counted=counted,
+            noise_hz=np.where(tagger.enabled, noise, 0.0),
+            counter_noise_hz=counter_noise_hz,
+        )

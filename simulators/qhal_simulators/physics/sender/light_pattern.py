@@ -128,15 +128,15 @@ def light_pattern(
     cumulative = np.concatenate(([0.0], np.cumsum(energy)))
     kind, kinds = _kinds(stokes, shape_class, energy)
     return LightPattern(
-        energy,
-        cumulative,
-        _guide(cumulative),
-        stokes,
-        shape_class,
-        shapes,
-        kind,
-        kinds,
-        grouped / sample_rate_hz,
+        energy_s=energy,
+        cumulative_s=cumulative,
+        guide=_guide(cumulative),
+        stokes=stokes,
+        shape_class=shape_class,
+        shapes=shapes,
+        kind=kind,
+        kinds=kinds,
+        slot_s=grouped / sample_rate_hz,
     )
 
 

@@ -1,11 +1,18 @@
 """The sender and the fibre, as seen from the receiver: how much light of which kind arrives."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from qhal_simulators.physics.channel import four_wave_mixing, raman, signal_bandpass
 from qhal_simulators.physics.channel.switch_paths import SwitchPaths
 from qhal_simulators.physics.light_units import photon_energy_j, transmission, watts, wavelength_nm
-from qhal_simulators.physics.ports import AttenuatorPort, LaserPort, SwitchPort, WaveformPort
+from qhal_simulators.physics.ports import (
+    AttenuatorSettings,
+    LaserSettings,
+    Port,
+    SwitchSettings,
+    WaveformSettings,
+)
 from qhal_simulators.physics.scenario_tables import IntensityModulatorTable, PhaseModulatorTable, Scenario
 from qhal_simulators.physics.sender.light_pattern import (
     IntensityModulator,
@@ -18,26 +25,26 @@ _DRIFT_STEP_V = 2e-4
 """Steps in which a modulator's bias drifts, because light is computed anew after each."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class SenderPorts:
-    """The ports of what stands before the fibre. No second attenuator, no loss of one."""
+    """The ports before the fibre. A second attenuator that is not fitted has no loss."""
 
-    quantum_laser: LaserPort = field(default_factory=LaserPort)
-    classical_laser: LaserPort = field(default_factory=LaserPort)
-    voa: AttenuatorPort = field(default_factory=AttenuatorPort)
-    second_voa: AttenuatorPort = field(default_factory=lambda: AttenuatorPort(attenuation_db=0.0))
-    switch: SwitchPort = field(default_factory=SwitchPort)
-    awg: WaveformPort = field(default_factory=WaveformPort)
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self.quantum_laser = Port(LaserSettings(), changed)
+        self.classical_laser = Port(LaserSettings(), changed)
+        self.voa = Port(AttenuatorSettings(), changed)
+        self.second_voa = Port(AttenuatorSettings(attenuation_db=0.0), changed)
+        self.switch = Port(SwitchSettings(), changed)
+        self.awg = Port(WaveformSettings(), changed)
 
     @property
     def attenuation_db(self) -> float:
-        """The loss of both attenuators together, whatever finds a way around them."""
-        return self.voa.attenuation_db + self.second_voa.attenuation_db
+        """Loss of both attenuators together, apart from light that bypasses them."""
+        return self.voa.settings.attenuation_db + self.second_voa.settings.attenuation_db
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SenderState:
-    """What the sender does, in units of the receiver: see :class:`qhal_simulators.physics.truth_log.Truth`."""
+    """Light of the sender in units of the receiver: see :class:`qhal_simulators.physics.truth_log.Truth`."""
 
     pattern: LightPattern
     started_s: float
@@ -89,33 +96,39 @@ class Sender:
     def state(self) -> SenderState:
         """Return what arrives with the settings as they are."""
         ports, channel = self._ports, self._scenario.channel
-        quantum = ports.quantum_laser
+        quantum = ports.quantum_laser.settings
         rate_hz = (
             watts(quantum.power_dbm) / photon_energy_j(quantum.frequency_thz) if quantum.enabled else 0.0
         )
         photons = rate_hz * self._transmitter()
-        switch_db = self._paths.through_db(ports.switch, channel.switch_ingress, channel.switch_egress)
+        switch_db = self._paths.through_db(
+            ports.switch.settings, channel.switch_ingress, channel.switch_egress
+        )
         line_db = switch_db + self._before_fibre_db + self._fibre_db + self._after_fibre_db
         line_db += signal_bandpass.loss_db(self._scenario.receiver, quantum.frequency_thz)
-        launched_w, raman_hz, leak_hz = self._classical(ports.classical_laser)
+        launched_w, raman_hz, leak_hz = self._classical(ports.classical_laser.settings)
         return SenderState(
-            self._light(ports.awg),
-            ports.awg.started_s,
-            photons,
-            photons * transmission(line_db),
-            raman_hz,
-            leak_hz + channel.ambient_hz,
-            launched_w,
-            ports.attenuation_db,
-            quantum.frequency_thz,
+            pattern=self._light(ports.awg.settings),
+            started_s=ports.awg.settings.started_s,
+            photons_per_light_s=photons,
+            detected_per_light_s=photons * transmission(line_db),
+            raman_hz=raman_hz,
+            leak_hz=leak_hz + channel.ambient_hz,
+            classical_w=launched_w,
+            attenuation_db=ports.attenuation_db,
+            frequency_thz=quantum.frequency_thz,
         )
 
     def power_at_switch_w(self) -> float:
         """Return the mean optical power at the switch's input, with the laser as it was at world time 0."""
-        laser = self._ports.quantum_laser
+        laser = self._ports.quantum_laser.settings
         if not laser.enabled:
             return 0.0
-        return watts(laser.power_dbm) * self._transmitter() * self._light(self._ports.awg).mean_transmission
+        return (
+            watts(laser.power_dbm)
+            * self._transmitter()
+            * self._light(self._ports.awg.settings).mean_transmission
+        )
 
     def _transmitter(self) -> float:
         """Return the transmission from the laser to the switch at full light."""
@@ -124,7 +137,7 @@ class Sender:
         through = transmission(fixed_db + self._ports.attenuation_db)
         return through if table.bypass_db is None else through + transmission(fixed_db + table.bypass_db)
 
-    def _classical(self, laser: LaserPort) -> tuple[float, float, float]:
+    def _classical(self, laser: LaserSettings) -> tuple[float, float, float]:
         """Return launched power, and Raman and other stray photons per second at the detectors together."""
         table, receiver = self._scenario.classical, self._scenario.receiver
         after = transmission(self._after_fibre_db)
@@ -180,7 +193,7 @@ class Sender:
             for triple in found
         )  # fmt: skip
 
-    def _light(self, awg: WaveformPort) -> LightPattern:
+    def _light(self, awg: WaveformSettings) -> LightPattern:
         transmitter = self._scenario.transmitter
         volts = awg.volts if awg.running else {}
         key = (awg.sample_rate_hz, *((channel, id(volts[channel])) for channel in sorted(volts)))
@@ -207,7 +220,11 @@ def _v0_v(table: IntensityModulatorTable, t_s: float) -> float:
 
 def _intensity(table: IntensityModulatorTable) -> IntensityModulator:
     return IntensityModulator(
-        table.channel, table.v0_v, table.vpi_v, table.extinction_db, table.amplifier_gain
+        channel=table.channel,
+        v0_v=table.v0_v,
+        vpi_v=table.vpi_v,
+        extinction_db=table.extinction_db,
+        amplifier_gain=table.amplifier_gain,
     )
 
 
