@@ -169,11 +169,11 @@ def _symbol_classes(
                 (stokes[chosen] * each[..., None]).sum(axis=(0, 1)) / each.sum() for each in inside
             ]
             yield _SymbolClass(
-                level,
-                state,
-                float(energy[chosen].sum(axis=1).mean()),
-                np.array([each.sum(axis=1).mean() for each in inside])[smear_of],
-                np.array(mean_stokes)[smear_of],
+                level=level,
+                state=state,
+                light_s=float(energy[chosen].sum(axis=1).mean()),
+                window_light_s=np.array([each.sum(axis=1).mean() for each in inside])[smear_of],
+                window_stokes=np.array(mean_stokes)[smear_of],
             )
 
 
@@ -219,12 +219,12 @@ class _Sums:
     def result(self) -> LinkExpectation:
         gains, rates, photons = self.clicked, self.errors / self.sifted, self.photons
         return LinkExpectation(
-            (float(gains[0]), float(gains[1]), float(gains[2])),
-            (float(rates[0]), float(rates[1]), float(rates[2])),
-            (float(photons[0]), float(photons[1]), float(photons[2])),
-            self.background_yield,
-            self.single_yield,
-            self.single_errors / self.single_sifted,
+            gains=(float(gains[0]), float(gains[1]), float(gains[2])),
+            error_rates=(float(rates[0]), float(rates[1]), float(rates[2])),
+            mean_photon_numbers=(float(photons[0]), float(photons[1]), float(photons[2])),
+            background_yield=self.background_yield,
+            single_photon_yield=self.single_yield,
+            single_photon_error=self.single_errors / self.single_sifted,
         )
 
 
