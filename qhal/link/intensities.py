@@ -2,6 +2,10 @@
 
 from typing import Generic, NamedTuple, TypeVar
 
+from uncertainties import UFloat
+
+from qhal.records.record import Record
+
 Value = TypeVar("Value")
 
 
@@ -21,3 +25,21 @@ class Intensities(NamedTuple, Generic[Value]):
     signal: Value
     decoy: Value
     vacuum: Value
+
+
+def mean_photon_numbers(record: Record) -> Intensities[UFloat]:
+    """Return the photons per pulse of each intensity, from a record of ``mean-photon-number``.
+
+    The three share the errors of the record: the scale of the power meter, losses, the attenuator's curve.
+
+    Parameters
+    ----------
+    record
+        Of a measurement with three intensities (``ratios`` from a record of ``intensity-ratio``).
+
+    Raises
+    ------
+    InvalidRecord
+        If the record does not have three intensities.
+    """
+    return Intensities(*(record.value("intensity_photon_number", intensity=n) for n in range(3)))

@@ -123,7 +123,7 @@ def contributions_of(number: uncertain.Uncertain) -> tuple[Contribution, ...]:
     """Return the budget of a number as a record stores it. Raises ValueError for an error without a name."""
     return tuple(
         Contribution(kind=source.kind, name=source.name, value=sigma, origin=source.origin)
-        for source, sigma in uncertain.budget(number).items()
+        for source, sigma in sorted(uncertain.budget(number).items(), key=lambda line: repr(line[0]))
     )
 
 

@@ -8,6 +8,7 @@ from qhal.calibration.channel.attenuator_curve import CALIBRATION as CURVE
 from qhal.calibration.channel.attenuator_curve import AttenuatorCurvePlan
 from qhal.calibration.fitting.output_fractions import Counted, fit_shares
 from qhal.link.link_errors import NotEnoughCounts
+from qhal.records.uncertain import exact, systematic
 from tests.calibration.cases.detector import detection_efficiency as case_module
 from tests.calibration.hidden import Case, World, hidden_world, run_case
 
@@ -79,7 +80,7 @@ def counted(shares, y=(2e4, 1.5e4, 1e4, 2.5e4), dead_time_s=50e-9, period_s=100.
 
 def test_unknown_polarizations_determine_the_rates():
     shares = [(0.1, 0.8), (0.3, 0.2), (0.9, 0.5), (0.6, 0.95), (0.45, 0.4), (0.02, 0.05)]
-    found = fit_shares(counted(shares), 50e-9, 5e-9, analysers=True)
+    found = fit_shares(counted(shares), systematic("dead time", 50e-9, 5e-9), analysers=True)
     assert [value.nominal_value for value in found.rates_hz] == pytest.approx(
         [2e4, 1.5e4, 1e4, 2.5e4], rel=1e-4
     )
@@ -98,4 +99,4 @@ def test_unknown_polarizations_determine_the_rates():
 
 def test_polarizations_that_are_alike_determine_nothing():
     with pytest.raises(NotEnoughCounts, match="do not determine"):
-        fit_shares(counted([(0.4, 0.6)] * 6), 50e-9, 0.0, analysers=True)
+        fit_shares(counted([(0.4, 0.6)] * 6), exact(50e-9), analysers=True)

@@ -2,14 +2,43 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
+from uncertainties import covariance_matrix
 
 from qhal.calibration import Site, calibrations, load_calibration
+from qhal.calibration.framework.data import Data
+from qhal.calibration.framework.points import tables_of
+from qhal.calibration.optics.staircase import BINS
+from qhal.calibration.transmitter.polarization_modulator import PolarizationModulatorPlan, evaluate
 from qhal.errors import ConfigurationError, InvalidRecord
+from qhal.records.hdf5 import read_record
+from qhal.records.origin import RecordOrigin
+from qhal.records.quantity import contributions_of
 from qhal.records.record import Instrument, Quantity, Record, Validity
+from qhal.records.store import RecordStore
 from qhal.records.uncertain import statistical
 
 SITE = Site("here")
+
+
+def steep_counts():
+    """Counts so fast that a dead time matters, of light that turns about an axis."""
+    settings = PolarizationModulatorPlan(repetitions=2)
+    levels_v, rows = settings.staircase().levels_v, []
+    rng = np.random.default_rng(1)
+    for n in range(2):
+        angle = np.pi * levels_v / 1.9
+        outputs = (1 + np.cos(angle), 1 - np.cos(angle), 1 + np.sin(angle), 1 - np.sin(angle))
+        counts = rng.poisson(np.repeat(4e3 * (0.05 + np.array(outputs)), BINS, axis=1))
+        row = {
+            "repetition": n + 1,
+            "played_v": levels_v.tolist(),
+            "counts": counts.tolist(),
+            "bin_s": 0.001,
+        }
+        rows.append(("staircase", row))
+    return Data(tables_of(rows))
 
 
 def record(calibration, inputs, *found, instruments=()):
@@ -105,11 +134,63 @@ def test_dead_time_recovery_and_afterpulses_come_from_the_detectors():
     assert found.dead_time_uncertainty_ns == pytest.approx((1.0 + 32.0) ** 0.5)
     assert (found.afterpulse_probability, found.afterpulse_uncertainty) == (0.01, pytest.approx(0.5**0.5))
     assert plan("linearity", [DEAD]).recovery_time_ns == 11.0
+    assert found.dead_time_error.std_dev == pytest.approx(1.0)
     default = type(found)(path=[])
     told = efficiency.plan_at(site, {"path": [], "dead_time_ns": 20.0}, [DEAD])
     assert (told.dead_time_ns, told.dead_time_uncertainty_ns) == (20.0, default.dead_time_uncertainty_ns)
+    assert told.from_records == ()
     of_others = efficiency.plan_at(Site("here", names={"detectors": "others"}), {"path": []}, [DEAD])
     assert of_others.dead_time_ns == default.dead_time_ns
+
+
+def test_plans_refer_to_the_quantities_of_a_record():
+    (budget,) = plan("detection-efficiency", [DEAD], path=[]).from_records
+    assert budget.parameter == "dead_time_ns"
+    lines = budget.contributions
+    assert {line.origin for line in lines} == {RecordOrigin(DEAD.id)}
+    assert {line.name for line in lines} == {
+        *(f"statistical error of {q.label}" for q in DEAD.quantities),
+        "difference of the channels, dead_time + recovery_time",
+    }
+    # As a plan is kept in a journal, read again, and as another calibration has it: one error.
+    first, other = plan("filter-scan", [DEAD]), plan("modulator", [DEAD])
+    again = type(first).model_validate_json(first.model_dump_json())
+    assert again == first
+    for each in (again, other):
+        assert (first.dead_time_error - each.dead_time_error).std_dev == pytest.approx(0, abs=1e-9)
+    own = type(first)()
+    assert (first.dead_time_error - own.dead_time_error).std_dev == pytest.approx(2**0.5)
+
+
+def test_results_with_one_record_of_the_dead_time_share_its_error(tmp_path):
+    """Two modulators, each measured once; both rest on one record, or each has a guess of its own."""
+
+    def vpi_of(name, values):
+        evaluation = evaluate(steep_counts(), PolarizationModulatorPlan(**values))
+        made = record("polarization-modulator", {"channel": 2})
+        made = made.model_copy(update={"id": name, "quantities": tuple(evaluation.quantities)})
+        return read_record(RecordStore(tmp_path).save(made)).value("vpi")
+
+    own = {"repetitions": 2, "dead_time_ns": 44.0, "dead_time_uncertainty_ns": 5.745}
+    known = plan("polarization-modulator", [DEAD], repetitions=2).model_dump()
+    for number, (values, common) in enumerate(((own, False), (known, True))):
+        one, other = (vpi_of(f"vpi-{number}-{n}", values) for n in (1, 2))
+        (_, shared), _ = covariance_matrix([one, other])
+        dead_time = sum(
+            line.value**2 for line in contributions_of(one) if line.origin == RecordOrigin(DEAD.id)
+        )
+        assert shared == pytest.approx(dead_time, rel=1e-6, abs=1e-20)
+        assert (dead_time > 0) is common
+
+
+def test_only_records_and_units_are_origins_of_a_plan():
+    line = {"kind": "systematic", "name": "dead time", "value": 1.0}
+    for budgets, message in (
+        ({"parameter": "dead_time_ns", "contributions": [line]}, "dead time: neither a record nor a unit"),
+        ({"parameter": "dead_time", "contributions": []}, "dead_time is not a parameter"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            plan("detection-efficiency", [], path=[], from_records=[budgets])
 
 
 def test_detectors_at_another_bias_are_others():

@@ -188,7 +188,7 @@ def _set_level(run: Run, plan: ClassicalNoisePlan, classical: Source, level: int
 def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
     """Fit each channel's line, and tell noise per milliwatt at the multiplexer's input."""
     table, quantities, fits, noises = data[TABLE], [], [], []
-    common = systematic("dead time", 0.0, 1.0)
+    common = plan.dead_time_error
     launched: Any = from_db(
         systematic("power of the classical laser", 0.0, plan.power_uncertainty_db) - total_loss_db(plan.path)
     )

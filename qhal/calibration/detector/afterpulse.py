@@ -40,7 +40,7 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.records.record import Quantity, Record
-from qhal.records.uncertain import systematic, values_of
+from qhal.records.uncertain import values_of
 
 FORMULA = (
     "hazard of light, rate (1 - exp(-t / recovery)), and of an afterpulse, exponential, after the dead time"
@@ -101,7 +101,7 @@ def evaluate(data: Data, plan: AfterpulsePlan) -> Evaluation:
         slower = _fit(intervals, sigma_ns, plan.recovery_time_ns + plan.recovery_uncertainty_ns)
         fits.append(fitted.fit_at(channel=channel))
         shift = values_of(slower.values) - values_of(fitted.values)
-        common = systematic("recovery time", 0.0, 1.0)
+        common = plan.unit_error("recovery_time_ns", "recovery time")
         probability, lifetime = (fitted.values[n] + float(shift[n]) * common for n in (1, 2))
         quantities += [
             Quantity.of("afterpulse_probability", "1", probability, channel=channel),

@@ -184,7 +184,9 @@ def evaluate(data: Data, plan: EfficiencyPlan) -> Evaluation:
     found, analysers = _fit(data, plan)
     bright = BrightLight(data, plan)
     photons, levels_fit = agree(LEVELS_FORMULA, _photons(data[COUNTS], bright, plan, found))
-    own_clicks = 1 - systematic("afterpulses", plan.afterpulse_probability, plan.afterpulse_uncertainty)
+    own_clicks = 1 - plan.number(
+        "afterpulse_probability", plan.afterpulse_probability, plan.afterpulse_uncertainty, "afterpulses"
+    )
     efficiencies = [
         rate_hz * own_clicks / umath.exp(photons) / share
         for rate_hz, share in zip(found.rates_hz, _shares(plan, len(found.rates_hz), analysers), strict=True)
@@ -207,8 +209,10 @@ def evaluate(data: Data, plan: EfficiencyPlan) -> Evaluation:
 def _fit(data: Data, plan: EfficiencyPlan) -> tuple[Shares, bool]:
     """Return the fit of the counts, and whether the polarization was turned."""
     analysers = bool((data[COUNTS]["setting"] > 0).any())
-    times_s = (plan.dead_time_ns * 1e-9, plan.dead_time_uncertainty_ns * 1e-9)
-    return fit_shares(counted_of(data[COUNTS], data[DARK]), *times_s, analysers=analysers), analysers
+    dead_time_s = 1e-9 * plan.number(
+        "dead_time_ns", plan.dead_time_ns, plan.dead_time_uncertainty_ns, "dead time"
+    )
+    return fit_shares(counted_of(data[COUNTS], data[DARK]), dead_time_s, analysers=analysers), analysers
 
 
 def _photons(table: Table, bright: BrightLight, plan: EfficiencyPlan, found: Shares) -> list[UFloat]:

@@ -32,7 +32,7 @@ from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
-from qhal.records.uncertain import systematic, uniform
+from qhal.records.uncertain import uniform
 
 DARK, LIGHT, SWEEP = "dark", "light", "sweep"
 FORMULA = "rate = dark(I) + plateau power / (1 + exp(-(I - knee) / width))"
@@ -162,7 +162,7 @@ def _set_light(source: Source, lit: bool) -> float:
 def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
     """Fit each channel's curve; tell where it saturates and how near the operating point is to the plateau."""
     quantities, fits, remarks = [], [], []
-    common = systematic("dead time", 0.0, 1.0)
+    common = plan.dead_time_error
     beyond = math.log(plan.saturated / (1 - plan.saturated))
     for column in range(data[SWEEP]["counts"].shape[1]):
         channel, operating_ua = column + 1, float(data[DARK]["bias_ua"][0][column])

@@ -136,7 +136,7 @@ def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
     """Fit each channel, and all together: a level at each frequency, and a slope."""
     quantities, fits, remarks = [], [], []
     flat = systematic("spectral flatness of meter and light path", 0.0, plan.flatness_uncertainty_per_thz)
-    common = systematic("dead time", 0.0, 1.0)
+    common = plan.dead_time_error
     channels = range(1, data[SCAN]["counts"].shape[1] + 1)
     frequencies, reference_thz = plan.frequencies_thz(), on_grid_thz(plan.reference_thz)
     for channel in (*channels, None):

@@ -191,7 +191,10 @@ def _fit(data: Data, plan: LinearityPlan) -> LinearityFit:
         max(known.repeatability_db, _LEAST_DB),
         plan.share_stability,
     )
-    return fit_levels(levels, plan.recovery_time_ns, plan.recovery_uncertainty_ns)
+    recovery_ns = plan.number(
+        "recovery_time_ns", plan.recovery_time_ns, plan.recovery_uncertainty_ns, "recovery time"
+    )
+    return fit_levels(levels, recovery_ns)
 
 
 def _compressed_hz(effective_ns: UFloat, recovery_ns: UFloat, compression_db: float) -> UFloat:

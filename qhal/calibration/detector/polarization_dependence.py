@@ -30,7 +30,6 @@ from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.retarders import Rotation, controller_rotation
 from qhal.records.record import Quantity, Record
-from qhal.records.uncertain import systematic
 
 FORMULA = "rate = a (1 + c . paddles s) + dark, less what dead time takes"
 _SEARCH_S = 0.1
@@ -131,7 +130,7 @@ def evaluate(data: Data, plan: PolarizationDependencePlan) -> Evaluation:
             remarks.append(f"channel {channel}: below {_ratio_db(bound):.2f} dB, not told from none")
             continue
         shift = float(np.linalg.norm([c.nominal_value for c in moved])) - length.nominal_value
-        length = length - excess + systematic("dead time", 0.0, abs(shift))
+        length = length - excess + shift * plan.dead_time_error
         if length.nominal_value + 2 * length.std_dev >= 1:
             least = length.nominal_value - 2 * length.std_dev
             remarks.append(

@@ -11,7 +11,7 @@ from uncertainties import UFloat, covariance_matrix
 
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values, numbered
 from qhal.records.record import Fit
-from qhal.records.uncertain import correlated, systematic, values_of
+from qhal.records.uncertain import correlated, values_of
 
 FORMULA = "counts of a detector with dead time and recovery, light by the attenuation of each level"
 _DB = np.log(10) / 10
@@ -108,20 +108,21 @@ def rate_counted(rate_hz: ArrayLike, effective_ns: ArrayLike, recovery_ns: float
     return np.asarray(1 / (effective_s - recovery_s + survived_s), np.float64)
 
 
-def fit_levels(levels: Levels, recovery_ns: float, recovery_sigma_ns: float) -> LinearityFit:
+def fit_levels(levels: Levels, recovery_time_ns: UFloat) -> LinearityFit:
     """Fit all channels; once more with another recovery time, for what its uncertainty does. Raises NotEnoughCounts."""
+    recovery_ns, recovery_sigma_ns = recovery_time_ns.nominal_value, recovery_time_ns.std_dev
     found = _fit(levels, recovery_ns, None)
     channels = levels.counts.shape[1]
     values = _with_budget(found, levels)
     other = _fit(levels, recovery_ns + recovery_sigma_ns, found).values if recovery_sigma_ns else found.values
-    off = systematic("recovery time", 0.0, 1.0)
+    off = (recovery_time_ns - recovery_ns) / (recovery_sigma_ns or 1.0)
     shifts = values_of(other[:channels]) - values_of(found.values[:channels])
     effective = tuple(
         value + float(shift) * off for value, shift in zip(values[:channels], shifts, strict=True)
     )
     constants = numbered("attenuation_db", values_of(levels.attenuation_db))
     fit = found.fit_at({"recovery_time_ns": recovery_ns, **constants})
-    return LinearityFit(effective, (recovery_ns + recovery_sigma_ns * off,) * channels, fit)
+    return LinearityFit(effective, (recovery_time_ns,) * channels, fit)
 
 
 def _fit(levels: Levels, recovery_ns: float, near: Fitted | None) -> Fitted:

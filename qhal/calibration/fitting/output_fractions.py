@@ -13,7 +13,7 @@ from uncertainties import UFloat, umath
 
 from qhal.calibration.fitting.fit import Array, fit_counts, numbered
 from qhal.records.record import Fit, Table
-from qhal.records.uncertain import nominal, systematic
+from qhal.records.uncertain import nominal
 
 FORMULA = "x1 / y1 + x2 / y2 = strength of the visit, counts with dark counts and dead time"
 EVEN_FORMULA = "x = y times the strength of the visit, counts with dark counts and dead time"
@@ -53,17 +53,18 @@ class Shares:
     fit: Fit
 
 
-def fit_shares(counted: Counted, dead_time_s: float, dead_time_sigma_s: float, *, analysers: bool) -> Shares:
+def fit_shares(counted: Counted, dead_time_s: UFloat, *, analysers: bool) -> Shares:
     """Fit by maximum likelihood, and again with another dead time for what its uncertainty does.
 
     ``analysers`` false: every channel has a fixed share, y is its rate with that. Dead time is not paralysed, the same
     for all channels. Raises NotEnoughCounts, also when the polarizations are too much alike.
     """
-    found = _fit(counted, dead_time_s, analysers=analysers)
-    if dead_time_sigma_s == 0:
+    nominal_s, sigma_s = dead_time_s.nominal_value, dead_time_s.std_dev
+    found = _fit(counted, nominal_s, analysers=analysers)
+    if sigma_s == 0:
         return found
-    other = _fit(counted, dead_time_s + dead_time_sigma_s, analysers=analysers)
-    common = systematic("dead time", 0.0, 1.0)
+    other = _fit(counted, nominal_s + sigma_s, analysers=analysers)
+    common = (dead_time_s - nominal_s) / sigma_s
 
     def shifted(value: UFloat | float, elsewhere: UFloat | float) -> UFloat:
         shift = nominal(elsewhere) - nominal(value)

@@ -17,7 +17,7 @@ import qhal
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.device_state import AS_BEFORE, NotRestored, Restoring
 from qhal.calibration.framework.journal import SUFFIX, Journal
-from qhal.calibration.framework.plan import Plan
+from qhal.calibration.framework.plan import Plan, stored_values
 from qhal.calibration.framework.points import Run, Tell, silent
 from qhal.calibration.framework.suitability import check_suitability
 from qhal.devices.detector import Detector, DetectorState
@@ -66,7 +66,7 @@ class Calibration(Generic[PlanType]):
         for values_of in self.from_node:
             found |= values_of(site, values, records)
         try:
-            return self.plan(**{**found, **values})
+            return self.plan(**stored_values({**found, **values}))
         except ValidationError as error:
             raise self._wrong(error.errors()[0]) from error
 

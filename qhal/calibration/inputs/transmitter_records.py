@@ -52,10 +52,10 @@ def intensities(records: Sequence[Record]) -> Values:
     record = only(RATIO, records)
     if record is None:
         return {}
-    ratios = [record.quantity("intensity_ratio", intensity=n) for n in (1, 2)]
+    ratios = [record.value("intensity_ratio", intensity=n) for n in (1, 2)]
     return {
-        "ratios": [1.0, *(ratio.value for ratio in ratios)],
-        "ratio_uncertainties": [0.0, *(ratio.uncertainty for ratio in ratios)],
+        "ratios": [1.0, *ratios],
+        "ratio_uncertainties": [0.0, *(ratio.std_dev for ratio in ratios)],
         "probabilities": record.inputs["fractions"],
         "pulse_rate_hz": 1e12 / record.inputs["period_ps"],
     }

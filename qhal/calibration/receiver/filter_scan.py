@@ -133,7 +133,7 @@ def evaluate(data: Data, plan: FilterScanPlan) -> Evaluation:
     working_thz = float(data["working"]["frequency_thz"][0])
     fitted = _fit(data, plan.dead_time_ns)
     longer = _fit(data, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
-    common = systematic("dead time", 0.0, 1.0)
+    common = plan.dead_time_error
     offset, width, order, floor, *_ = (
         value + (other.nominal_value - value.nominal_value) * common
         for value, other in zip(fitted.values, longer.values, strict=True)

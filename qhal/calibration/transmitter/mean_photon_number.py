@@ -35,7 +35,6 @@ from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.power_meter import PowerMeter
 from qhal.devices.source import Source
 from qhal.records.record import Quantity, Record
-from qhal.records.uncertain import systematic
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Uncertainty = Annotated[float, Field(ge=0)]
@@ -105,7 +104,7 @@ def evaluate(data: Data, plan: MeanPhotonNumberPlan) -> Evaluation:
     mean = umath.exp(log_rate) / plan.pulse_rate_hz
     quantities = [Quantity.of("mean_photon_number", "1", mean)]
     ratios = [
-        systematic(f"ratio of intensity {n}", ratio, sigma)
+        plan.number(f"ratios.{n}", ratio, sigma, f"ratio of intensity {n}")
         for n, (ratio, sigma) in enumerate(zip(plan.ratios, plan.ratio_uncertainties, strict=True))
     ]
     weight: Any = sum(p * ratio for p, ratio in zip(plan.probabilities, ratios, strict=True))

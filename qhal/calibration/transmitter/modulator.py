@@ -31,7 +31,6 @@ from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import DeviceError
 from qhal.records.record import Quantity, Record, Table
-from qhal.records.uncertain import systematic
 
 FORMULA = "rate = scale (Tmin + (1 - Tmin) cos^2(pi (V - V0) / (2 Vpi))) + dark"
 SERIES = ("range", "extinction")
@@ -130,7 +129,7 @@ def evaluate(data: Data, plan: ModulatorPlan) -> Evaluation:
     values: list[Any] = []
     for value, changed in zip(fitted.values[:3], other.values[:3], strict=True):
         moved = changed.nominal_value - value.nominal_value
-        values.append(value + systematic("dead time", 0.0, abs(moved)) if moved else value)
+        values.append(value + moved * plan.dead_time_error)
     v0, vpi, log_floor = values
     turns = round(v0.nominal_value / (2 * vpi.nominal_value))
     quantities = [

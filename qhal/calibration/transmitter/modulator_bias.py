@@ -32,7 +32,7 @@ from qhal.devices.pattern_generator import PatternGenerator
 from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.records.record import Quantity, Record
-from qhal.records.uncertain import systematic, to_db
+from qhal.records.uncertain import to_db
 
 FORMULA = "rate = scale (Tmin + (1 - Tmin) sin^2(pi (V - null(t)) / (2 Vpi))) + dark, null linear in time"
 _MARK = 3
@@ -169,13 +169,16 @@ def _sums(counts: NDArray[np.int64]) -> tuple[float, float, float]:
 def evaluate(data: Data, plan: ModulatorBiasPlan) -> Evaluation:
     """Fit a null that moves linearly in time, and the floor, to the counts of all steps."""
     fitted = _fit(data, plan, plan.vpi_v, plan.dead_time_ns)
-    shifted = {
-        "Vpi": _fit(data, plan, plan.vpi_v + plan.vpi_uncertainty_v, plan.dead_time_ns),
-        "dead time": _fit(data, plan, plan.vpi_v, plan.dead_time_ns + plan.dead_time_uncertainty_ns),
-    }
+    longer_ns = plan.dead_time_ns + plan.dead_time_uncertainty_ns
+    shifted = (
+        (
+            plan.unit_error("vpi_v", "Vpi"),
+            _fit(data, plan, plan.vpi_v + plan.vpi_uncertainty_v, plan.dead_time_ns),
+        ),
+        (plan.unit_error("dead_time_ns", "dead time"), _fit(data, plan, plan.vpi_v, longer_ns)),
+    )
     values: list[Any] = list(fitted.values[:3])
-    for name, other in shifted.items():
-        error = systematic(name, 0.0, 1.0)
+    for error, other in shifted:
         for n in range(3):
             moved = other.values[n].nominal_value - fitted.values[n].nominal_value
             values[n] = values[n] + moved * error
@@ -253,11 +256,11 @@ def draw(figure: Any, record: Record) -> None:
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     found = transmitter_records.held(site, values, records, channel=4)
     if (own := transmitter_records.own_modulator(values, records, 4)) is not None:
-        vpi = own.quantity("vpi", channel=own.inputs["channel"])
+        vpi = own.value("vpi", channel=own.inputs["channel"])
         found |= {
             "start_v": transmitter_records.null_v(own),
-            "vpi_v": vpi.value,
-            "vpi_uncertainty_v": vpi.uncertainty,
+            "vpi_v": vpi,
+            "vpi_uncertainty_v": vpi.std_dev,
         }
     return found
 

@@ -33,7 +33,7 @@ from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import DeviceError
 from qhal.records.record import Quantity, Record, Table
-from qhal.records.uncertain import nominal, systematic
+from qhal.records.uncertain import nominal
 
 FORMULA = "rate = a + b cos(pi V / Vpi) + c sin(pi V / Vpi), counts with dead time"
 _OPPOSITE = 0.1
@@ -131,9 +131,8 @@ def evaluate(data: Data, plan: PolarizationModulatorPlan) -> Evaluation:
     if plan.dead_time_uncertainty_ns:
         changed = _fit(measured, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
         others = [changed.values[0], *_contrasts(changed, measured)]
-        dead_time = systematic("dead time", 0.0, 1.0)
         pairs = zip(values, others, strict=True)
-        values = [value + (nominal(other) - nominal(value)) * dead_time for value, other in pairs]
+        values = [value + (nominal(other) - nominal(value)) * plan.dead_time_error for value, other in pairs]
     quantities = [Quantity.of("vpi", "V", values[0], channel=plan.channel)]
     quantities += [
         Quantity.of("modulation_contrast", "1", value, input=n) for n, value in enumerate(values[1:], 1)
