@@ -1,7 +1,10 @@
-"""What a link of threshold detectors is expected to count, for planning: gains and errors in closed form.
+"""Expected gains and error rates of a link with threshold detectors, in closed form, for planning.
 
-Ma, Qi, Zhao and Lo, Phys. Rev. A 72, 012326 (2005), and Lim et al., Phys. Rev. A 89, 022307 (2014), with the system's
-transmission in the error term: the printed formula has the channel's there, which contradicts the paper's own text.
+Models of [1]_ and [2]_, with the transmission of the whole system in the error term: the printed formula of [2]_ has
+that of the channel, which contradicts the text of the paper.
+
+.. [1] X. Ma, B. Qi, Y. Zhao and H.-K. Lo, Phys. Rev. A 72, 012326 (2005).
+.. [2] C. C. W. Lim, M. Curty, N. Walenta, F. Xu and H. Zbinden, Phys. Rev. A 89, 022307 (2014).
 """
 
 import math
@@ -10,17 +13,36 @@ from dataclasses import dataclass
 from qhal.errors import OutOfRange
 
 RANDOM = 0.5
-"""Error rate of a click that has nothing to do with the pulse."""
+"""Error rate of a click that is independent of the pulse."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdLink:
     """A channel and a receiver.
 
-    ``transmission``: from the sender's output to a click, detection efficiency included. ``dark_count_probability``:
-    per pulse and detector, any background that is alike. ``detectors``: how many of them can click for a pulse (2
-    behind an active choice of basis, 4 behind a passive one). ``optical_error``: of a photon that is detected.
-    ``afterpulse_probability``: per click. Raises OutOfRange.
+    Attributes
+    ----------
+    transmission
+        From the transmitter's output to a click, detection efficiency included.
+    dark_count_probability
+        Per pulse and detector; any background that is independent of the pulse.
+    optical_error
+        Probability that a detected photon is in the wrong output.
+    detectors
+        Detectors that can click for one pulse: 2 with an active choice of basis, 4 with a passive one.
+    afterpulse_probability
+        Per click.
+
+    Raises
+    ------
+    OutOfRange
+        If a probability is outside [0, 1], or without a detector.
+
+    Examples
+    --------
+    >>> link = ThresholdLink(transmission=0.05, dark_count_probability=1e-6, optical_error=0.012, detectors=4)
+    >>> f"{link.gain(0.5):.4f}, {link.error_gain(0.5) / link.gain(0.5):.4f}"
+    '0.0247, 0.0121'
     """
 
     transmission: float
@@ -37,24 +59,38 @@ class ThresholdLink:
             self.afterpulse_probability,
         )
         if not all(0 <= each <= 1 for each in probabilities) or self.detectors < 1:
-            raise OutOfRange(f"{self}: probabilities lie between 0 and 1, and there is a detector at least")
+            raise OutOfRange(
+                f"{self}: probabilities lie between 0 and 1, and at least one detector is needed"
+            )
 
     @property
     def background_yield(self) -> float:
-        """Y0: probability that any of **all** detectors clicks for an empty pulse, not that one of them does."""
+        """Y0: probability that any of **all** detectors clicks for an empty pulse, not that of one detector."""
         return 1 - (1 - self.dark_count_probability) ** self.detectors
 
     def photon_yield(self, photons: int) -> float:
-        """Return Y_n: probability of a click for a pulse of n photons."""
+        """Return Y_n, the probability of a click for a pulse of n photons."""
         return 1 - (1 - self.background_yield) * (1 - self.transmission) ** photons
 
     def gain(self, mean_photon_number: float) -> float:
-        """Return the probability of a click, afterpulses included."""
+        """Return the probability of a click per pulse, afterpulses included.
+
+        Parameters
+        ----------
+        mean_photon_number
+            Photons per pulse at the transmitter's output.
+        """
         lit = 1 - (1 - self.background_yield) * math.exp(-self.transmission * mean_photon_number)
         return lit * (1 + self.afterpulse_probability)
 
     def error_gain(self, mean_photon_number: float) -> float:
-        """Return the probability of a click that is wrong (the gain times its error rate)."""
+        """Return the probability of a wrong click per pulse: the gain times its error rate.
+
+        Parameters
+        ----------
+        mean_photon_number
+            Photons per pulse at the transmitter's output.
+        """
         lit = 1 - math.exp(-self.transmission * mean_photon_number)
         click = 1 - (1 - self.background_yield) * (1 - lit)
         return (
@@ -75,7 +111,24 @@ class ThresholdLink:
 def repeaterless_bound(transmission: float) -> float:
     """Return the secret bits per pulse that no protocol without repeaters exceeds: ``-log2(1 - transmission)``.
 
-    Pirandola, Laurenza, Ottaviani and Banchi, Nat. Commun. 8, 15043 (2017). Raises OutOfRange outside [0, 1).
+    Parameters
+    ----------
+    transmission
+        Of the channel, in [0, 1).
+
+    Raises
+    ------
+    OutOfRange
+        Outside [0, 1).
+
+    References
+    ----------
+    S. Pirandola, R. Laurenza, C. Ottaviani and L. Banchi, Nat. Commun. 8, 15043 (2017).
+
+    Examples
+    --------
+    >>> repeaterless_bound(0.5)
+    1.0
     """
     if not 0 <= transmission < 1:
         raise OutOfRange(f"a transmission of {transmission} is not at least 0 and below 1")
