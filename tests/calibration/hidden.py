@@ -69,7 +69,7 @@ class Case:
     ``before``: calibrations whose records are made first and used.
     """
 
-    calibration: Calibration[Any]
+    calibration: Calibration[Any, Any]
     scenario: str
     devices: Mapping[str, str]
     plan: Plan

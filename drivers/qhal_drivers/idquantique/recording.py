@@ -140,5 +140,4 @@ class Recording:
 
     def _host(self) -> str:
         """Return the instrument's address as the service knows it."""
-        host = Address(self._device.connection.address).endpoint()[0]
-        return host
+        return Address(self._device.connection.address).endpoint()[0]

@@ -7,6 +7,7 @@ where the meter is linear; passes at different shifts overlap, and least squares
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import bring_up, present
+from qhal.calibration.framework.setup import Setup
+from qhal.calibration.optics.attenuators import bring_up
 from qhal.calibration.optics.power import find_level_dbm, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.setups import fitted
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -82,39 +85,46 @@ class AttenuatorCurvePlan(Plan):
         return Extent(rows, rows * self.readings * self.settle_s, rows * self.readings)
 
 
-def measure(
-    run: Run,
-    plan: AttenuatorCurvePlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    meter: PowerMeter,
-    auxiliary: Attenuator | None = None,
-    detectors: Detector | None = None,
-    switch: OpticalSwitch | None = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class CurveSetup(Setup):
+    """Devices by role."""
+
+    source: Source
+    attenuator: Attenuator
+    meter: PowerMeter
+    auxiliary: Attenuator | None = None
+    detectors: Detector | None = None
+    switch: OpticalSwitch | None = None
+
+    @property
+    def attenuators(self) -> tuple[Attenuator, ...]:
+        """The fitted attenuators, in optical order."""
+        return fitted(self.attenuator, self.auxiliary)
+
+
+def measure(run: Run, plan: AttenuatorCurvePlan, setup: CurveSetup) -> None:
     """Read the meter at all set points, in passes at different settings of the auxiliary attenuator."""
-    shield(detectors, switch)
-    attenuators = present(attenuator, auxiliary)
-    bring_up(source, plan.power_dbm, attenuators)
-    limits = meter.capabilities
+    shield(setup.detectors, setup.switch)
+    attenuators = setup.attenuators
+    bring_up(setup.source, plan.power_dbm, attenuators)
+    limits = setup.meter.capabilities
     low_dbm, high_dbm = limits.min_power_dbm + plan.margin_db, limits.max_power_dbm - plan.margin_db
     for point in run.points(LEVEL, [{"channel": plan.meter_channel}]):
-        level_dbm = find_level_dbm(attenuators, meter, plan.meter_channel, low_dbm, plan.settle_s)
+        level_dbm = find_level_dbm(attenuators, setup.meter, plan.meter_channel, low_dbm, plan.settle_s)
         run.keep(LEVEL, **point, level_dbm=level_dbm)
     level_dbm = run.rows(LEVEL)[0]["level_dbm"]
-    wanted = list(_passes(plan, attenuator, auxiliary, level_dbm, low_dbm, high_dbm))
+    wanted = list(_passes(plan, setup.attenuator, setup.auxiliary, level_dbm, low_dbm, high_dbm))
     visit, before = max((row["visit"] for row in run.rows(STEPS)), default=0), None
     for point in run.points(STEPS, wanted):
         here = (point["repetition"], point["auxiliary_db"])
         if here != before:
-            # Each move of the auxiliary ends a little elsewhere: a level of its own.
+            # Each move of the setup.auxiliary ends a little elsewhere: a level of its own.
             visit, before = visit + 1, here
-            if auxiliary is not None:
-                attenuator.make_safe()
-                auxiliary.set_attenuation_db(point["auxiliary_db"])
-        attenuator.set_attenuation_db(point["set_db"])
-        power_dbm = read_powers_dbm(meter, plan.meter_channel, plan.readings, plan.settle_s)
+            if setup.auxiliary is not None:
+                setup.attenuator.make_safe()
+                setup.auxiliary.set_attenuation_db(point["auxiliary_db"])
+        setup.attenuator.set_attenuation_db(point["set_db"])
+        power_dbm = read_powers_dbm(setup.meter, plan.meter_channel, plan.readings, plan.settle_s)
         run.keep(STEPS, **point, visit=visit, power_dbm=power_dbm)
 
 
@@ -279,6 +289,7 @@ CALIBRATION = Calibration(
     title="True attenuation of an attenuator at its set points",
     method="differences of power levels, stitched by least squares over passes at shifted levels",
     plan=AttenuatorCurvePlan,
+    setup=CurveSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -6,6 +6,7 @@ Phys. 12, 063027 (2010)); dark counts and room light are the intercept. Four-wav
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -18,10 +19,12 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.framework.setup import Setup
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.optics.attenuators import close, present
+from qhal.calibration.optics.attenuators import close
 from qhal.calibration.optics.count_rate import SETTINGS, bias
+from qhal.calibration.optics.setups import fitted
 from qhal.calibration.optics.sources import output_dbm
 from qhal.calibration.optics.tag_recording import prepare_inputs
 from qhal.devices.attenuator import Attenuator
@@ -120,30 +123,32 @@ class ClassicalNoisePlan(CountingPlan):
         return Extent(rows, rows * self.period_s, rows * CHANNELS)
 
 
-def measure(
-    run: Run,
-    plan: ClassicalNoisePlan,
-    *,
-    classical: Source,
-    detectors: Detector,
-    tagger: TimeTagger | None = None,
-    source: Source | None = None,
-    attenuator: Attenuator | None = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ClassicalNoiseSetup(Setup):
+    """Devices by role."""
+
+    classical: Source
+    detectors: Detector
+    tagger: TimeTagger | None = None
+    source: Source | None = None
+    attenuator: Attenuator | None = None
+
+
+def measure(run: Run, plan: ClassicalNoisePlan, setup: ClassicalNoiseSetup) -> None:
     """Count at every power of the classical laser, with the quantum source off and the attenuator closed."""
-    if source is not None:
-        source.disable()
-    close(present(attenuator))
-    classical.disable()
+    if setup.source is not None:
+        setup.source.disable()
+    close(fitted(setup.attenuator))
+    setup.classical.disable()
     if plan.frequency_thz is not None:
-        classical.set_frequency_thz(plan.frequency_thz)
-    if tagger is not None:
-        prepare_inputs(tagger, plan.threshold_v)
-    bias(detectors, plan.bias_ua)
-    count = _counter(detectors, tagger, plan.period_s)
+        setup.classical.set_frequency_thz(plan.frequency_thz)
+    if setup.tagger is not None:
+        prepare_inputs(setup.tagger, plan.threshold_v)
+    bias(setup.detectors, plan.bias_ua)
+    count = _counter(setup.detectors, setup.tagger, plan.period_s)
     for point in run.points(TABLE, plan.levels()):
-        output_mw = _set_level(run, plan, classical, point["level"])
-        classical.device.clock.sleep_s(_SETTLE_S)
+        output_mw = _set_level(run, plan, setup.classical, point["level"])
+        setup.classical.device.clock.sleep_s(_SETTLE_S)
         counts, period_s = count()
         run.keep(
             TABLE,
@@ -151,7 +156,7 @@ def measure(
             output_mw=output_mw,
             counts=counts,
             period_s=period_s,
-            at_s=detectors.device.clock.now_s(),
+            at_s=setup.detectors.device.clock.now_s(),
         )
 
 
@@ -286,6 +291,7 @@ CALIBRATION = Calibration(
     method="counts against the classical laser's power, quantum laser off; line with the dark rate as intercept, dead "
     "time corrected, maximum likelihood (noise sources: Eraerds et al. 2010)",
     plan=ClassicalNoisePlan,
+    setup=ClassicalNoiseSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

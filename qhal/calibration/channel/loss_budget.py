@@ -22,14 +22,10 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs.attenuator_model import known_as
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.optics.attenuators import bring_up, close, move, present, split_evenly
+from qhal.calibration.optics.attenuators import bring_up, close, move, split_evenly
 from qhal.calibration.optics.power import connect, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.setups import MeterSetup
 from qhal.calibration.optics.sources import output_dbm
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.power_meter import PowerMeter
-from qhal.devices.source import Source
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import statistical, systematic
 
@@ -77,23 +73,13 @@ class LossBudgetPlan(Plan):
         return Extent(rows, rows * self.readings * self.settle_s, 2 * rows * self.readings)
 
 
-def measure(
-    run: Run,
-    plan: LossBudgetPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    meter: PowerMeter,
-    detectors: Detector | None = None,
-    switch: OpticalSwitch | None = None,
-) -> None:
+def measure(run: Run, plan: LossBudgetPlan, setup: MeterSetup) -> None:
     """Read both monitors at all levels."""
-    attenuators = present(attenuator, second_attenuator)
-    shield(detectors, switch, plan.ingress)
-    bring_up(source, plan.power_dbm, attenuators)
-    if switch is not None and plan.ingress is not None and plan.egress is not None:
-        connect(switch, plan.ingress, plan.egress)
+    attenuators = setup.attenuators
+    shield(setup.detectors, setup.switch, plan.ingress)
+    bring_up(setup.source, plan.power_dbm, attenuators)
+    if setup.switch is not None and plan.ingress is not None and plan.egress is not None:
+        connect(setup.switch, plan.ingress, plan.egress)
     for place in run.points(ATTENUATORS, [{"place": n} for n in range(len(attenuators))]):
         run.keep(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
     lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
@@ -104,11 +90,11 @@ def measure(
     ]
     for point in run.points(STEPS, wanted):
         set_db = move(attenuators, split_evenly(lowest_db + point["level_db"], attenuators))
-        end_dbm = read_powers_dbm(meter, plan.end_channel, plan.readings, plan.settle_s)
+        end_dbm = read_powers_dbm(setup.meter, plan.end_channel, plan.readings, plan.settle_s)
         if plan.start_channel is None:
-            start_dbm = [output_dbm(source) for _ in range(plan.readings)]
+            start_dbm = [output_dbm(setup.source) for _ in range(plan.readings)]
         else:
-            start_dbm = read_powers_dbm(meter, plan.start_channel, plan.readings, 0.0)
+            start_dbm = read_powers_dbm(setup.meter, plan.start_channel, plan.readings, 0.0)
         run.keep(STEPS, **point, set_db=list(set_db), start_dbm=start_dbm, end_dbm=end_dbm)
     close(attenuators)
 
@@ -210,6 +196,7 @@ CALIBRATION = Calibration(
     title="Loss of a path, against the sum of its parts",
     method="difference of power levels, and the declared losses of the parts",
     plan=LossBudgetPlan,
+    setup=MeterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -5,6 +5,7 @@ comes out differently each time is the switch's repeatability. The crosstalk of 
 its egress while the ingress is connected to another one.
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -19,8 +20,10 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import bring_up, close, present
+from qhal.calibration.framework.setup import Setup
+from qhal.calibration.optics.attenuators import bring_up, close
 from qhal.calibration.optics.power import find_level_dbm
+from qhal.calibration.optics.setups import fitted
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -77,43 +80,56 @@ class SwitchLossPlan(Plan):
         return Extent(rows, rows * self.settle_s, rows * self.readings * egresses)
 
 
-def measure(
-    run: Run,
-    plan: SwitchLossPlan,
-    *,
-    source: Source,
-    switch: OpticalSwitch,
-    meter: PowerMeter,
-    attenuator: Attenuator | None = None,
-    second_attenuator: Attenuator | None = None,
-    detectors: Detector | None = None,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class SwitchLossSetup(Setup):
+    """Devices by role."""
+
+    source: Source
+    switch: OpticalSwitch
+    meter: PowerMeter
+    attenuator: Attenuator | None = None
+    second_attenuator: Attenuator | None = None
+    detectors: Detector | None = None
+
+    @property
+    def attenuators(self) -> tuple[Attenuator, ...]:
+        """The fitted attenuators, in optical order."""
+        return fitted(self.attenuator, self.second_attenuator)
+
+
+def measure(run: Run, plan: SwitchLossPlan, setup: SwitchLossSetup) -> None:
     """Read the monitors without light, then with each path connected. Other paths of the switch stay as they are."""
-    attenuators = present(attenuator, second_attenuator)
-    run.refuse_new_clock(VISITS, meter.device.clock.now_s())
-    source.disable()
+    attenuators = setup.attenuators
+    run.refuse_new_clock(VISITS, setup.meter.device.clock.now_s())
+    setup.source.disable()
     close(attenuators)
-    if detectors is not None:
-        detectors.disable()
-    switch.disconnect(plan.ingress)
+    if setup.detectors is not None:
+        setup.detectors.disable()
+    setup.switch.disconnect(plan.ingress)
     for point in run.points(DARK, [{"ingress": plan.ingress}]):
-        egresses = _egresses(plan, switch, meter)
-        meter.device.clock.sleep_s(plan.settle_s)
-        run.keep(DARK, **point, egresses=egresses, power_dbm=_read_dbm(meter, egresses), **_range(meter))
+        egresses = _egresses(plan, setup.switch, setup.meter)
+        setup.meter.device.clock.sleep_s(plan.settle_s)
+        run.keep(
+            DARK,
+            **point,
+            egresses=egresses,
+            power_dbm=_read_dbm(setup.meter, egresses),
+            **_range(setup.meter),
+        )
     egresses = run.rows(DARK)[0]["egresses"]
-    bring_up(source, plan.power_dbm, attenuators)
-    find_level_dbm(attenuators, meter, plan.ingress, plan.level_dbm, plan.settle_s)
+    bring_up(setup.source, plan.power_dbm, attenuators)
+    find_level_dbm(attenuators, setup.meter, plan.ingress, plan.level_dbm, plan.settle_s)
     for point in run.points(VISITS, _visits(plan, egresses)):
-        switch.disconnect(plan.ingress)
-        switch.connect(plan.ingress, point["egress"])
-        meter.device.clock.sleep_s(plan.settle_s)
-        read = [_read_dbm(meter, [plan.ingress, *egresses]) for _ in range(plan.readings)]
+        setup.switch.disconnect(plan.ingress)
+        setup.switch.connect(plan.ingress, point["egress"])
+        setup.meter.device.clock.sleep_s(plan.settle_s)
+        read = [_read_dbm(setup.meter, [plan.ingress, *egresses]) for _ in range(plan.readings)]
         run.keep(
             VISITS,
             **point,
             entering_dbm=[each[0] for each in read],
             leaving_dbm=[each[1:] for each in read],
-            at_s=meter.device.clock.now_s(),
+            at_s=setup.meter.device.clock.now_s(),
         )
 
 
@@ -326,6 +342,7 @@ CALIBRATION = Calibration(
     title="Losses, crosstalk and repeatability of the switch from one ingress",
     method="levels at ingress and egress by the switch's power monitors, each path connected several times",
     plan=SwitchLossPlan,
+    setup=SwitchLossSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

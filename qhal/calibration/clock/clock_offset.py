@@ -8,31 +8,25 @@ Between detectors the phases differ by their skews: of optical paths, detectors,
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from qhal.calibration.figures.style import points, tidy
-from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
+from qhal.calibration.fitting.clock_phase import Array, Phases, fit_clock
 from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.plan import CHANNELS, Extent
-from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.optics.tag_recording import input_settings, record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
-from qhal.records.record import Fit, Quantity, Record, Table
+from qhal.calibration.optics.phase_recording import TABLE, PhasePlan, measure_phases
+from qhal.calibration.optics.setups import TransmitterSetup
+from qhal.calibration.optics.tag_recording import input_settings
+from qhal.records.record import Fit, Quantity, Record
 from qhal.records.uncertain import statistical, uniform
 
 _GINI_OF_GAUSSIAN = 1 / (2 * np.sqrt(np.pi))
 """A quarter of the mean difference of two clicks' times, in standard deviations of one."""
 
 
-class ClockOffsetPlan(PulseTrainPlan):
+class ClockOffsetPlan(PhasePlan):
     """``recordings`` of ``recording_s`` each, in which the phase is taken every ``block_s``.
 
     A frequency offset must not move pulses by half their period within half a millisecond.
@@ -42,44 +36,11 @@ class ClockOffsetPlan(PulseTrainPlan):
     recording_s: Annotated[float, Field(gt=0, le=10)] = 1.0
     block_s: Annotated[float, Field(ge=1e-3, le=0.1)] = 0.02
 
-    @model_validator(mode="after")
-    def _fits(self) -> "ClockOffsetPlan":
-        if self.recording_s < 10 * self.block_s:
-            raise ValueError("recording_s must be 10 block_s at least")
-        return self
-
-    def extent(self) -> Extent:
-        """Return how large the measurement is."""
-        blocks = self.recordings * self.recording_s / self.block_s
-        tags = CHANNELS * self.rate_hz * self.recording_s
-        return Extent(self.recordings, self.recordings * self.recording_s, 3 * CHANNELS * blocks, tags)
-
-
-def measure(
-    run: Run,
-    plan: ClockOffsetPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
-    """Record the pulses and keep sums of their phases."""
-    light_up(run, plan, source, generator, attenuator, detectors, tagger)
-    for point in run.points("phases", [{"recording": n + 1} for n in range(plan.recordings)]):
-        batch = record_tags(tagger, plan.recording_s)
-        period_ps = find_period_ps(batch, plan.period_ps)
-        sums = block_sums(batch, detectors.capabilities.channels, period_ps, plan.block_s)
-        run.keep(
-            "phases", **point, folded_period_ps=period_ps, sums=sums.tolist(), live_s=batch.live_time_s()
-        )
-
 
 def evaluate(data: Data, plan: ClockOffsetPlan) -> Evaluation:
     """Fit the phases of all detectors together over time, and compare the detectors."""
-    table = data["phases"]
-    recordings = _phases(table, plan)
+    table = data[TABLE]
+    recordings = plan.phases(table)
     clock = fit_clock(recordings, plan.period_ps)
     quantities = [Quantity.of("clock_frequency_offset", "1", clock.frequency_offset)]
     skews, fit = _skews(recordings, float(table["live_s"].mean()))
@@ -93,10 +54,6 @@ def evaluate(data: Data, plan: ClockOffsetPlan) -> Evaluation:
     ]
     settings = {"detectors": SETTINGS, "tagger": input_settings(len(skews))}
     return Evaluation(quantities, [clock.fit, fit], remarks, settings)
-
-
-def _phases(table: Table, plan: ClockOffsetPlan) -> list[Phases]:
-    return [phases(row["sums"], float(row["folded_period_ps"]), plan.block_s) for row in table.rows()]
 
 
 def _skews(recordings: list[Phases], live_s: float) -> tuple[list[Any], Fit]:
@@ -153,7 +110,7 @@ def _first_click(recordings: list[Phases], live_s: float) -> list[Any]:
 def draw(figure: Any, record: Record) -> None:
     """Show the phase less the mean frequency over time, and the skews by recording."""
     plan = ClockOffsetPlan(**record.inputs)
-    recordings = _phases(record.tables["phases"], plan)
+    recordings = plan.phases(record.tables[TABLE])
     offset = record.quantity("clock_frequency_offset").value
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     tidy(left, "time in the recording / s", "phase less that of the mean frequency / ps")
@@ -195,7 +152,8 @@ CALIBRATION = Calibration(
     title="Frequency offset of the clocks, and skews of the detectors",
     method="phases of a train of pulses in blocks; frequency and white frequency noise, restricted maximum likelihood",
     plan=ClockOffsetPlan,
-    measure=measure,
+    setup=TransmitterSetup,
+    measure=measure_phases,
     evaluate=evaluate,
     draw=draw,
     from_node=(transmitter_records.transmitter,),

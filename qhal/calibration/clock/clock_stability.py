@@ -6,77 +6,40 @@ Publication 1065 (2008). The white frequency noise of the clocks is told from th
 phases themselves, because the deviations at different times are not independent.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from qhal.calibration.figures.style import COLOURS, line, one_axes, points
-from qhal.calibration.fitting.clock_phase import Array, Phases, block_sums, find_period_ps, fit_clock, phases
+from qhal.calibration.fitting.clock_phase import Array, Phases, fit_clock
 from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.plan import CHANNELS, Extent
-from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
-from qhal.calibration.optics.tag_recording import record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
-from qhal.records.record import Quantity, Record, Table
+from qhal.calibration.optics.phase_recording import TABLE, PhasePlan, measure_phases
+from qhal.calibration.optics.setups import TransmitterSetup
+from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import statistical
 
 _LONGEST_SHARE = 4
 """The longest averaging time is this part of a recording; beyond it there are too few differences."""
 
 
-class ClockStabilityPlan(PulseTrainPlan):
+class ClockStabilityPlan(PhasePlan):
     """``recordings`` of ``recording_s`` each, in which the phase is taken every ``block_s``.
 
     Averaging times are ``block_s`` times powers of two, up to a quarter of a recording.
     """
 
+    min_blocks: ClassVar[int] = 16
     recordings: Annotated[int, Field(ge=1)] = 4
     recording_s: Annotated[float, Field(gt=0, le=100)] = 10.0
     block_s: Annotated[float, Field(ge=1e-3, le=1)] = 0.05
 
-    @model_validator(mode="after")
-    def _fits(self) -> "ClockStabilityPlan":
-        if self.recording_s < 16 * self.block_s:
-            raise ValueError("recording_s must be 16 block_s at least")
-        return self
-
-    def extent(self) -> Extent:
-        """Return how large the measurement is."""
-        blocks = self.recordings * self.recording_s / self.block_s
-        tags = CHANNELS * self.rate_hz * self.recording_s
-        return Extent(self.recordings, self.recordings * self.recording_s, 3 * CHANNELS * blocks, tags)
-
-
-def measure(
-    run: Run,
-    plan: ClockStabilityPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
-    """Record the pulses and keep sums of their phases."""
-    light_up(run, plan, source, generator, attenuator, detectors, tagger)
-    for point in run.points("phases", [{"recording": n + 1} for n in range(plan.recordings)]):
-        batch = record_tags(tagger, plan.recording_s)
-        period_ps = find_period_ps(batch, plan.period_ps)
-        sums = block_sums(batch, detectors.capabilities.channels, period_ps, plan.block_s)
-        run.keep("phases", **point, folded_period_ps=period_ps, sums=sums.tolist())
-
 
 def evaluate(data: Data, plan: ClockStabilityPlan) -> Evaluation:
     """Fit the white frequency noise, and give the Allan deviation as it was measured."""
-    recordings = _phases(data["phases"], plan)
+    recordings = plan.phases(data[TABLE])
     clock = fit_clock(recordings, plan.period_ps)
     quantities = [Quantity.of("clock_allan_deviation", "1", clock.walk_ps * 1e-12, tau_s=1.0)]
     clicks_ps = _clicks_ps(recordings)
@@ -92,10 +55,6 @@ def evaluate(data: Data, plan: ClockStabilityPlan) -> Evaluation:
         f"overlapping_allan_deviation contains the noise of the clicks, {clicks_ps:.3g} ps in a block",
     ]
     return Evaluation(quantities, [clock.fit], remarks)
-
-
-def _phases(table: Table, plan: ClockStabilityPlan) -> list[Phases]:
-    return [phases(row["sums"], float(row["folded_period_ps"]), plan.block_s) for row in table.rows()]
 
 
 def _clicks_ps(recordings: list[Phases]) -> float:
@@ -143,7 +102,7 @@ def draw(figure: Any, record: Record) -> None:
     tau_s = np.array([q.at["tau_s"] for q in measured])
     points(axes, tau_s, [q.value for q in measured], [q.uncertainty for q in measured], 0, "measured")
     walk = record.quantity("clock_allan_deviation")
-    clicks_ps = _clicks_ps(_phases(record.tables["phases"], plan))
+    clicks_ps = _clicks_ps(plan.phases(record.tables[TABLE]))
     fine = np.geomspace(tau_s[0], max(tau_s[-1], 1.0), 200)
     both = _expected(fine, walk.value * 1e12, clicks_ps, plan.block_s)
     axes.plot(fine, both, linewidth=4, alpha=0.35, color=COLOURS[0], label="fit, both together")
@@ -160,7 +119,8 @@ CALIBRATION = Calibration(
     title="Stability of the sender's clock against the receiver's",
     method="phases of a train of pulses in blocks; white frequency noise; overlapping Allan deviation (NIST SP 1065)",
     plan=ClockStabilityPlan,
-    measure=measure,
+    setup=TransmitterSetup,
+    measure=measure_phases,
     evaluate=evaluate,
     draw=draw,
     from_node=(transmitter_records.transmitter,),

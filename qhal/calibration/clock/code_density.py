@@ -18,15 +18,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import present
-from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
+from qhal.calibration.optics.setups import TaggedSetup
+from qhal.calibration.optics.steady_light import SteadyLightPlan, light_detectors
 from qhal.calibration.optics.tag_recording import record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import statistical
@@ -71,26 +65,14 @@ class CodeDensityPlan(SteadyLightPlan):
         return Extent(self.repetitions, self.repetitions * self.period_s, numbers, tags)
 
 
-def measure(
-    run: Run,
-    plan: CodeDensityPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: CodeDensityPlan, setup: TaggedSetup) -> None:
     """Light all detectors and keep how their tags fall on the bins."""
-    channels = tagger.capabilities.channels
-    attenuators = present(attenuator, second_attenuator)
-    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
-    resolution_ps = tagger.capabilities.resolution_ps
+    channels = setup.tagger.capabilities.channels
+    light_detectors(plan.rate_hz, plan, setup)
+    resolution_ps = setup.tagger.capabilities.resolution_ps
     # Each is a recording of its own: one that began anywhere in a turn would show as disagreement.
     for point in run.points(TABLE, [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        batch = record_tags(tagger, plan.period_s)
+        batch = record_tags(setup.tagger, plan.period_s)
         counts = density(batch, channels, resolution_ps, plan.interpolator_bins)
         run.keep(TABLE, **point, counts=counts.tolist(), resolution_ps=float(resolution_ps))
 
@@ -271,6 +253,7 @@ CALIBRATION = Calibration(
     title="Non-linearity of the tagger's bins",
     method="code density of tags in light that is not locked to the tagger's clock (IEEE Std 1241); multinomial counts",
     plan=CodeDensityPlan,
+    setup=TaggedSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

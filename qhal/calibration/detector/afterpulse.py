@@ -25,20 +25,12 @@ from qhal.calibration.fitting.intervals import (
     smearing_ns,
 )
 from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
-from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.interval_recording import keep_intervals
-from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
+from qhal.calibration.optics.interval_recording import IntervalPlan, measure_intervals
+from qhal.calibration.optics.setups import TaggedSetup
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import values_of
 
@@ -52,43 +44,18 @@ _TOO_LITTLE = 1e-12
 _SHAPE = 3
 
 
-class AfterpulsePlan(SteadyLightPlan):
+class AfterpulsePlan(IntervalPlan):
     """Light of ``rate_hz`` clicks on the mean input, recorded ``repetitions`` times for ``period_s``.
 
     Intervals up to ``range_ns`` are binned, longer ones give the rate. ``recovery_time_ns`` and its standard
-    uncertainty (see ``dead-time``) tell which light a recovering detector misses.
+    uncertainty (see ``dead-time``): for the light that a recovering detector misses.
     """
 
     rate_hz: Positive = 2e4
     repetitions: Annotated[int, Field(ge=1)] = 20
     period_s: Positive = 4.0
-    range_ns: Positive = 500.0
     recovery_time_ns: Positive
     recovery_uncertainty_ns: Annotated[float, Field(ge=0)]
-
-    def extent(self) -> Extent:
-        """Return how large the measurement is."""
-        bins = CHANNELS * self.range_ns * 1e3 / BIN_PS
-        tags = CHANNELS * self.rate_hz * self.period_s
-        return Extent(self.repetitions, self.repetitions * self.period_s, self.repetitions * bins, tags)
-
-
-def measure(
-    run: Run,
-    plan: AfterpulsePlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
-    """Light all detectors weakly and record their tags."""
-    attenuators = present(attenuator, second_attenuator)
-    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
-    keep_intervals(run, tagger, plan.repetitions, plan.period_s, plan.range_ns)
 
 
 def evaluate(data: Data, plan: AfterpulsePlan) -> Evaluation:
@@ -182,7 +149,8 @@ CALIBRATION = Calibration(
     title="Afterpulse probability and lifetime of the detectors",
     method="excess of the hazard of intervals between clicks in weak steady light; exponential, maximum likelihood",
     plan=AfterpulsePlan,
-    measure=measure,
+    setup=TaggedSetup,
+    measure=measure_intervals,
     evaluate=evaluate,
     draw=draw,
     from_node=(detector_records.recovery,),

@@ -4,6 +4,7 @@ The dark rate of a nanowire is a background of stray photons, constant once the 
 that grows exponentially with the bias current (reviewed by Engel et al., Supercond. Sci. Technol. 28, 114003 (2015)).
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.framework.setup import Setup
 from qhal.devices.detector import Detector, DetectorState
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
@@ -61,18 +63,25 @@ class DarkCountPlan(Plan):
         return [round(self.first_ua + n * self.step_ua, 6) for n in range(count)]
 
 
-def measure(run: Run, plan: DarkCountPlan, *, detectors: Detector) -> None:
+@dataclass(frozen=True, kw_only=True)
+class DarkSetup(Setup):
+    """Devices by role."""
+
+    detectors: Detector
+
+
+def measure(run: Run, plan: DarkCountPlan, setup: DarkSetup) -> None:
     """Count in the dark at every bias current. The caller sees to it that it is dark."""
-    channels = range(detectors.capabilities.channels)
+    channels = range(setup.detectors.capabilities.channels)
     for point in run.points("dark", [{"bias_ua": current} for current in plan.currents_ua()]):
         out = [any(row["latched"][n] for row in run.rows("dark")) for n in channels]
         if all(out):
             return
-        detectors.set_bias_ua([0.0 if bad else point["bias_ua"] for bad in out])
-        detectors.enable()
-        detectors.device.clock.sleep_s(_SETTLE_S)
-        reading = detectors.read_counts(plan.period_s)
-        states = detectors.status().states
+        setup.detectors.set_bias_ua([0.0 if bad else point["bias_ua"] for bad in out])
+        setup.detectors.enable()
+        setup.detectors.device.clock.sleep_s(_SETTLE_S)
+        reading = setup.detectors.read_counts(plan.period_s)
+        states = setup.detectors.status().states
         latched = [out[n] or states[n] is DetectorState.LATCHED for n in channels]
         run.keep("dark", **point, counts=list(reading.counts), period_s=reading.period_s, latched=latched)
 
@@ -190,6 +199,7 @@ CALIBRATION = Calibration(
     title="Dark count rate against bias, and bias point",
     method="counts against bias current in the dark; background and exponential, maximum likelihood",
     plan=DarkCountPlan,
+    setup=DarkSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

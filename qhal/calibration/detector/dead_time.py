@@ -18,65 +18,32 @@ from qhal.calibration.figures.style import data_and_residuals
 from qhal.calibration.fitting.hazard_fit import FORMULA, HazardFit
 from qhal.calibration.fitting.intervals import TABLE, read, smearing_ns
 from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.plan import BIN_PS, CHANNELS, Extent, Positive
-from qhal.calibration.framework.points import Run
+from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.interval_recording import keep_intervals
-from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
+from qhal.calibration.optics.interval_recording import IntervalPlan, measure_intervals
+from qhal.calibration.optics.setups import TaggedSetup
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic, values_of
 
 
-class DeadTimePlan(SteadyLightPlan):
+class DeadTimePlan(IntervalPlan):
     """Light of ``rate_hz`` clicks on the mean input, recorded ``repetitions`` times for ``period_s``.
 
     Intervals up to ``range_ns`` are binned, longer ones give the rate. ``jitter_fwhm_ps`` of detector and tagger
     together and its standard uncertainty smear the edge. Afterpulses fade with ``afterpulse_lifetime_ns`` (give the
-    result of ``afterpulse``; so few do not determine it here); how many there are is fitted. ``share``: of the
+    result of ``afterpulse``, because these few do not determine it); their number is fitted. ``share``: fraction of the
     efficiency, for the partial recovery time.
     """
 
     rate_hz: Positive = 1e6
     repetitions: Annotated[int, Field(ge=1)] = 10
     period_s: Positive = 0.4
-    range_ns: Positive = 500.0
     jitter_fwhm_ps: Positive = 60.0
     jitter_uncertainty_ps: Annotated[float, Field(ge=0)] = 20.0
     afterpulse_lifetime_ns: Positive = 40.0
     afterpulse_lifetime_uncertainty_ns: Annotated[float, Field(ge=0)] = 30.0
     share: Annotated[float, Field(gt=0, lt=1)] = 0.9
-
-    def extent(self) -> Extent:
-        """Return how large the measurement is."""
-        bins = CHANNELS * self.range_ns * 1e3 / BIN_PS
-        tags = CHANNELS * self.rate_hz * self.period_s
-        return Extent(self.repetitions, self.repetitions * self.period_s, self.repetitions * bins, tags)
-
-
-def measure(
-    run: Run,
-    plan: DeadTimePlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
-    """Light all detectors and record their tags."""
-    attenuators = present(attenuator, second_attenuator)
-    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
-    keep_intervals(run, tagger, plan.repetitions, plan.period_s, plan.range_ns)
 
 
 def evaluate(data: Data, plan: DeadTimePlan) -> Evaluation:
@@ -142,7 +109,8 @@ CALIBRATION = Calibration(
     method="hazard of the intervals between clicks in steady light; dead time, exponential recovery and afterpulses, "
     "maximum likelihood",
     plan=DeadTimePlan,
-    measure=measure,
+    setup=TaggedSetup,
+    measure=measure_intervals,
     evaluate=evaluate,
     draw=draw,
 )

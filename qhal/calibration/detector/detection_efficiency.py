@@ -5,6 +5,7 @@ counts and corrected for dead time, over photons. A receiver that splits by pola
 polarization unknown: see :mod:`qhal.calibration.fitting.output_fractions`.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -20,16 +21,13 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.optics.attenuators import bring_up, close, home_unknown, move, present, split_evenly
+from qhal.calibration.optics.attenuators import bring_up, close, home_unknown, move, split_evenly
 from qhal.calibration.optics.bright_light import BrightLight, BrightPlan, measure_bright
 from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
 from qhal.calibration.optics.power import connect, disconnect
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
+from qhal.calibration.optics.setups import SwitchedSetup
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
-from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Table
 from qhal.records.uncertain import systematic
@@ -77,71 +75,51 @@ class EfficiencyPlan(BrightPlan, CountingPlan):
         return Extent(lit + self.dark_repetitions, seconds, CHANNELS * (lit + self.dark_repetitions))
 
 
-def measure(
-    run: Run,
-    plan: EfficiencyPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    meter: PowerMeter,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EfficiencySetup(SwitchedSetup):
+    """Devices by role."""
+
+    meter: PowerMeter
+
+
+def measure(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None:
     """Read the power, count in the dark and at all levels, and read the power once more."""
-    attenuators = present(attenuator, second_attenuator)
-    home_unknown(source, attenuators)
-    measure_bright(run, plan, "before", source, attenuators, meter, detectors, switch, plan.ingress)
-    _count_dark(run, plan, source, attenuators, switch, detectors)
-    _count_light(run, plan, source, attenuators, switch, polarization, detectors)
-    close(attenuators)
-    measure_bright(run, plan, "after", source, attenuators, meter, detectors, switch, plan.ingress)
+    home_unknown(setup.source, setup.attenuators)
+    measure_bright(run, plan, "before", setup, plan.ingress)
+    _count_dark(run, plan, setup)
+    _count_light(run, plan, setup)
+    close(setup.attenuators)
+    measure_bright(run, plan, "after", setup, plan.ingress)
 
 
-def _count_dark(
-    run: Run,
-    plan: EfficiencyPlan,
-    source: Source,
-    attenuators: tuple[Attenuator, ...],
-    switch: OpticalSwitch | None,
-    detectors: Detector,
-) -> None:
+def _count_dark(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None:
     """Count without light: the switch keeps it away, or, without one, the source is off."""
-    close(attenuators)
-    if switch is not None:
-        disconnect(switch, plan.ingress, plan.egress)
+    close(setup.attenuators)
+    if setup.switch is not None:
+        disconnect(setup.switch, plan.ingress, plan.egress)
     elif run.count(DARK) < plan.dark_repetitions:
-        source.disable()
-    bias(detectors, plan.bias_ua)
+        setup.source.disable()
+    bias(setup.detectors, plan.bias_ua)
     for point in run.points(DARK, [{"repetition": n} for n in range(1, plan.dark_repetitions + 1)]):
-        reading = detectors.read_counts(plan.dark_s)
+        reading = setup.detectors.read_counts(plan.dark_s)
         run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
 
 
-def _count_light(
-    run: Run,
-    plan: EfficiencyPlan,
-    source: Source,
-    attenuators: tuple[Attenuator, ...],
-    switch: OpticalSwitch | None,
-    polarization: PolarizationController | None,
-    detectors: Detector,
-) -> None:
+def _count_light(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None:
     """Count at all levels and settings; attenuators stand still in a visit of a level."""
-    bring_up(source, plan.power_dbm, attenuators)
-    if switch is not None:
-        connect(switch, plan.ingress, plan.egress)
-    clock = detectors.device.clock
+    bring_up(setup.source, plan.power_dbm, setup.attenuators)
+    if setup.switch is not None:
+        connect(setup.switch, plan.ingress, plan.egress)
+    clock = setup.detectors.device.clock
 
     def brightest() -> tuple[float, float]:
-        reading = detectors.read_counts(_SEARCH_S)
+        reading = setup.detectors.read_counts(_SEARCH_S)
         return max(reading.counts), reading.period_s
 
     for point in run.points(SEARCH, [{"rate_hz": plan.rate_hz}]):
-        run.keep(SEARCH, **point, attenuation_db=approach_rate(attenuators, brightest, plan.rate_hz))
+        run.keep(SEARCH, **point, attenuation_db=approach_rate(setup.attenuators, brightest, plan.rate_hz))
     first_db = run.rows(SEARCH)[0]["attenuation_db"]
-    settings = range(1, plan.settings + 1) if polarization is not None else range(1)
+    settings = range(1, plan.settings + 1) if setup.polarization is not None else range(1)
     wanted = [
         {"repetition": repetition, "level": level, "setting": setting}
         for repetition in range(1, plan.repetitions + 1)
@@ -155,11 +133,11 @@ def _count_light(
         if here != before:
             visit, before = visit + 1, here
             total_db = first_db + (point["level"] - 1) * plan.level_step_db
-            set_db = move(attenuators, split_evenly(total_db, attenuators))
-        if polarization is not None:
-            polarization.set_angles_deg(_angles_deg(polarization, point["setting"]))
+            set_db = move(setup.attenuators, split_evenly(total_db, setup.attenuators))
+        if setup.polarization is not None:
+            setup.polarization.set_angles_deg(_angles_deg(setup.polarization, point["setting"]))
         clock.sleep_s(plan.settle_s)
-        reading = detectors.read_counts(plan.period_s)
+        reading = setup.detectors.read_counts(plan.period_s)
         run.keep(
             COUNTS,
             **point,
@@ -246,6 +224,7 @@ CALIBRATION = Calibration(
     title="Detection efficiency",
     method="counts over photons; power meter, then known attenuation (ETSI GS QKD 011); maximum likelihood",
     plan=EfficiencyPlan,
+    setup=EfficiencySetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

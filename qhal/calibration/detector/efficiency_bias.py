@@ -22,13 +22,13 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import attenuate, bring_up, close, present
+from qhal.calibration.optics.attenuators import attenuate, bring_up, close
 from qhal.calibration.optics.count_rate import approach_rate, bias, known_bias_ua
+from qhal.calibration.optics.setups import PaddleSetup
 from qhal.calibration.optics.sources import output_dbm
-from qhal.calibration.optics.steady_light import even_out
+from qhal.calibration.optics.steady_light import balance_channels
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
-from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
@@ -88,43 +88,34 @@ class EfficiencyBiasPlan(CountingPlan):
         return Extent(rows, rows * self.period_s, rows * CHANNELS)
 
 
-def measure(
-    run: Run,
-    plan: EfficiencyBiasPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-) -> None:
+def measure(run: Run, plan: EfficiencyBiasPlan, setup: PaddleSetup) -> None:
     """Find the light at the operating point, then count at all currents without and with it."""
-    attenuators = present(attenuator, second_attenuator)
-    source.disable()
+    attenuators = setup.attenuators
+    setup.source.disable()
     close(attenuators)
     if not run.rows(DARK):
-        operating_ua = plan.operating_ua or known_bias_ua(detectors)
-        bias(detectors, operating_ua)
-        reading = detectors.read_counts(plan.period_s)
+        operating_ua = plan.operating_ua or known_bias_ua(setup.detectors)
+        bias(setup.detectors, operating_ua)
+        reading = setup.detectors.read_counts(plan.period_s)
         run.keep(DARK, bias_ua=list(operating_ua), counts=list(reading.counts), period_s=reading.period_s)
     dark = run.rows(DARK)[0]
-    bias(detectors, dark["bias_ua"])
-    bring_up(source, plan.power_dbm, attenuators)
+    bias(setup.detectors, dark["bias_ua"])
+    bring_up(setup.source, plan.power_dbm, attenuators)
     if not run.rows(LIGHT):
-        attenuation_db, angles_deg = _find_light(plan, attenuators, detectors, dark), [0.0]
-        if polarization is not None:
-            even_out(polarization, detectors)
-            angles_deg = list(polarization.read_angles_deg())
+        attenuation_db, angles_deg = _find_light(plan, attenuators, setup.detectors, dark), [0.0]
+        if setup.polarization is not None:
+            balance_channels(setup.polarization, setup.detectors)
+            angles_deg = list(setup.polarization.read_angles_deg())
         run.keep(LIGHT, attenuation_db=attenuation_db, angles_deg=angles_deg)
     light = run.rows(LIGHT)[0]
-    if polarization is not None:
-        polarization.set_angles_deg(light["angles_deg"])
+    if setup.polarization is not None:
+        setup.polarization.set_angles_deg(light["angles_deg"])
     attenuate(light["attenuation_db"], attenuators)
     for point in run.points(SWEEP, plan.points()):
-        power_mw = _set_light(source, bool(point["lit"]))
+        power_mw = _set_light(setup.source, bool(point["lit"]))
         currents = [round(point["share"] * each, 3) for each in dark["bias_ua"]]
-        bias(detectors, currents)
-        reading = detectors.read_counts(plan.period_s)
+        bias(setup.detectors, currents)
+        reading = setup.detectors.read_counts(plan.period_s)
         run.keep(
             SWEEP,
             **point,
@@ -132,7 +123,7 @@ def measure(
             power_mw=power_mw,
             counts=list(reading.counts),
             period_s=reading.period_s,
-            at_s=detectors.device.clock.now_s(),
+            at_s=setup.detectors.device.clock.now_s(),
         )
 
 
@@ -291,6 +282,7 @@ CALIBRATION = Calibration(
     method="counts against bias current with and without weak steady light; logistic saturation curve, dead time "
     "corrected, maximum likelihood",
     plan=EfficiencyBiasPlan,
+    setup=PaddleSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

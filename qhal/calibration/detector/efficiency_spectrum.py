@@ -4,6 +4,7 @@ Spectral responsivity of ETSI GS QKD 011, without its absolute scale: counts ove
 that a meter before the attenuators reads over the energy of one (``h nu``).
 """
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,16 +19,13 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import bring_up, close, present
+from qhal.calibration.optics.attenuators import bring_up, close
 from qhal.calibration.optics.count_rate import SETTINGS, bias
 from qhal.calibration.optics.power import read_powers_dbm
-from qhal.calibration.optics.steady_light import even_out
+from qhal.calibration.optics.setups import PaddleSetup
+from qhal.calibration.optics.steady_light import balance_channels
 from qhal.calibration.optics.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
-from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import systematic
@@ -91,45 +89,42 @@ class EfficiencySpectrumPlan(CountingPlan):
         return Extent(rows, rows * self.period_s + 2 * self.dark_s, rows * CHANNELS)
 
 
-def measure(
-    run: Run,
-    plan: EfficiencySpectrumPlan,
-    *,
-    source: Source,
-    meter: PowerMeter,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class SpectrumSetup(PaddleSetup):
+    """Devices by role."""
+
+    meter: PowerMeter
+
+
+def measure(run: Run, plan: EfficiencySpectrumPlan, setup: SpectrumSetup) -> None:
     """Count at every frequency, and in the dark before and after. ``meter``: the laser's own, or one that taps it."""
-    attenuators = present(attenuator, second_attenuator)
-    source.disable()
+    attenuators = setup.attenuators
+    setup.source.disable()
     close(attenuators)
-    source.set_frequency_thz(on_grid_thz(plan.reference_thz))
-    bias(detectors, plan.bias_ua)
-    count_dark(run, detectors, 1, plan.dark_s)
-    bring_up(source, plan.power_dbm, attenuators)
-    open_to_rate(run, attenuators, detectors, plan.rate_hz)
-    if polarization is not None:
+    setup.source.set_frequency_thz(on_grid_thz(plan.reference_thz))
+    bias(setup.detectors, plan.bias_ua)
+    count_dark(run, setup.detectors, 1, plan.dark_s)
+    bring_up(setup.source, plan.power_dbm, attenuators)
+    open_to_rate(run, attenuators, setup.detectors, plan.rate_hz)
+    if setup.polarization is not None:
         if not run.rows(POLARIZATION):
-            even_out(polarization, detectors)
-            run.keep(POLARIZATION, angles_deg=list(polarization.read_angles_deg()))
-        polarization.set_angles_deg(run.rows(POLARIZATION)[0]["angles_deg"])
+            balance_channels(setup.polarization, setup.detectors)
+            run.keep(POLARIZATION, angles_deg=list(setup.polarization.read_angles_deg()))
+        setup.polarization.set_angles_deg(run.rows(POLARIZATION)[0]["angles_deg"])
     for point in run.points(SCAN, plan.points()):
-        tune(source, point["frequency_thz"])
-        (power_dbm,) = read_powers_dbm(meter, plan.meter_channel, 1, _SETTLE_S)
-        reading = detectors.read_counts(plan.period_s)
+        tune(setup.source, point["frequency_thz"])
+        (power_dbm,) = read_powers_dbm(setup.meter, plan.meter_channel, 1, _SETTLE_S)
+        reading = setup.detectors.read_counts(plan.period_s)
         run.keep(
             SCAN,
             **point,
             power_mw=10 ** (power_dbm / 10),
             counts=list(reading.counts),
             period_s=reading.period_s,
-            at_s=detectors.device.clock.now_s(),
+            at_s=setup.detectors.device.clock.now_s(),
         )
-    source.disable()
-    count_dark(run, detectors, 2, plan.dark_s)
+    setup.source.disable()
+    count_dark(run, setup.detectors, 2, plan.dark_s)
 
 
 def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
@@ -283,6 +278,7 @@ CALIBRATION = Calibration(
     method="counts over photons against the laser's frequency, by a power meter before the attenuators; a level at "
     "each frequency and a straight line, maximum likelihood (spectral responsivity, ETSI GS QKD 011)",
     plan=EfficiencySpectrumPlan,
+    setup=SpectrumSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -33,16 +33,11 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import close, present
+from qhal.calibration.optics.attenuators import close
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
+from qhal.calibration.optics.setups import TaggedSetup
+from qhal.calibration.optics.steady_light import SteadyLightPlan, light_detectors
 from qhal.calibration.optics.tag_recording import input_settings, record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import statistical, systematic, values_of
 
@@ -94,24 +89,12 @@ class GateScanPlan(SteadyLightPlan):
         return Extent(rows, seconds, rows * CHANNELS * self.bins, tags)
 
 
-def measure(
-    run: Run,
-    plan: GateScanPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: GateScanPlan, setup: TaggedSetup) -> None:
     """Light all detectors and fold their tags on the gates; then the same in the dark."""
-    attenuators = present(attenuator, second_attenuator)
-    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
-    channels, resolution_ps = detectors.capabilities.channels, tagger.capabilities.resolution_ps
+    light_detectors(plan.rate_hz, plan, setup)
+    channels, resolution_ps = setup.detectors.capabilities.channels, setup.tagger.capabilities.resolution_ps
     for point in run.points(LIGHT, [{"recording": n + 1} for n in range(plan.recordings)]):
-        batch = record_tags(tagger, plan.recording_s)
+        batch = record_tags(setup.tagger, plan.recording_s)
         found = fold_gates(
             batch, channels, plan.gate_period_ps, plan.period_tolerance, plan.bins, resolution_ps
         )
@@ -126,11 +109,11 @@ def measure(
             live_s=batch.live_time_s(),
             resolution_ps=float(resolution_ps),
         )
-    source.disable()
-    close(attenuators)
+    setup.source.disable()
+    close(setup.attenuators)
     period_ps = float(np.mean([row["period_ps"] for row in run.rows(LIGHT)]))
     for point in run.points(DARK, [{"recording": n + 1} for n in range(plan.dark_recordings)]):
-        batch = record_tags(tagger, plan.dark_s)
+        batch = record_tags(setup.tagger, plan.dark_s)
         turns = (batch.times_ps - batch.start_ps) / period_ps
         counts = histogram(batch.channels, turns, channels, plan.bins)
         run.keep(DARK, **point, counts=counts.tolist(), live_s=batch.live_time_s())
@@ -398,6 +381,7 @@ CALIBRATION = Calibration(
     method="clicks in steady light folded on the gates' period (ETSI GS QKD 011: gate position); rectangle with edges "
     "that are error functions, maximum likelihood",
     plan=GateScanPlan,
+    setup=TaggedSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

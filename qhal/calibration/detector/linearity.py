@@ -29,15 +29,12 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.attenuator_model import known_as
-from qhal.calibration.optics.attenuators import bring_up, close, move, present
+from qhal.calibration.optics.attenuators import bring_up, close, move
 from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
 from qhal.calibration.optics.power import connect
-from qhal.calibration.optics.steady_light import SteadyLightPlan, even_out
+from qhal.calibration.optics.setups import SwitchedSetup
+from qhal.calibration.optics.steady_light import SteadyLightPlan, balance_channels
 from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import nominal
@@ -83,54 +80,44 @@ class LinearityPlan(SteadyLightPlan):
         return Extent(rows, rows * (self.most_s + self.settle_s) + self.dark_s, rows * CHANNELS)
 
 
-def measure(
-    run: Run,
-    plan: LinearityPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-) -> None:
+def measure(run: Run, plan: LinearityPlan, setup: SwitchedSetup) -> None:
     """Count in the dark, look for a level, and count at all levels; the first attenuator makes the steps."""
-    attenuators = present(attenuator, second_attenuator)
+    attenuators = setup.attenuators
     steps = round(plan.span_db / plan.step_db)
-    clock = detectors.device.clock
+    clock = setup.detectors.device.clock
 
     def count() -> tuple[float, float]:
-        reading = detectors.read_counts(_COUNT_S)
+        reading = setup.detectors.read_counts(_COUNT_S)
         return float(sum(reading.counts)) / len(reading.counts), reading.period_s
 
-    source.disable()
+    setup.source.disable()
     close(attenuators)
-    bias(detectors, plan.bias_ua)
+    bias(setup.detectors, plan.bias_ua)
     for point in run.points(DARK, [{"repetition": 1}]):
-        reading = detectors.read_counts(plan.dark_s)
+        reading = setup.detectors.read_counts(plan.dark_s)
         run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
-    bring_up(source, None, attenuators)
-    if switch is not None:
-        connect(switch, plan.ingress, plan.egress)
+    bring_up(setup.source, None, attenuators)
+    if setup.switch is not None:
+        connect(setup.switch, plan.ingress, plan.egress)
     # Bright enough for a quick look, weak enough that dead times hardly matter.
     looked_hz = plan.brightest_hz * 10 ** (-plan.span_db / 20)
     for point in run.points(SEARCH, [{"rate_hz": looked_hz}]):
         angles_deg: tuple[float, ...] = ()
-        if polarization is not None:
+        if setup.polarization is not None:
             approach_rate(attenuators, count, looked_hz)
-            even_out(polarization, detectors)
-            angles_deg = polarization.read_angles_deg()
+            balance_channels(setup.polarization, setup.detectors)
+            angles_deg = setup.polarization.read_angles_deg()
         attenuation_db = approach_rate(attenuators, count, looked_hz)
         run.keep(SEARCH, **point, attenuation_db=attenuation_db, angles_deg=list(angles_deg))
-    if polarization is not None:
+    if setup.polarization is not None:
         # After an interruption they are where they were before.
-        polarization.set_angles_deg(run.rows(SEARCH)[0]["angles_deg"])
+        setup.polarization.set_angles_deg(run.rows(SEARCH)[0]["angles_deg"])
     brightest_db = run.rows(SEARCH)[0]["attenuation_db"] - plan.span_db / 2
     held_db, first_db = _shared(brightest_db, attenuators)
-    if first_db + plan.span_db > attenuator.capabilities.max_attenuation_db:
+    if first_db + plan.span_db > setup.attenuator.capabilities.max_attenuation_db:
         raise NotEnoughCounts(
-            f"{attenuator.device.name}: {first_db:g} to {first_db + plan.span_db:g} dB wanted, it does "
-            f"{attenuator.capabilities.max_attenuation_db:g} dB: less span_db, or more light"
+            f"{setup.attenuator.device.name}: {first_db:g} to {first_db + plan.span_db:g} dB wanted, it does "
+            f"{setup.attenuator.capabilities.max_attenuation_db:g} dB: less span_db, or more light"
         )
     order = [
         (repetition, int(level))
@@ -143,11 +130,11 @@ def measure(
         clock.sleep_s(plan.settle_s)
         expected_hz = plan.brightest_hz * 10 ** (-point["level"] * plan.step_db / 10)
         period_s = round(min(max(plan.most_counts / expected_hz, plan.least_s), plan.most_s), 3)
-        reading = detectors.read_counts(period_s)
+        reading = setup.detectors.read_counts(period_s)
         run.keep(
             COUNTS,
             **point,
-            attenuator=attenuator.device.name,
+            attenuator=setup.attenuator.device.name,
             set_db=set_db,
             counts=list(reading.counts),
             period_s=reading.period_s,
@@ -275,6 +262,7 @@ CALIBRATION = Calibration(
     title="Linearity of the detectors, and effective dead time",
     method="counts against attenuation; renewal process of dead time and exponential recovery; least squares",
     plan=LinearityPlan,
+    setup=SwitchedSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -21,12 +21,10 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import attenuate, bring_up, close, present
+from qhal.calibration.optics.attenuators import attenuate, bring_up, close
 from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
+from qhal.calibration.optics.setups import DetectorSetup
 from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.retarders import Rotation, controller_rotation
 from qhal.records.record import Quantity, Record
@@ -67,28 +65,26 @@ class PolarizationDependencePlan(CountingPlan):
         return Extent(self.settings, self.settings * self.period_s + self.dark_s, self.settings * CHANNELS)
 
 
-def measure(
-    run: Run,
-    plan: PolarizationDependencePlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    polarization: PolarizationController,
-    detectors: Detector,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class PolarizationSetup(DetectorSetup):
+    """Devices by role."""
+
+    polarization: PolarizationController
+
+
+def measure(run: Run, plan: PolarizationDependencePlan, setup: PolarizationSetup) -> None:
     """Count in the dark, then at every setting of the paddles."""
-    limits, attenuators = polarization.capabilities, present(attenuator, second_attenuator)
-    source.disable()
+    limits, attenuators = setup.polarization.capabilities, setup.attenuators
+    setup.source.disable()
     close(attenuators)
-    bias(detectors, plan.bias_ua)
+    bias(setup.detectors, plan.bias_ua)
     for point in run.points("dark", [{"repetition": 1}]):
-        reading = detectors.read_counts(plan.dark_s)
+        reading = setup.detectors.read_counts(plan.dark_s)
         run.keep("dark", **point, counts=list(reading.counts), period_s=reading.period_s)
-    bring_up(source, plan.power_dbm, attenuators)
+    bring_up(setup.source, plan.power_dbm, attenuators)
 
     def brightest() -> tuple[float, float]:
-        reading = detectors.read_counts(_SEARCH_S)
+        reading = setup.detectors.read_counts(_SEARCH_S)
         return float(max(reading.counts)), reading.period_s
 
     for point in run.points("search", [{"rate_hz": plan.rate_hz}]):
@@ -101,8 +97,8 @@ def measure(
         limits.min_angle_deg, limits.max_angle_deg, (plan.settings, limits.paddles)
     )
     for point in run.points("settings", [{"angles_deg": angles} for angles in drawn.round(1).tolist()]):
-        reached_deg = polarization.set_angles_deg(point["angles_deg"])
-        reading = detectors.read_counts(plan.period_s)
+        reached_deg = setup.polarization.set_angles_deg(point["angles_deg"])
+        reading = setup.detectors.read_counts(plan.period_s)
         run.keep(
             "settings",
             **point,
@@ -312,6 +308,7 @@ CALIBRATION = Calibration(
     title="Dependence of the detection efficiency on polarization",
     method="counts of steady light at random settings of the paddles; linear in the Stokes vector, least squares",
     plan=PolarizationDependencePlan,
+    setup=PolarizationSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -17,14 +17,9 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import present
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.steady_light import SteadyLightPlan, shine
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
+from qhal.calibration.optics.setups import TaggedSetup
+from qhal.calibration.optics.steady_light import SteadyLightPlan, light_detectors
 from qhal.devices.time_tagger import TimeTagger
 from qhal.records.record import Quantity, Record, Table
 
@@ -69,28 +64,16 @@ class ThresholdPlan(SteadyLightPlan):
         return [round(self.highest_v - n * self.step_v, 6) for n in range(count)]
 
 
-def measure(
-    run: Run,
-    plan: ThresholdPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    switch: OpticalSwitch | None = None,
-    polarization: PolarizationController | None = None,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: ThresholdPlan, setup: TaggedSetup) -> None:
     """Light all detectors, look for the noise, and count at every threshold."""
-    attenuators = present(attenuator, second_attenuator)
-    shine(plan.rate_hz, plan, source, attenuators, switch, detectors, tagger, polarization)
+    light_detectors(plan.rate_hz, plan, setup)
     levels_v = plan.thresholds_v()
     for point in run.points(
         SEARCH, [{"set_v": level} for level in (*levels_v[::_SEARCH_STEPS], levels_v[-1])]
     ):
         if any(max(row["counts"]) > plan.largest_rate_hz * row["period_s"] for row in run.rows(SEARCH)):
             break
-        run.keep(SEARCH, **point, **_count(tagger, point["set_v"], _SEARCH_S))
+        run.keep(SEARCH, **point, **_count(setup.tagger, point["set_v"], _SEARCH_S))
     lowest_v = min(row["set_v"] for row in run.rows(SEARCH))
     levels_v = [level for level in levels_v if level >= lowest_v]
     wanted = [
@@ -99,7 +82,7 @@ def measure(
         for place in np.random.default_rng((3, repetition)).permutation(len(levels_v))
     ]
     for point in run.points(STEPS, wanted):
-        run.keep(STEPS, **point, **_count(tagger, point["set_v"], plan.period_s))
+        run.keep(STEPS, **point, **_count(setup.tagger, point["set_v"], plan.period_s))
 
 
 def _count(tagger: TimeTagger, threshold_v: float, period_s: float) -> dict[str, Any]:
@@ -188,6 +171,7 @@ CALIBRATION = Calibration(
     title="Pulse heights, noise and thresholds of the tagger's inputs",
     method="counts against threshold in steady light; error function and Rice's noise; maximum likelihood",
     plan=ThresholdPlan,
+    setup=TaggedSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -20,13 +20,9 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
+from qhal.calibration.optics.pulse_train import PulseTrainPlan, play_pulses
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.tag_recording import input_settings, record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.records.record import Fit, Quantity, Record, Table
 from qhal.records.uncertain import systematic
 
@@ -65,23 +61,17 @@ class TimingProfilePlan(PulseTrainPlan):
         return Extent(self.recordings, self.recordings * self.recording_s, numbers, tags)
 
 
-def measure(
-    run: Run,
-    plan: TimingProfilePlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: TimingProfilePlan, setup: TransmitterSetup) -> None:
     """Record the pulses and keep their histograms."""
-    light_up(run, plan, source, generator, attenuator, detectors, tagger)
+    play_pulses(run, plan, setup)
     for point in run.points("profile", [{"recording": n + 1} for n in range(plan.recordings)]):
-        batch = record_tags(tagger, plan.recording_s)
-        counts = fold(batch, detectors.capabilities.channels, plan.period_ps, plan.bins, plan.span_ps)
+        batch = record_tags(setup.tagger, plan.recording_s)
+        counts = fold(batch, setup.detectors.capabilities.channels, plan.period_ps, plan.bins, plan.span_ps)
         run.keep(
-            "profile", **point, counts=counts.tolist(), resolution_ps=float(tagger.capabilities.resolution_ps)
+            "profile",
+            **point,
+            counts=counts.tolist(),
+            resolution_ps=float(setup.tagger.capabilities.resolution_ps),
         )
 
 
@@ -175,6 +165,7 @@ CALIBRATION = Calibration(
     title="Timing jitter and temporal profile",
     method="clicks folded on the period of short pulses (ETSI GS QKD 011); variances subtracted",
     plan=TimingProfilePlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -16,7 +16,7 @@ def _published() -> Published:
     return published("qhal.calibrations", "calibration")
 
 
-def load_calibration(name: str) -> Calibration[Any]:
+def load_calibration(name: str) -> Calibration[Any, Any]:
     """Return a calibration. Raises ConfigurationError for a name that nobody published."""
     try:
         found = _published().load(name).CALIBRATION

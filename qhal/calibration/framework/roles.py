@@ -27,7 +27,7 @@ class Prepared:
     devices.
     """
 
-    calibration: Calibration[Any]
+    calibration: Calibration[Any, Any]
     assigned: Mapping[str, str]
     site: Site
     plan: Plan
@@ -36,7 +36,7 @@ class Prepared:
 
 def prepare(
     node: Node,
-    calibration: Calibration[Any],
+    calibration: Calibration[Any, Any],
     values: Mapping[str, Any] | None = None,
     names: Mapping[str, str] | None = None,
     *,
@@ -61,7 +61,7 @@ def prepare(
 
 def _refuse_unused(
     record: Record,
-    calibration: Calibration[Any],
+    calibration: Calibration[Any, Any],
     plan: Plan,
     site: Site,
     values: Mapping[str, Any],
@@ -85,7 +85,7 @@ def _refuse_unused(
 
 def calibrate_node(
     node: Node,
-    calibration: Calibration[Any],
+    calibration: Calibration[Any, Any],
     values: Mapping[str, Any] | None = None,
     names: Mapping[str, str] | None = None,
     *,
@@ -125,7 +125,7 @@ def calibrate_prepared(
     )  # fmt: skip
 
 
-def assign_roles(calibration: Calibration[Any], node: Node, names: Mapping[str, str]) -> dict[str, str]:
+def assign_roles(calibration: Calibration[Any, Any], node: Node, names: Mapping[str, str]) -> dict[str, str]:
     """Return the device of each role: as ``names`` says, else the only ones that can, in the order of the light.
 
     When several roles are of one kind, and as many devices of it exist, they are given out in the order in which

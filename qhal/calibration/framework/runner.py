@@ -5,10 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from inspect import signature
 from pathlib import Path
-from types import ModuleType, UnionType
-from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
@@ -19,6 +18,7 @@ from qhal.calibration.framework.device_state import AS_BEFORE, NotRestored, Rest
 from qhal.calibration.framework.journal import SUFFIX, Journal
 from qhal.calibration.framework.plan import Plan, stored_values
 from qhal.calibration.framework.points import Run, Tell, silent
+from qhal.calibration.framework.setup import Setup
 from qhal.calibration.framework.suitability import check_suitability
 from qhal.devices.detector import Detector, DetectorState
 from qhal.devices.interface import Interface
@@ -30,14 +30,16 @@ from qhal.signals import deliver, owned
 from qhal.transport.connection import ConnectionState
 
 PlanType = TypeVar("PlanType", bound=Plan)
+SetupType = TypeVar("SetupType", bound=Setup)
 
 
 @dataclass(frozen=True)
-class Calibration(Generic[PlanType]):
+class Calibration(Generic[PlanType, SetupType]):
     """One calibration.
 
-    ``measure(run, plan, *, ROLE: KIND, ...)`` drives devices and keeps rows; ``evaluate(data, plan)`` makes quantities
-    of them; ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
+    ``measure(run, plan, setup)`` drives the devices of the setup and keeps rows; ``evaluate(data, plan)`` makes
+    quantities of the rows;
+    ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
     calibrations whose records can be used, by the evaluation or by ``from_node``, functions of ``(site, values,
     records)``: what the node file's path and records say of the plan beside the values that are given. ``latches``:
     that a detector latches belongs to it; elsewhere a row during which one latched is not kept. ``keeps``: roles whose
@@ -48,7 +50,8 @@ class Calibration(Generic[PlanType]):
     title: str
     method: str
     plan: type[PlanType]
-    measure: Callable[..., None]
+    setup: type[SetupType]
+    measure: Callable[[Run, PlanType, SetupType], None]
     evaluate: Callable[[Data, PlanType], Evaluation]
     draw: Callable[[Any, Record], None]
     uses: tuple[str, ...] = ()
@@ -93,15 +96,8 @@ class Calibration(Generic[PlanType]):
 
     @property
     def roles(self) -> dict[str, tuple[type[Interface], bool]]:
-        """The devices that ``measure`` takes: kind by role, and whether it can do without."""
-        hints = get_type_hints(self.measure)
-        roles = {}
-        for name, parameter in signature(self.measure).parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY:
-                hint = hints[name]
-                kinds = [each for each in get_args(hint) if each is not type(None)] or [hint]
-                roles[name] = (kinds[0], get_origin(hint) is UnionType)
-        return roles
+        """The interface of each role, and whether the role can be left out."""
+        return self.setup.roles()
 
 
 def _shown(value: Any) -> str:
@@ -121,7 +117,7 @@ class Site:
 
 
 def calibrate(
-    calibration: Calibration[PlanType] | ModuleType,
+    calibration: Calibration[PlanType, Any] | ModuleType,
     devices: Mapping[str, Interface],
     plan: PlanType | None = None,
     *,
@@ -154,7 +150,7 @@ def calibrate(
 
 
 def _calibrate(
-    calibration: Calibration[PlanType],
+    calibration: Calibration[PlanType, Any],
     devices: Mapping[str, Interface],
     plan: PlanType | None,
     folder: Path,
@@ -179,7 +175,7 @@ def _calibrate(
         try:
             with restoring:
                 try:
-                    calibration.measure(run, plan, **devices)
+                    calibration.measure(run, plan, calibration.setup(**devices))
                     # What the result rests on is how they were set then, not before or after.
                     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
                 except QhalError as error:
@@ -204,7 +200,7 @@ def _calibrate(
 
 
 def make_record(
-    calibration: Calibration[PlanType],
+    calibration: Calibration[PlanType, Any],
     plan: PlanType,
     run: Run,
     instruments: tuple[Instrument, ...],
@@ -260,7 +256,7 @@ def _refuse_latched(devices: Sequence[Interface], cause: QhalError | None = None
             )
 
 
-def _check_roles(calibration: Calibration[Any], devices: Mapping[str, Interface]) -> None:
+def _check_roles(calibration: Calibration[Any, Any], devices: Mapping[str, Interface]) -> None:
     roles = calibration.roles
     missing = [role for role, (_, optional) in roles.items() if not optional and role not in devices]
     unknown = set(devices) - set(roles)
@@ -291,7 +287,7 @@ def _instrument(role: str, kind: Interface, site: Site) -> Instrument:
 
 
 def _journal(
-    calibration: Calibration[Any],
+    calibration: Calibration[Any, Any],
     plan: Plan,
     instruments: tuple[Instrument, ...],
     folder: Path,
@@ -320,7 +316,7 @@ def _journal(
     return journal, began
 
 
-def check_journal(resume: str | Path, calibration: Calibration[Any], plan: Plan | None = None) -> None:
+def check_journal(resume: str | Path, calibration: Calibration[Any, Any], plan: Plan | None = None) -> None:
     """Raise for a journal from which a calibration (with this plan) cannot be resumed; no device is needed.
 
     Raises ConfigurationError for a file that is absent, DataError for one that is not a journal, InvalidRecord for one

@@ -8,11 +8,6 @@ from qhal.devices.source import Source
 from qhal.errors import OutOfRange
 
 
-def present(*attenuators: Attenuator | None) -> tuple[Attenuator, ...]:
-    """Return the attenuators that there are, in the order of the light."""
-    return tuple(each for each in attenuators if each is not None)
-
-
 def share_attenuation_db(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[float, ...]:
     """Return set points that add up to a total: the last attenuator is filled first, the first takes the rest.
 

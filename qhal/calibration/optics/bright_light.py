@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from pydantic import Field
@@ -59,25 +59,42 @@ class BrightPlan(Plan):
     traceability: str = "the power meter's scale, as its data sheet declares it"
 
 
+class BrightSetup(Protocol):
+    """Devices of :func:`measure_bright`."""
+
+    @property
+    def source(self) -> Source:
+        """The light."""
+
+    @property
+    def attenuators(self) -> tuple[Attenuator, ...]:
+        """The fitted attenuators, in optical order."""
+
+    @property
+    def meter(self) -> PowerMeter:
+        """The meter that reads the light before it is attenuated."""
+
+    @property
+    def detectors(self) -> Detector | None:
+        """Detectors that the light could reach."""
+
+    @property
+    def switch(self) -> OpticalSwitch | None:
+        """The switch between light and detectors."""
+
+
 def measure_bright(
-    run: Run,
-    plan: BrightPlan,
-    when: str,
-    source: Source,
-    attenuators: Sequence[Attenuator],
-    meter: PowerMeter,
-    detectors: Detector | None,
-    switch: OpticalSwitch | None,
-    ingress: int | None = None,
+    run: Run, plan: BrightPlan, when: str, setup: BrightSetup, ingress: int | None = None
 ) -> None:
     """Read the power once, with detectors off and the switch (its ``ingress``, or all of it) disconnected.
 
     The attenuators are closed after it.
     """
+    source, attenuators, meter = setup.source, setup.attenuators, setup.meter
     for place in run.points(ATTENUATORS, [{"place": n} for n in range(len(attenuators))]):
         run.keep(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
     for point in run.points(POWER, [{"when": when}]):
-        shield(detectors, switch, ingress)
+        shield(setup.detectors, setup.switch, ingress)
         bring_up(source, plan.power_dbm, attenuators)
         for level in run.points(LEVEL, [{"channel": plan.meter_channel}]):
             floor_dbm = meter.capabilities.min_power_dbm + _CLEARLY_DB

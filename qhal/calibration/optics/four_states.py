@@ -12,14 +12,10 @@ from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Site
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.optics import played_light
-from qhal.calibration.optics.played_light import count_dark, darken
+from qhal.calibration.optics.played_light import count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.symbol_pattern import INPUTS, PatternPlan
 from qhal.calibration.optics.tag_recording import record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.link.modulation import POLARIZATION_CHANNEL
 from qhal.link.pattern import Intensity
@@ -75,30 +71,22 @@ def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record
     return found
 
 
-def light_up(
-    run: Run,
-    plan: FourStatesPlan,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
-    """Count in the dark, then play the pattern at the wanted rate and measure the detectors' skews.
+def play_states(run: Run, plan: FourStatesPlan, setup: TransmitterSetup) -> None:
+    """Count in the dark, then play the pattern at the plan's count rate and measure the detectors' skews.
 
     Keeps tables ``dark``, ``light`` and ``skews``. Raises what the devices raise, and NotEnoughCounts without pulses.
     """
-    darken(plan, INPUTS, source, attenuator, detectors, tagger)
-    count_dark(run, plan, INPUTS, tagger)
-    plan.play(generator)
-    played_light.light_up(run, plan, source, attenuator, detectors, sum)
+    prepare_dark(plan, INPUTS, setup)
+    count_dark(run, plan, INPUTS, setup.tagger)
+    plan.play(setup.generator)
+    set_count_rate(run, plan, setup, sum)
     if not run.rows("skews"):
-        skews_ps, _ = estimate_skews_ps(record_tags(tagger, _SKEW_S), INPUTS, plan.period_ps)
+        skews_ps, _ = estimate_skews_ps(record_tags(setup.tagger, _SKEW_S), INPUTS, plan.period_ps)
         run.keep("skews", skews_ps=list(skews_ps))
 
 
 def count_states(run: Run, plan: FourStatesPlan, tagger: TimeTagger) -> dict[str, Any]:
-    """Return live symbols and their clicks by state and detector, of signal and vacuum, after :func:`light_up`.
+    """Return live symbols and their clicks by state and detector, of signal and vacuum, after :func:`play_states`.
 
     Raises DeviceError when tags are missing, SynchronisationFailed when the pattern is not in them.
     """

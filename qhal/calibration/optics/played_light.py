@@ -9,10 +9,8 @@ from qhal.calibration.framework.plan import Plan, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.optics.attenuators import attenuate, bring_up, close
 from qhal.calibration.optics.count_rate import approach_rate, bias
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.tag_recording import prepare_inputs, record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.link.modulation import IntensityModulator, PhaseModulator, TransmitterCalibration
 
@@ -74,35 +72,26 @@ class TransmitterPlan(PlayedLightPlan):
         return TransmitterCalibration(decoy, carver, polarization, PhaseModulator(0.0, 2.0))
 
 
-def darken(
-    plan: PlayedLightPlan,
-    inputs: Sequence[int],
-    source: Source,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def prepare_dark(plan: PlayedLightPlan, inputs: Sequence[int], setup: TransmitterSetup) -> None:
     """Turn the light off, the detectors and their inputs of the tagger on."""
-    prepare_inputs(tagger, plan.threshold_v, inputs)
-    source.disable()
-    close([attenuator])
-    bias(detectors, plan.bias_ua)
+    prepare_inputs(setup.tagger, plan.threshold_v, inputs)
+    setup.source.disable()
+    close([setup.attenuator])
+    bias(setup.detectors, plan.bias_ua)
 
 
 def count_dark(run: Run, plan: PlayedLightPlan, inputs: Sequence[int], tagger: TimeTagger) -> None:
-    """Keep the ``counts`` of the inputs and ``live_s`` as table ``dark``, after :func:`darken`."""
+    """Keep the ``counts`` of the inputs and ``live_s`` as table ``dark``, after :func:`prepare_dark`."""
     for point in run.points("dark", [{"repetition": 1}]):
         batch = record_tags(tagger, plan.dark_s)
         found = batch.counts()
         run.keep("dark", **point, counts=[found.get(n, 0) for n in inputs], live_s=batch.live_time_s())
 
 
-def light_up(
+def set_count_rate(
     run: Run,
     plan: PlayedLightPlan,
-    source: Source,
-    attenuator: Attenuator,
-    detectors: Detector,
+    setup: TransmitterSetup,
     combine: Callable[[Sequence[int]], int] = max,
 ) -> float:
     """Light the detectors by what the generator plays until they count ``rate_hz``; return the attenuation, dB.
@@ -111,16 +100,16 @@ def light_up(
     attenuation is kept in the table ``light``, and a resumed run takes it from there. Raises what devices raise, and
     DeviceError where there is not enough light.
     """
-    bring_up(source, plan.power_dbm, [attenuator])
+    bring_up(setup.source, plan.power_dbm, [setup.attenuator])
     if not run.rows("light"):
         dark = run.rows("dark")[0]
 
         def count() -> tuple[float, float]:
-            reading = detectors.read_counts(_APPROACH_S)
+            reading = setup.detectors.read_counts(_APPROACH_S)
             return combine(reading.counts), reading.period_s
 
         dark_hz = combine(dark["counts"]) / dark["live_s"]
-        run.keep("light", attenuation_db=approach_rate([attenuator], count, plan.rate_hz, dark_hz))
+        run.keep("light", attenuation_db=approach_rate([setup.attenuator], count, plan.rate_hz, dark_hz))
     attenuation_db = float(run.rows("light")[0]["attenuation_db"])
-    attenuate(attenuation_db, [attenuator])
+    attenuate(attenuation_db, [setup.attenuator])
     return attenuation_db

@@ -13,13 +13,8 @@ from pydantic import Field
 
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.optics import played_light
-from qhal.calibration.optics.played_light import TransmitterPlan, count_dark, darken
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
+from qhal.calibration.optics.played_light import TransmitterPlan, count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.link.modulation import (
     GeneratorLimits,
     TransmitterCalibration,
@@ -60,19 +55,11 @@ class PulseTrainPlan(TransmitterPlan):
         return replace(known, polarization=replace(known.polarization, vpi_v=swing_v))
 
 
-def light_up(
-    run: Run,
-    plan: PulseTrainPlan,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
-    """Count in the dark, then play the pulses as bright as wanted. Keeps tables ``dark`` and ``light``."""
-    inputs = range(1, detectors.capabilities.channels + 1)
-    darken(plan, inputs, source, attenuator, detectors, tagger)
-    count_dark(run, plan, inputs, tagger)
+def play_pulses(run: Run, plan: PulseTrainPlan, setup: TransmitterSetup) -> None:
+    """Count in the dark, then play the pulses at the plan's count rate. Keeps tables ``dark`` and ``light``."""
+    inputs = range(1, setup.detectors.capabilities.channels + 1)
+    prepare_dark(plan, inputs, setup)
+    count_dark(run, plan, inputs, setup.tagger)
     volts = waveforms(plan.pattern(), plan.transmitter(), plan.samples_per_pulse, plan.carve_samples)
-    generator.play(volts, plan.sample_rate_hz)
-    played_light.light_up(run, plan, source, attenuator, detectors)
+    setup.generator.play(volts, plan.sample_rate_hz)
+    set_count_rate(run, plan, setup)

@@ -1,17 +1,13 @@
 """Steady light on counting detectors, about as bright on each of them."""
 
-from collections.abc import Sequence
-
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.optics.attenuators import bring_up
 from qhal.calibration.optics.count_rate import approach_rate, bias
 from qhal.calibration.optics.power import connect
+from qhal.calibration.optics.setups import TaggedSetup
 from qhal.calibration.optics.tag_recording import prepare_inputs
-from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
 from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 
 _COUNT_S = 0.1
@@ -34,40 +30,31 @@ class SteadyLightPlan(Plan):
     threshold_v: float = 0.2
 
 
-def shine(
-    rate_hz: float,
-    plan: SteadyLightPlan,
-    source: Source,
-    attenuators: Sequence[Attenuator],
-    switch: OpticalSwitch | None,
-    detectors: Detector,
-    tagger: TimeTagger,
-    polarization: PolarizationController | None,
-) -> float:
+def light_detectors(rate_hz: float, plan: SteadyLightPlan, setup: TaggedSetup) -> float:
     """Light biased detectors until the tagger counts ``rate_hz`` on the mean input; return the attenuation, dB.
 
     The attenuators are closed before the switch lets light through. With a controller, its paddles are turned until no
     input is much darker than the others, because a receiver that splits by polarization may leave one in the dark.
     Raises what the devices raise.
     """
-    prepare_inputs(tagger, plan.threshold_v)
-    inputs = tagger.capabilities.channels
+    prepare_inputs(setup.tagger, plan.threshold_v)
+    inputs = setup.tagger.capabilities.channels
 
     def count() -> tuple[float, float]:
-        reading = tagger.read_counts(_COUNT_S)
+        reading = setup.tagger.read_counts(_COUNT_S)
         return float(sum(reading.counts)), reading.period_s
 
-    bring_up(source, None, attenuators)
-    if switch is not None:
-        connect(switch, plan.ingress, plan.egress)
-    bias(detectors, plan.bias_ua)
-    total_db = approach_rate(attenuators, count, rate_hz * inputs)
-    if polarization is not None:
-        even_out(polarization, tagger)
+    bring_up(setup.source, None, setup.attenuators)
+    if setup.switch is not None:
+        connect(setup.switch, plan.ingress, plan.egress)
+    bias(setup.detectors, plan.bias_ua)
+    total_db = approach_rate(setup.attenuators, count, rate_hz * inputs)
+    if setup.polarization is not None:
+        balance_channels(setup.polarization, setup.tagger)
     return total_db
 
 
-def even_out(polarization: PolarizationController, counter: TimeTagger | Detector) -> float:
+def balance_channels(polarization: PolarizationController, counter: TimeTagger | Detector) -> float:
     """Turn paddles until channels count about alike, or leave the best of 16 settings; return least over mean rate."""
     limits = polarization.capabilities
     found: list[tuple[float, tuple[float, ...]]] = []

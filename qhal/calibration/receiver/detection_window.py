@@ -23,14 +23,10 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.played_light import darken
-from qhal.calibration.optics.pulse_train import PulseTrainPlan, light_up
+from qhal.calibration.optics.played_light import prepare_dark
+from qhal.calibration.optics.pulse_train import PulseTrainPlan, play_pulses
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.tag_recording import input_settings, record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.link.channel_model import ThresholdLink
 from qhal.link.decoy import gllp_rate_per_signal
 from qhal.link.link_errors import NotEnoughCounts
@@ -75,27 +71,18 @@ class DetectionWindowPlan(PulseTrainPlan):
         return Extent(2 * self.recordings, seconds, self.recordings * CHANNELS * self.bins, tags)
 
 
-def measure(
-    run: Run,
-    plan: DetectionWindowPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: DetectionWindowPlan, setup: TransmitterSetup) -> None:
     """Count the background without the signal, then record the signal."""
-    channels = detectors.capabilities.channels
+    channels = setup.detectors.capabilities.channels
     inputs = range(1, channels + 1)
-    darken(plan, inputs, source, attenuator, detectors, tagger)
+    prepare_dark(plan, inputs, setup)
     for point in run.points("background", [{"recording": n + 1} for n in range(plan.recordings)]):
-        batch = record_tags(tagger, plan.background_s)
+        batch = record_tags(setup.tagger, plan.background_s)
         found = batch.counts()
         run.keep("background", **point, counts=[found.get(n, 0) for n in inputs], live_s=batch.live_time_s())
-    light_up(run, plan, source, generator, attenuator, detectors, tagger)
+    play_pulses(run, plan, setup)
     for point in run.points("signal", [{"recording": n + 1} for n in range(plan.recordings)]):
-        batch = record_tags(tagger, plan.recording_s)
+        batch = record_tags(setup.tagger, plan.recording_s)
         counts = fold(batch, channels, plan.period_ps, plan.bins, plan.span_ps)
         run.keep("signal", **point, counts=counts.tolist(), live_s=batch.live_time_s())
 
@@ -345,6 +332,7 @@ CALIBRATION = Calibration(
     title="Detection window that gives the most key",
     method="folded clicks; window where the signal's density pays in the asymptotic decoy rate (Lo, Ma, Chen 2005)",
     plan=DetectionWindowPlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

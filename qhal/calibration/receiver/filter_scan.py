@@ -20,13 +20,11 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import bring_up, close, present
+from qhal.calibration.optics.attenuators import bring_up, close
 from qhal.calibration.optics.count_rate import bias
+from qhal.calibration.optics.setups import DetectorSetup
 from qhal.calibration.optics.sources import frequency_thz, output_dbm
 from qhal.calibration.optics.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.source import Source
 from qhal.errors import DeviceError
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record
@@ -84,35 +82,27 @@ class FilterScanPlan(CountingPlan):
         return Extent(rows, rows * self.period_s + 2 * self.dark_s, rows * CHANNELS)
 
 
-def measure(
-    run: Run,
-    plan: FilterScanPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    detectors: Detector,
-) -> None:
+def measure(run: Run, plan: FilterScanPlan, setup: DetectorSetup) -> None:
     """Count at every frequency, and in the dark before and after."""
-    attenuators = present(attenuator, second_attenuator)
-    source.disable()
+    attenuators = setup.attenuators
+    setup.source.disable()
     close(attenuators)
     if not run.rows("working"):
-        run.keep("working", frequency_thz=plan.working_thz or frequency_thz(source))
+        run.keep("working", frequency_thz=plan.working_thz or frequency_thz(setup.source))
     working_thz = run.rows("working")[0]["frequency_thz"]
-    source.set_frequency_thz(working_thz)
-    bias(detectors, plan.bias_ua)
-    count_dark(run, detectors, 1, plan.dark_s)
-    bring_up(source, plan.power_dbm, attenuators)
-    open_to_rate(run, attenuators, detectors, plan.rate_hz)
+    setup.source.set_frequency_thz(working_thz)
+    bias(setup.detectors, plan.bias_ua)
+    count_dark(run, setup.detectors, 1, plan.dark_s)
+    bring_up(setup.source, plan.power_dbm, attenuators)
+    open_to_rate(run, attenuators, setup.detectors, plan.rate_hz)
     for point in run.points("scan", plan.points(working_thz)):
-        tune(source, point["frequency_thz"])
-        power_dbm = output_dbm(source)
-        detectors.device.clock.sleep_s(_SETTLE_S)
-        reading = detectors.read_counts(plan.period_s)
+        tune(setup.source, point["frequency_thz"])
+        power_dbm = output_dbm(setup.source)
+        setup.detectors.device.clock.sleep_s(_SETTLE_S)
+        reading = setup.detectors.read_counts(plan.period_s)
         if (rate_hz := sum(reading.rates_hz)) > plan.largest_rate_hz:
             raise DeviceError(
-                f"{detectors.device.name}: {rate_hz:.3g} counts/s at {point['frequency_thz']:.4f} THz, more than"
+                f"{setup.detectors.device.name}: {rate_hz:.3g} counts/s at {point['frequency_thz']:.4f} THz, more than"
                 f" largest_rate_hz {plan.largest_rate_hz:g}: the filter is far from {working_thz:.4f} THz"
             )
         run.keep(
@@ -121,11 +111,11 @@ def measure(
             power_mw=10 ** (power_dbm / 10),
             counts=list(reading.counts),
             period_s=reading.period_s,
-            at_s=detectors.device.clock.now_s(),
+            at_s=setup.detectors.device.clock.now_s(),
         )
-    source.disable()
-    source.set_frequency_thz(working_thz)  # the record is about this one
-    count_dark(run, detectors, 2, plan.dark_s)
+    setup.source.disable()
+    setup.source.set_frequency_thz(working_thz)  # the record is about this one
+    count_dark(run, setup.detectors, 2, plan.dark_s)
 
 
 def evaluate(data: Data, plan: FilterScanPlan) -> Evaluation:
@@ -286,6 +276,7 @@ CALIBRATION = Calibration(
     method="counts against the laser's frequency at fixed attenuation, over the power that the laser reports; "
     "super-Gaussian and floor, maximum likelihood",
     plan=FilterScanPlan,
+    setup=DetectorSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -23,12 +23,9 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, light_up
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
+from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, play_states
+from qhal.calibration.optics.setups import ReceiverSetup
 from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
 from qhal.devices.time_tagger import TimeTagger
 from qhal.link.estimates import ClickMatrix
 from qhal.link.fibre_fit import correlations, fit_fibre, measured_setting
@@ -99,22 +96,12 @@ class PolarizationAlignmentPlan(FourStatesPlan):
         return Extent(rows, seconds, rows * CHANNELS**2, self.rate_hz * self.row_s, self.samples_to_play())
 
 
-def measure(
-    run: Run,
-    plan: PolarizationAlignmentPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    polarization: PolarizationController,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: PolarizationAlignmentPlan, setup: ReceiverSetup) -> None:
     """Align, then count at the angles that were found. Raises AlignmentNotReachable."""
-    run.refuse_new_clock("settings", tagger.device.clock.now_s())
-    light_up(run, plan, source, generator, attenuator, detectors, tagger)
-    visits = _Visits(run, plan, polarization, tagger)
-    limits = polarization.capabilities
+    run.refuse_new_clock("settings", setup.tagger.device.clock.now_s())
+    play_states(run, plan, setup)
+    visits = _Visits(run, plan, setup.polarization, setup.tagger)
+    limits = setup.polarization.capabilities
     result = PolarizationAlignment(
         visits.set_angles_deg,
         visits.measure,
@@ -124,9 +111,9 @@ def measure(
         target_qber=plan.target_error_rate,
         seed=plan.seed,
     ).run()
-    reached_deg = list(polarization.set_angles_deg(result.angles_deg))
+    reached_deg = list(setup.polarization.set_angles_deg(result.angles_deg))
     for point in run.points("aligned", [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        run.keep("aligned", **point, reached_deg=reached_deg, **count_states(run, plan, tagger))
+        run.keep("aligned", **point, reached_deg=reached_deg, **count_states(run, plan, setup.tagger))
 
 
 class _Visits:
@@ -318,6 +305,7 @@ CALIBRATION = Calibration(
     title="Alignment of the receiver's polarization",
     method="fibre fitted to the correlations of bits at random settings of the paddles; least error of the fit",
     plan=PolarizationAlignmentPlan,
+    setup=ReceiverSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -21,13 +21,8 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, light_up
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.polarization_controller import PolarizationController
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
+from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, play_states
+from qhal.calibration.optics.setups import ReceiverSetup
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import to_db
 
@@ -54,27 +49,17 @@ class ReceiverMatrixPlan(FourStatesPlan):
         )
 
 
-def measure(
-    run: Run,
-    plan: ReceiverMatrixPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    polarization: PolarizationController,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: ReceiverMatrixPlan, setup: ReceiverSetup) -> None:
     """Count dark, then by state and detector at every setting of the paddles."""
-    light_up(run, plan, source, generator, attenuator, detectors, tagger)
-    limits = polarization.capabilities
+    play_states(run, plan, setup)
+    limits = setup.polarization.capabilities
     drawn = np.random.default_rng(plan.settings_seed).uniform(
         limits.min_angle_deg, limits.max_angle_deg, (plan.settings, limits.paddles)
     )
     points = [{"angles_deg": angles} for angles in drawn.round(1).tolist()]
     for point in run.points("settings", points):
-        reached_deg = polarization.set_angles_deg(point["angles_deg"])
-        run.keep("settings", **point, reached_deg=list(reached_deg), **count_states(run, plan, tagger))
+        reached_deg = setup.polarization.set_angles_deg(point["angles_deg"])
+        run.keep("settings", **point, reached_deg=list(reached_deg), **count_states(run, plan, setup.tagger))
 
 
 def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
@@ -186,6 +171,7 @@ CALIBRATION = Calibration(
     title="Receiver: fraction of each state's light that each detector sees",
     method="four states at random settings of the paddles; fibre, paddles and receiver fitted together to all clicks",
     plan=ReceiverMatrixPlan,
+    setup=ReceiverSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -21,14 +21,10 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.optics.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.played_light import count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.symbol_pattern import CARVE_SAMPLES, INPUTS, PatternPlan
 from qhal.calibration.optics.tag_recording import record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.link.pattern import SymbolPattern
 from qhal.link.skew import Receiver, estimate_skews_ps
@@ -81,25 +77,16 @@ class IntensityRatioPlan(PatternPlan):
         )
 
 
-def measure(
-    run: Run,
-    plan: IntensityRatioPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: IntensityRatioPlan, setup: TransmitterSetup) -> None:
     """Count in the dark, then record the pattern and keep counts by intensity."""
-    darken(plan, INPUTS, source, attenuator, detectors, tagger)
-    count_dark(run, plan, INPUTS, tagger)
-    plan.play(generator)
-    light_up(run, plan, source, attenuator, detectors)
+    prepare_dark(plan, INPUTS, setup)
+    count_dark(run, plan, INPUTS, setup.tagger)
+    plan.play(setup.generator)
+    set_count_rate(run, plan, setup)
     pattern = plan.pattern()
     for point in run.points("symbols", [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        batch = record_tags(tagger, plan.row_s)
-        run.keep("symbols", **point, **_counted(batch, pattern, plan), at_s=tagger.device.clock.now_s())
+        batch = record_tags(setup.tagger, plan.row_s)
+        run.keep("symbols", **point, **_counted(batch, pattern, plan), at_s=setup.tagger.device.clock.now_s())
 
 
 def _counted(batch: TagBatch, pattern: SymbolPattern, plan: IntensityRatioPlan) -> dict[str, Any]:
@@ -199,6 +186,7 @@ CALIBRATION = Calibration(
     title="Intensities of decoy and vacuum over the signal's",
     method="click histograms by intensity and the intensity before, over a known pattern; maximum likelihood",
     plan=IntensityRatioPlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

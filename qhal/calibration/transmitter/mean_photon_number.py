@@ -20,7 +20,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.optics.attenuators import close, home_unknown, present
+from qhal.calibration.optics.attenuators import close, home_unknown
 from qhal.calibration.optics.bright_light import (
     CONSTANT_POWER,
     POWER,
@@ -29,11 +29,7 @@ from qhal.calibration.optics.bright_light import (
     measure_bright,
 )
 from qhal.calibration.optics.power import noise_db
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.optical_switch import OpticalSwitch
-from qhal.devices.power_meter import PowerMeter
-from qhal.devices.source import Source
+from qhal.calibration.optics.setups import MeterSetup
 from qhal.records.record import Quantity, Record
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -77,23 +73,13 @@ class MeanPhotonNumberPlan(BrightPlan):
         return Extent(self.repetitions, self.repetitions * one_s, self.repetitions * self.readings)
 
 
-def measure(
-    run: Run,
-    plan: MeanPhotonNumberPlan,
-    *,
-    source: Source,
-    attenuator: Attenuator,
-    second_attenuator: Attenuator | None = None,
-    meter: PowerMeter,
-    detectors: Detector | None = None,
-    switch: OpticalSwitch | None = None,
-) -> None:
+def measure(run: Run, plan: MeanPhotonNumberPlan, setup: MeterSetup) -> None:
     """Read the power of the pattern that plays, several times."""
-    attenuators = present(attenuator, second_attenuator)
-    home_unknown(source, attenuators)
+    attenuators = setup.attenuators
+    home_unknown(setup.source, attenuators)
     for repetition in range(1, plan.repetitions + 1):
-        measure_bright(run, plan, str(repetition), source, attenuators, meter, detectors, switch)
-        meter.device.clock.sleep_s(plan.pause_s)
+        measure_bright(run, plan, str(repetition), setup)
+        setup.meter.device.clock.sleep_s(plan.pause_s)
     close(attenuators)
 
 
@@ -150,6 +136,7 @@ CALIBRATION = Calibration(
     title="Mean photon number at the transmitter's output",
     method="mean power at a calibrated meter, then known attenuation (ETSI GS QKD 011)",
     plan=MeanPhotonNumberPlan,
+    setup=MeterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -22,13 +22,9 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
 from qhal.calibration.optics.attenuators import attenuate, close
-from qhal.calibration.optics.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.played_light import count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.staircase import Staircase, StaircasePlan
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import DeviceError
 from qhal.records.record import Quantity, Record, Table
 
@@ -51,31 +47,22 @@ class ModulatorPlan(StaircasePlan):
         return np.geomspace(span / 8, span, 60)
 
 
-def measure(
-    run: Run,
-    plan: ModulatorPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: ModulatorPlan, setup: TransmitterSetup) -> None:
     """Record staircases over the range, then about the extinction that they show."""
-    channels = detectors.capabilities.channels
+    channels = setup.detectors.capabilities.channels
     inputs = range(1, channels + 1)
-    darken(plan, inputs, source, attenuator, detectors, tagger)
-    count_dark(run, plan, inputs, tagger)
+    prepare_dark(plan, inputs, setup)
+    count_dark(run, plan, inputs, setup.tagger)
     wide = plan.staircase()
-    wide.play(generator, plan.channel, plan.held_v)
-    wide_db = light_up(run, plan, source, attenuator, detectors)
-    staircase.record(run, "range", plan, wide, channels, tagger)
-    close([attenuator])
-    more_db = min(plan.more_light_db, wide_db - attenuator.capabilities.min_attenuation_db)
+    wide.play(setup.generator, plan.channel, plan.held_v)
+    wide_db = set_count_rate(run, plan, setup)
+    staircase.record(run, "range", plan, wide, channels, setup.tagger)
+    close([setup.attenuator])
+    more_db = min(plan.more_light_db, wide_db - setup.attenuator.capabilities.min_attenuation_db)
     near = _near_extinction(run.tables()["range"], plan, more_db)
-    near.play(generator, plan.channel, plan.held_v)
-    attenuate(wide_db - more_db, [attenuator])
-    staircase.record(run, "extinction", plan, near, channels, tagger)
+    near.play(setup.generator, plan.channel, plan.held_v)
+    attenuate(wide_db - more_db, [setup.attenuator])
+    staircase.record(run, "extinction", plan, near, channels, setup.tagger)
 
 
 def _near_extinction(table: Table, plan: ModulatorPlan, more_db: float) -> Staircase:
@@ -211,6 +198,7 @@ CALIBRATION = Calibration(
     title="V0, Vpi and extinction of an intensity modulator",
     method="staircases of volts, clicks folded on them; two-beam interference with a floor, maximum likelihood",
     plan=ModulatorPlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -23,14 +23,10 @@ from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
 from qhal.calibration.optics.attenuators import attenuate, close
-from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, darken, light_up
+from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.staircase import Staircase
 from qhal.calibration.optics.tag_recording import record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import to_db
 
@@ -84,35 +80,26 @@ class ModulatorBiasPlan(OneOutputPlan):
         return Staircase(centre_v + self.dither_v * _DITHER, self.dwell_s)
 
 
-def measure(
-    run: Run,
-    plan: ModulatorBiasPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: ModulatorBiasPlan, setup: TransmitterSetup) -> None:
     """Follow the extinction step by step. The attenuator is closed while the generator is loaded."""
-    inputs = range(1, detectors.capabilities.channels + 1)
-    clock = tagger.device.clock
+    inputs = range(1, setup.detectors.capabilities.channels + 1)
+    clock = setup.tagger.device.clock
     run.refuse_new_clock("hold", clock.now_s())
-    darken(plan, inputs, source, attenuator, detectors, tagger)
-    count_dark(run, plan, inputs, tagger)
+    prepare_dark(plan, inputs, setup)
+    count_dark(run, plan, inputs, setup.tagger)
     centre_v = _following_v(run, plan)
-    plan.dither(centre_v).play(generator, plan.channel, plan.held_v)
-    attenuation_db = light_up(run, plan, source, attenuator, detectors)
+    plan.dither(centre_v).play(setup.generator, plan.channel, plan.held_v)
+    attenuation_db = set_count_rate(run, plan, setup)
     for point in run.points("hold", [{"step": n + 1} for n in range(plan.steps)]):
         wanted_v = _following_v(run, plan)
         if wanted_v != centre_v:
             centre_v = wanted_v
-            close([attenuator])
-            plan.dither(centre_v).play(generator, plan.channel, plan.held_v)
-            attenuate(attenuation_db, [attenuator])
+            close([setup.attenuator])
+            plan.dither(centre_v).play(setup.generator, plan.channel, plan.held_v)
+            attenuate(attenuation_db, [setup.attenuator])
         steps = plan.dither(centre_v)
         folded, bin_s = staircase.fold(
-            record_tags(tagger, plan.row_s), len(inputs), steps.period_ps, len(_DITHER)
+            record_tags(setup.tagger, plan.row_s), len(inputs), steps.period_ps, len(_DITHER)
         )
         found = _ordered(folded, steps, plan)
         run.keep(
@@ -270,6 +257,7 @@ CALIBRATION = Calibration(
     title="Extinction held by dithering, and drift of a modulator's bias",
     method="first over second harmonic of a dither, in a loop; interference with a moving null, maximum likelihood",
     plan=ModulatorBiasPlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -22,13 +22,9 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, darken, light_up
+from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.tag_recording import record_tags
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.record import Quantity, Record, Table
 from qhal.tags.analysis.correlation import CrossCorrelation
@@ -89,23 +85,14 @@ class PhotonStatisticsPlan(OneOutputPlan):
         return {channel: np.full(len(train), v) for channel, v in self.held_v.items()} | {self.channel: train}
 
 
-def measure(
-    run: Run,
-    plan: PhotonStatisticsPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: PhotonStatisticsPlan, setup: TransmitterSetup) -> None:
     """Count in the dark, then keep a histogram of lags for each pair of detectors."""
-    darken(plan, plan.inputs, source, attenuator, detectors, tagger)
-    count_dark(run, plan, plan.inputs, tagger)
-    generator.play(plan.volts(), plan.samples / plan.period_ps * 1e12)
-    light_up(run, plan, source, attenuator, detectors)
+    prepare_dark(plan, plan.inputs, setup)
+    count_dark(run, plan, plan.inputs, setup.tagger)
+    setup.generator.play(plan.volts(), plan.samples / plan.period_ps * 1e12)
+    set_count_rate(run, plan, setup)
     for point in run.points("coincidences", [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        batch = record_tags(tagger, plan.row_s)
+        batch = record_tags(setup.tagger, plan.row_s)
         found = batch.counts()
         run.keep(
             "coincidences",
@@ -209,6 +196,7 @@ CALIBRATION = Calibration(
     title="Second-order correlation of a pulsed source",
     method="Hanbury Brown and Twiss: coincidences in one pulse over those in different pulses, maximum likelihood",
     plan=PhotonStatisticsPlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,

@@ -24,13 +24,9 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
-from qhal.calibration.optics.played_light import count_dark, darken, light_up
+from qhal.calibration.optics.played_light import count_dark, prepare_dark, set_count_rate
+from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.staircase import StaircasePlan
-from qhal.devices.attenuator import Attenuator
-from qhal.devices.detector import Detector
-from qhal.devices.pattern_generator import PatternGenerator
-from qhal.devices.source import Source
-from qhal.devices.time_tagger import TimeTagger
 from qhal.errors import DeviceError
 from qhal.records.record import Quantity, Record, Table
 from qhal.records.uncertain import nominal
@@ -55,28 +51,19 @@ class PolarizationModulatorPlan(StaircasePlan):
         return np.geomspace(span / 8, 1.5 * span, 70)
 
 
-def measure(
-    run: Run,
-    plan: PolarizationModulatorPlan,
-    *,
-    source: Source,
-    generator: PatternGenerator,
-    attenuator: Attenuator,
-    detectors: Detector,
-    tagger: TimeTagger,
-) -> None:
+def measure(run: Run, plan: PolarizationModulatorPlan, setup: TransmitterSetup) -> None:
     """Record the staircase. Raises DeviceError, after the first recording, where no polarization follows it."""
-    channels = detectors.capabilities.channels
+    channels = setup.detectors.capabilities.channels
     inputs = range(1, channels + 1)
-    darken(plan, inputs, source, attenuator, detectors, tagger)
-    count_dark(run, plan, inputs, tagger)
+    prepare_dark(plan, inputs, setup)
+    count_dark(run, plan, inputs, setup.tagger)
     steps = plan.staircase()
-    steps.play(generator, plan.channel, plan.held_v)
-    light_up(run, plan, source, attenuator, detectors)
+    steps.play(setup.generator, plan.channel, plan.held_v)
+    set_count_rate(run, plan, setup)
     first = plan.model_copy(update={"repetitions": 1})
-    staircase.record(run, "staircase", first, steps, channels, tagger)
+    staircase.record(run, "staircase", first, steps, channels, setup.tagger)
     _Sorted(run.tables()["staircase"], plan)
-    staircase.record(run, "staircase", plan, steps, channels, tagger)
+    staircase.record(run, "staircase", plan, steps, channels, setup.tagger)
 
 
 class _Sorted:
@@ -214,6 +201,7 @@ CALIBRATION = Calibration(
     title="Vpi of the polarization modulator",
     method="staircases of volts, clicks folded on them; a turn of polarization behind analysers, maximum likelihood",
     plan=PolarizationModulatorPlan,
+    setup=TransmitterSetup,
     measure=measure,
     evaluate=evaluate,
     draw=draw,
