@@ -14,15 +14,23 @@ from qhal.late import late
 if TYPE_CHECKING:
     from qhal.calibration.figures.labels import with_uncertainty
     from qhal.calibration.figures.record_picture import draw_record, save_picture
-    from qhal.calibration.framework.plan import Plan
+    from qhal.calibration.framework.data import Data, Evaluation
+    from qhal.calibration.framework.plan import Extent, Plan
+    from qhal.calibration.framework.points import Run
     from qhal.calibration.framework.registry import calibrations, load_calibration
     from qhal.calibration.framework.roles import calibrate_node
     from qhal.calibration.framework.runner import Calibration, Site, calibrate
+    from qhal.calibration.framework.setup import Setup
 
 __all__ = [
     "CALIBRATIONS",
     "Calibration",
+    "Data",
+    "Evaluation",
+    "Extent",
     "Plan",
+    "Run",
+    "Setup",
     "Site",
     "calibrate",
     "calibrate_node",

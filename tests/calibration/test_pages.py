@@ -18,9 +18,13 @@ def test_every_calibration_has_its_page():
 
 
 def test_the_list_has_their_titles():
-    row = re.compile(r"^\| \[`(.+?)`\]\(calibrations/.+?/(.+?)\.md\) \| (.+?) \|$", re.MULTILINE)
+    row = re.compile(r"^\| \[`(.+?)`\]\(calibrations/(.+?)/(.+?)\.md\) \| (.+?) \|$", re.MULTILINE)
     listed = row.findall((DOCS / "calibrations.md").read_text(encoding="utf-8"))
-    assert [name for name, *_ in listed] == [page for _, page, _ in listed] == sorted(calibrations())
-    assert {name: title for name, _, title in listed} == {
+    assert all(name == page for name, _, page, _ in listed)
+    assert {name: title for name, _, _, title in listed} == {
         name: load_calibration(name).title for name in calibrations()
     }
+    assert {name: subject for name, subject, _, _ in listed} == {
+        name: module.split(".")[2] for name, module in calibrations().items()
+    }
+    assert len(listed) == len(calibrations())

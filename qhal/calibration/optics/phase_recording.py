@@ -8,8 +8,8 @@ from qhal.calibration.fitting.clock_phase import Phases, block_sums, find_period
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
 from qhal.calibration.optics.pulse_train import PulseTrainPlan, play_pulses
-from qhal.calibration.optics.tag_recording import record_tags
 from qhal.calibration.optics.setups import TransmitterSetup
+from qhal.calibration.optics.tag_recording import record_tags
 from qhal.records.record import Table
 
 TABLE = "phases"
