@@ -1,14 +1,20 @@
+import socket
 import sys
 import time
+import types
+from contextlib import ExitStack
+from importlib.metadata import EntryPoint
 
 import pytest
 
 from qhal import open_device
-from qhal.errors import ConfigurationError
+from qhal.errors import ConfigurationError, ConnectTimeout, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
-from qhal.transport.open import make_transport
+from qhal.transport.open import make_transport, serves
 from qhal.transport.recording import RecordedTransport
 from qhal.transport.serial import SerialTransport
+from qhal.transport.settings import SerialSettings
+from qhal.transport.tcp import TcpTransport
 from qhal.transport.visa import VisaTransport
 
 
@@ -137,3 +143,46 @@ def test_a_transport_without_its_library_is_refused(monkeypatch, module):
     text = {"pyvisa": "visa:TCPIP::127.0.0.1::1::SOCKET", "zmq": "zmq+tcp://127.0.0.1:1"}[module]
     with pytest.raises(ConfigurationError, match=f"needs {module}, which is not installed"):
         make_transport(Address(text))
+
+
+def test_a_scheme_of_another_package(monkeypatch):
+    """A scheme that an entry point publishes has its class and the settings of what it stands in for."""
+    module = types.ModuleType("acme_rfc2217")
+
+    class NetworkLine(TcpTransport):
+        stands_in_for = ("serial",)
+
+        def __init__(self, address, settings=None):
+            super().__init__(address)
+            self.settings = settings
+
+    module.NetworkLine, module.SCHEMES = NetworkLine, {"rfc2217": "acme_rfc2217:NetworkLine"}
+    monkeypatch.setitem(sys.modules, "acme_rfc2217", module)
+    entry = EntryPoint("acme", "acme_rfc2217:SCHEMES", "qhal.transports")
+    monkeypatch.setattr("qhal.published.entry_points", lambda group: [entry] if group == entry.group else [])
+    line = SerialSettings(baudrate=115200)
+    transport = make_transport(Address("rfc2217://10.0.0.5:4000"), {"serial": line})
+    assert (type(transport), transport.settings) == (NetworkLine, line)
+    assert serves("rfc2217", ("serial",))
+    assert not serves("rfc2217", ("zmq+tcp",))
+    with pytest.raises(ConfigurationError, match=r"allowed are serial, tcp, zmq\+tcp, visa, replay, rfc2217"):
+        Address("rfc2218://10.0.0.5:4000")
+    module.NetworkLine = dict
+    with pytest.raises(ConfigurationError, match="not a class derived from Transport"):
+        make_transport(Address("rfc2217://10.0.0.5:4000"))
+
+
+@pytest.mark.parametrize("scheme", ["tcp", "zmq+tcp"])
+def test_a_connect_that_takes_too_long_is_a_connect_timeout(scheme):
+    """A listener with a full queue accepts nothing: neither a reply that is late nor a line that is lost."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server, ExitStack() as stack:
+        endpoint = server.getsockname()
+        for _ in range(2):  # the queue takes one more than its length
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(endpoint)
+        transport = make_transport(Address(f"{scheme}://127.0.0.1:{endpoint[1]}"))
+        with pytest.raises(ConnectTimeout, match="no connection in time") as caught:
+            transport.open(time.monotonic() + 0.05)
+    assert isinstance(caught.value, Disconnected)
+    assert not isinstance(caught.value, ReplyTimeout)

@@ -1,45 +1,33 @@
 """Replies to values: whole, finite, of the type expected and within the limits, or a typed error."""
 
+from math import inf
+
 import pytest
 
 from qhal.devices.scpi import Scpi
 from qhal.errors import DeviceError, NoValue, ProtocolError
 from qhal.transport import replies
-from qhal.transport.base import Transport
 from qhal.transport.connection import Connection, ConnectionState
 from qhal.transport.control import SimulatorControl, SteppedClock
 from qhal.transport.frames import line
+from qhal.transport.memory import pair
 
 VOLTS = {"V": 1.0, "mV": 1e-3}
 PS = {"TB": 1.0, "ps": 1.0, "ns": 1e3, "GTB": 1e9}
 
 
-class Scripted(Transport):
-    """A transport that answers each request with the next reply of a list."""
-
-    def __init__(self, *answers):
-        super().__init__("scripted")
-        self.answers, self.waiting = list(answers), b""
-
-    def open(self, deadline):
-        pass
-
-    def close(self):
-        pass
-
-    def write(self, data, deadline):
-        self.waiting += self.answers.pop(0)
-
-    def read_chunk(self, deadline, until):
-        data, self.waiting = self.waiting, b""
-        return data
-
-    def readable(self):
-        return bool(self.waiting)
-
-
 def connected(*answers):
-    found = Connection(Scripted(*answers), "unit")
+    """Return a connection to a unit that answers each request with the next reply of a list."""
+    waiting = list(answers)
+    near, far = pair("memory:unit")
+
+    def answer():
+        far.read_chunk(inf, 1)
+        far.write(waiting.pop(0), inf)
+
+    far.on_arrival = answer
+    near.open(0.0)
+    found = Connection(near, "unit")
     found.state = ConnectionState.READY
     return found
 
@@ -213,7 +201,7 @@ def test_what_a_parser_trips_over_is_a_protocol_error(wrong):
     def parse(reply):
         raise wrong("tripped")
 
-    with pytest.raises(ProtocolError, match=r"unit \(scripted\) to b'Q': .*tripped") as caught:
+    with pytest.raises(ProtocolError, match=r"unit \(memory:unit\) to b'Q': .*tripped") as caught:
         asked.exchange(b"Q", line(), parse=parse)
     assert isinstance(caught.value.__cause__, wrong)
     assert asked.state is ConnectionState.TAINTED
@@ -224,7 +212,9 @@ def test_an_answer_of_the_device_does_not_taint_and_keeps_its_attributes():
     asked = connected(b"-INF\n", b"-9.9E37\n", b"1.25\n")
     scpi = Scpi(asked)
     for _ in range(2):
-        with pytest.raises(NoValue, match=r"unit \(scripted\) to b'POW\?\\n': .*below the range") as caught:
+        with pytest.raises(
+            NoValue, match=r"unit \(memory:unit\) to b'POW\?\\n': .*below the range"
+        ) as caught:
             scpi.ask_float("POW?")
         assert caught.value.below_range
         assert isinstance(caught.value, DeviceError)
