@@ -14,7 +14,7 @@ import pytest
 from qhal.calibration.framework.device_state import Restoring, is_unsafe
 from qhal.devices.device import Device
 from qhal.devices.interface import Hazard, SafeState
-from qhal.devices.safety import by_device, kinds_of
+from qhal.devices.safety import by_device, interfaces_of
 from qhal.errors import Disconnected, OpenFailed, ReplyTimeout
 from qhal.node.node import Node, open_node
 from qhal.node.schema import load_node_file
@@ -298,7 +298,7 @@ def test_whatever_one_raises_the_others_are_restored(name, ends, bench, backgrou
     fault = ValueError("Atten:1.60.00(dB)")
     with open_node(bench()) as node:
         light_up(node)
-        devices = {each: kinds_of(node.device(each))[0] for each in ("laser", "voa", "detectors")}
+        devices = {each: interfaces_of(node.device(each))[0] for each in ("laser", "voa", "detectors")}
 
         def ends_while_one_is_broken(patch):
             with Restoring(devices):
