@@ -336,7 +336,7 @@ def test_transfer_errors_are_not_kept_quiet(stepped):
     tagger, background = stepped(pulse_rate_hz=1_000.0)
     tags = tagger.stream()
     next(tags)
-    background.unit(NAME).instrument.raw_errors[1] = 7
+    background.unit(NAME).instrument.recorder.raw_errors[1] = 7
     with pytest.raises(DeviceError, match=r"transfer errors by input: \{2: 7\}"):
         tags.close()
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from qhal.errors import ConfigurationError
-from qhal_simulators.instruments.idquantique.id900 import Id900, Id900Options
+from qhal_simulators.instruments.idquantique.id900 import Id900
+from qhal_simulators.instruments.idquantique.id900_options import Id900Options
 from qhal_simulators.simulated_time import SimulationClock
 from tests.physics.bench import Link, scenario
 
@@ -149,9 +150,9 @@ def test_an_id900_stops_streaming_when_its_buffer_overflows():
         scpi.receive(f"RAW{n}:SEND ON;:RAW{n}:STOP:LINK INPU{n};:INPU{n}:ENAB ON".encode())
     scpi.receive(b"REC:PLAY")
     clock.advance_to(0.03)
-    assert unit.raw_errors == [0] * 4
+    assert unit.recorder.raw_errors == [0] * 4
     clock.advance_to(0.06)
-    assert min(unit.raw_errors) > 0
+    assert min(unit.recorder.raw_errors) > 0
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import struct
 import pytest
 import zmq
 
-from qhal_simulators.instruments.idquantique.id900 import Id900, Id900Options
+from qhal_simulators.instruments.idquantique.id900 import Id900
+from qhal_simulators.instruments.idquantique.id900_options import Id900Options
 from qhal_simulators.simulated_time import SimulationClock
 
 GOLDEN = [

@@ -2,18 +2,18 @@
 
 import json
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qhal_simulators.instrument import PairEndpoint
+from qhal_simulators.instruments.idquantique.id900_options import Id900Options
 from qhal_simulators.request_numbers import whole
-
-if TYPE_CHECKING:
-    from qhal_simulators.instruments.idquantique.id900 import Id900
+from qhal_simulators.simulated_time import SimulationClock
 
 _FIRST_PORT = 5556
 _KNOWN = {
@@ -48,8 +48,10 @@ class _Refused(Exception):
 class DataLinkService:
     """Acquisitions by id, ``<instrument's address>:<5555 + channel>`` unless the client names them."""
 
-    def __init__(self, unit: "Id900") -> None:
-        self._unit = unit
+    def __init__(
+        self, options: Id900Options, clock: SimulationClock, bind_pair: Callable[[int], PairEndpoint]
+    ) -> None:
+        self._options, self._clock, self._bind_pair = options, clock, bind_pair
         self._acquisitions: dict[str, _Acquisition] = {}
 
     def answer(self, request: str) -> str:
@@ -68,14 +70,14 @@ class DataLinkService:
                 continue
             acquisition.messages += 1
             acquisition.timestamps += len(times)
-            acquisition.last_s = self._unit.clock.now_s()
+            acquisition.last_s = self._clock.now_s()
             content = np.column_stack((times, indices)) if acquisition.with_ref_index else times
             if acquisition.file is not None:
                 try:
                     _append(acquisition.file, content, ascii_text=acquisition.ascii)
                 except OSError as error:
                     acquisition.errors = [{"description": f"{acquisition.file}: {error.strerror}"}]
-            if acquisition.stream is not None and (len(times) or self._unit.options.empty_frame):
+            if acquisition.stream is not None and (len(times) or self._options.empty_frame):
                 acquisition.stream.send(content.astype("<u8").tobytes())
 
     def end(self) -> None:
@@ -91,20 +93,20 @@ class DataLinkService:
         self._acquisitions.clear()
 
     def _end_stream(self, acquisition: _Acquisition) -> None:
-        if acquisition.stream is not None and self._unit.options.end_frame:
+        if acquisition.stream is not None and self._options.end_frame:
             acquisition.stream.send(b"")
 
     def _list(self, options: dict[str, str]) -> list[str]:
         return list(self._acquisitions)
 
     def _start_save(self, options: dict[str, str]) -> dict[str, str]:
-        if self._unit.options.save_to is None:
+        if self._options.save_to is None:
             raise _Refused("no output directory")
         style = options.get("format", "bin")
         if style not in ("bin", "ascii"):
             raise _Refused(f"unknown format '{style}'")
         self._check(options)
-        path = _inside(Path(self._unit.options.save_to), _needed(options, "filename"))
+        path = _inside(Path(self._options.save_to), _needed(options, "filename"))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(b"")
@@ -120,7 +122,7 @@ class DataLinkService:
             raise _Refused(f"the argument ('{port[:80]}') for option '--stream-port' is invalid") from error
         self._check(options)
         try:
-            stream = self._unit.bind_pair(number)
+            stream = self._bind_pair(number)
         except OSError as error:
             raise _Refused(str(error)) from error
         return self._start(options, stream=stream)
@@ -140,7 +142,7 @@ class DataLinkService:
     def _start(self, options: dict[str, str], **target: Any) -> dict[str, str]:
         name, channel = self._check(options)
         self._acquisitions[name] = _Acquisition(
-            channel, "with-ref-index" in options, last_s=self._unit.clock.now_s(), **target
+            channel, "with-ref-index" in options, last_s=self._clock.now_s(), **target
         )
         return {"id": name}
 
@@ -165,7 +167,7 @@ class DataLinkService:
         return {
             "acquisitions_count": acquisition.messages,
             "errors": acquisition.errors,
-            "inactivity": round(self._unit.clock.now_s() - acquisition.last_s, 3),
+            "inactivity": round(self._clock.now_s() - acquisition.last_s, 3),
             "timestamps_count": acquisition.timestamps,
         }
 

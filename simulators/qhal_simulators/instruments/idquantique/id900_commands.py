@@ -1,22 +1,19 @@
 """The command table of a Time Controller: settings, counters, records, generators, states."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from qhal_simulators.instruments.idquantique import state_texts
 from qhal_simulators.instruments.idquantique.blocks import BLOCKS, COMBINERS, DELAYS, GENERATORS, INPUTS
 from qhal_simulators.instruments.idquantique.presets import NAMES
 from qhal_simulators.instruments.idquantique.setting_forms import WRONG_TYPE, Setting
+from qhal_simulators.instruments.idquantique.time_controller import TimeController
 from qhal_simulators.scpi_commands import Handler, ScpiError
-
-if TYPE_CHECKING:
-    from qhal_simulators.instruments.idquantique.id900 import Id900
 
 _UNDEFINED = -113
 _MISSING = -109
 
 
-def table(unit: "Id900") -> dict[str, Handler]:
+def table(unit: TimeController) -> dict[str, Handler]:
     """Return all commands of a unit's firmware."""
     commands = _device(unit) | _inputs(unit) | _outputs_of_records(unit)
     commands |= _generators(unit)
@@ -49,7 +46,7 @@ def _text(arguments: list[bytes]) -> str:
     return arguments[0].decode("ascii", "replace") if arguments else ""
 
 
-def _setter(unit: "Id900", setting: Setting) -> Handler:
+def _setter(unit: TimeController, setting: Setting) -> Handler:
     def handle(suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
         number = _number(setting.count, suffixes)
         value = setting.parse(_text(arguments))
@@ -59,11 +56,11 @@ def _setter(unit: "Id900", setting: Setting) -> Handler:
     return handle
 
 
-def _getter(unit: "Id900", setting: Setting) -> Handler:
-    return _numbered(setting.count, lambda n: unit.value(setting.block, n, setting.key))
+def _getter(unit: TimeController, setting: Setting) -> Handler:
+    return _numbered(setting.count, lambda n: unit.settings.value(setting.block, n, setting.key))
 
 
-def _device(unit: "Id900") -> dict[str, Handler]:
+def _device(unit: TimeController) -> dict[str, Handler]:
     def load(suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
         name = _text(arguments).strip().upper()
         if name not in NAMES:
@@ -72,24 +69,25 @@ def _device(unit: "Id900") -> dict[str, Handler]:
         return name
 
     return {
-        "*IDN?": _plain(lambda: unit.options.idn.format(model=unit.options.model)),
+        "*IDN?": _plain(lambda: unit.options.identity),
         "DEVIce:RESolution:BWIDth?": _plain(lambda: str(unit.bin_ps)),
         "DEVIce:CONFiguration:LOAD": load,
         "DEVIce:SAMPling:RECAlibrate": _plain(lambda: "Recalibration done"),
-        "DEVIce:STATe?": _plain(lambda: state_texts.device_state(unit)),
+        "DEVIce:STATe?": _plain(lambda: state_texts.device_state(unit.settings)),
     }
 
 
-def _inputs(unit: "Id900") -> dict[str, Handler]:
+def _inputs(unit: TimeController) -> dict[str, Handler]:
     """Return inputs, START, delays and the counters of combiners."""
+    firmware = unit.options.firmware
     commands: dict[str, Handler] = {
-        "INPUt#:HIREs:ERROr?": _numbered(INPUTS, lambda n: str(unit.counters[n - 1].hires_error)),
-        "INPUt#:HIREs:ERROr:CLEAr": _numbered(INPUTS, lambda n: unit.counters[n - 1].clear_error()),
-        "INPUt#:STATe?": _numbered(INPUTS, lambda n: state_texts.input_state(unit, "INPU", n)),
+        "INPUt#:HIREs:ERROr?": _numbered(INPUTS, lambda n: str(unit.input_counters[n - 1].hires_error)),
+        "INPUt#:HIREs:ERROr:CLEAr": _numbered(INPUTS, lambda n: unit.input_counters[n - 1].clear_error()),
+        "INPUt#:STATe?": _numbered(INPUTS, lambda n: state_texts.input_state(unit.settings, "INPU", n)),
         "STARt:HIREs:ERROr?": _plain(lambda: "0"),
         "STARt:HIREs:ERROr:CLEAr": _plain(lambda: "Cleared Highres errors"),
-        "STARt:STATe?": _plain(lambda: state_texts.input_state(unit, "STAR", 1)),
-        "DELAy#:STATe?": _numbered(DELAYS, lambda n: state_texts.delay_state(unit, n)),
+        "STARt:STATe?": _plain(lambda: state_texts.input_state(unit.settings, "STAR", 1)),
+        "DELAy#:STATe?": _numbered(DELAYS, lambda n: state_texts.delay_state(unit.settings, n, firmware)),
     }
     for pattern, block, count in (
         ("INPUt#", "INPU", INPUTS),
@@ -105,23 +103,26 @@ def _counter(count: int, block: str, action: Callable[[str, int], str]) -> Handl
     return _numbered(count, lambda n: action(block, n))
 
 
-def _outputs_of_records(unit: "Id900") -> dict[str, Handler]:
+def _outputs_of_records(unit: TimeController) -> dict[str, Handler]:
     """Return timestamps and histograms."""
+    firmware = unit.options.firmware
 
     def clear(n: int) -> str:
-        unit.raw_errors[n - 1] = 0
+        unit.recorder.raw_errors[n - 1] = 0
         return "0"
 
     return {
-        "RAW#:ERRORS?": _numbered(INPUTS, lambda n: str(unit.raw_errors[n - 1])),
+        "RAW#:ERRORS?": _numbered(INPUTS, lambda n: str(unit.recorder.raw_errors[n - 1])),
         "RAW#:ERRORS:CLEAR": _numbered(INPUTS, clear),
         "HISTogram#:FLUSh": _numbered(INPUTS, lambda n: unit.recorder.flush(n)),
         "HISTogram#:DATA?": _numbered(INPUTS, lambda n: unit.recorder.histogram_text(n)),
-        "HISTogram#:STATe?": _numbered(INPUTS, lambda n: state_texts.histogram_state(unit, n)),
+        "HISTogram#:STATe?": _numbered(
+            INPUTS, lambda n: state_texts.histogram_state(unit.settings, n, firmware)
+        ),
     }
 
 
-def _generators(unit: "Id900") -> dict[str, Handler]:
+def _generators(unit: TimeController) -> dict[str, Handler]:
     return {
         "GENerator#:PLAY": _numbered(GENERATORS, lambda n: unit.generators[n].play()),
         "GENerator#:STOP": _numbered(GENERATORS, lambda n: unit.generators[n].stop()),
@@ -129,7 +130,7 @@ def _generators(unit: "Id900") -> dict[str, Handler]:
     }
 
 
-def _recorder(unit: "Id900") -> dict[str, Handler]:
+def _recorder(unit: TimeController) -> dict[str, Handler]:
     def duration(suffixes: tuple[int, ...], arguments: list[bytes]) -> str:
         """One record of this length: the pulse of the recorder, with the shortest pause."""
         if not arguments:
