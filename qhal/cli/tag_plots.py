@@ -17,7 +17,7 @@ from qhal.tags.batch import TagBatch
 from qhal.tags.numbering import describe
 
 _DECADES = np.logspace(0, 12, 241)
-_LEAST_LIVE = 0.1
+_MIN_LIVE = 0.1
 """Fraction of a bin that must be live for its rate to be drawn."""
 _LEAST_COUNTS = 100
 """Tags in a bin, on average: its rate is then known to 10 %."""
@@ -65,7 +65,7 @@ def _draw_rates(
         offset_s = 0.0
         bins = _bins(meter, channel)
         for number, (epoch, (start, stop)) in enumerate(spans.items()):
-            times, rates, sigmas = meter.over_time(channel, epoch, _LEAST_LIVE, bins)
+            times, rates, sigmas = meter.over_time(channel, epoch, _MIN_LIVE, bins)
             middles = offset_s + times + 0.5 * bins * meter.bin_s - start * 1e-12
             middles = np.minimum(middles, offset_s + (stop - start) * 1e-12)
             axes.errorbar(middles, rates, sigmas, fmt=".", color=colour, markersize=3, elinewidth=0.8)

@@ -1,7 +1,6 @@
-"""Time tags as arrays that carry their gaps.
+"""Batches of time tags, with the span that they cover and the gaps in it.
 
-A rate or an error rate is a count divided by the time in which the counter could count, so a
-batch always says which span it covers and what is missing in it.
+A rate is a count divided by the time in which tags were recorded, so a batch carries both.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ _LAST_EPOCH = 2**32 - 1
 
 
 class Loss(StrEnum):
-    """How well the number of tags lost in a gap is known; PAUSED: the tagger does not record there."""
+    """How well the number of tags lost in a gap is known; PAUSED: the tagger does not record in it."""
 
     PAUSED = "paused"
     EXACT = "exact"
@@ -28,8 +27,16 @@ class Loss(StrEnum):
 class Gap:
     """A span ``[start_ps, stop_ps)`` in which tags were lost.
 
-    ``channels`` is empty when all channels are affected. ``missed`` counts the tags lost, to the
-    grade that ``loss`` says (0 when unknown, and in a pause).
+    Attributes
+    ----------
+    start_ps, stop_ps
+        The span.
+    missed
+        Number of lost tags; 0 if unknown, and in a pause.
+    loss
+        How well ``missed`` is known.
+    channels
+        Channels whose tags were lost; empty: all.
     """
 
     start_ps: int
@@ -43,7 +50,7 @@ class Gap:
         return not self.channels or channel in self.channels
 
     def check(self) -> None:
-        """Raise ValueError for numbers of another type or beyond their range."""
+        """Raise ValueError for numbers of another type or out of range."""
         _check_span("a gap", self.start_ps, self.stop_ps)
         _check_whole("missed", self.missed, 0, 0 if Loss(self.loss) is Loss.PAUSED else 2**63 - 1)
         for channel in _list(self.channels):
@@ -59,11 +66,30 @@ class Gap:
 class TagBatch:
     """A piece of a tag stream.
 
-    ``times_ps``: int64, ascending, picoseconds of the tagger's clock since the start of its epoch.
-    ``channels``: uint8, same length, 1..N as the instrument numbers its inputs.
-    ``start_ps``, ``stop_ps``: the span covered; tags lie in ``[start_ps, stop_ps)``.
-    ``epoch``: times of different epochs have no common origin.
-    ``gaps``: what is missing inside the span.
+    Attributes
+    ----------
+    times_ps
+        Times, int64, ascending, in picoseconds of the tagger's clock since the start of the epoch.
+    channels
+        Channels, uint8, of the same length, as the instrument numbers its inputs.
+    start_ps, stop_ps
+        The span that is covered: tags are in ``[start_ps, stop_ps)``.
+    epoch
+        Number of the recording; times of different epochs have no common origin.
+    gaps
+        Spans in which tags were lost.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lost = Gap(600, 1000, missed=3, loss=Loss.EXACT)
+    >>> batch = TagBatch(np.array([10, 200, 500]), np.array([1, 2, 1], np.uint8), 0, 1000, gaps=(lost,))
+    >>> len(batch), batch.missed, batch.complete
+    (3, 3, False)
+    >>> batch.counts()
+    {1: 2, 2: 1}
+    >>> batch.live_time_s()
+    6e-10
     """
 
     times_ps: NDArray[np.int64]
@@ -83,7 +109,7 @@ class TagBatch:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing in the span but where the tagger pauses."""
+        """True if the only gaps are scheduled pauses."""
         return all(gap.loss is Loss.PAUSED for gap in self.gaps)
 
     def live_time_s(self, channel: int | None = None) -> float:
@@ -105,13 +131,13 @@ class TagBatch:
         return {channel: count / self.live_time_s(channel) for channel, count in self.counts().items()}
 
     def split(self, at_ps: int) -> tuple[Self, Self]:
-        """Return what lies before a time and what lies from it on.
+        """Return the parts before and after a time.
 
-        Of a gap that is cut, the first part keeps the count. Raises ValueError for a time outside the span.
+        Of a gap that is cut, the first part has the count. Raises ValueError for a time outside the span.
         """
         if not self.start_ps <= at_ps <= self.stop_ps:
             raise ValueError(f"{at_ps} ps is not between {self.start_ps} and {self.stop_ps} ps")
-        place = int(np.searchsorted(self.times_ps, at_ps))
+        index = int(np.searchsorted(self.times_ps, at_ps))
         before = tuple(
             replace(gap, stop_ps=min(gap.stop_ps, at_ps)) for gap in self.gaps if gap.start_ps < at_ps
         )
@@ -122,20 +148,20 @@ class TagBatch:
         )
         times, channels = self.times_ps, self.channels
         return (
-            replace(self, times_ps=times[:place], channels=channels[:place], stop_ps=at_ps, gaps=before),
-            replace(self, times_ps=times[place:], channels=channels[place:], start_ps=at_ps, gaps=after),
+            replace(self, times_ps=times[:index], channels=channels[:index], stop_ps=at_ps, gaps=before),
+            replace(self, times_ps=times[index:], channels=channels[index:], start_ps=at_ps, gaps=after),
         )
 
     def select(self, channels: Collection[int]) -> Self:
         """Return the tags of some channels, with the gaps that concern them."""
-        kept = np.isin(self.channels, list(channels))
+        selected = np.isin(self.channels, list(channels))
         gaps = tuple(gap for gap in self.gaps if not gap.channels or set(gap.channels) & set(channels))
-        return replace(self, times_ps=self.times_ps[kept], channels=self.channels[kept], gaps=gaps)
+        return replace(self, times_ps=self.times_ps[selected], channels=self.channels[selected], gaps=gaps)
 
     def check(self, after: tuple[int, int] | None = None) -> None:
-        """Raise ValueError for what cannot be a batch: other types, numbers beyond their range, times out of order.
+        """Raise ValueError for wrong types, numbers out of range, times out of order or outside the span.
 
-        ``after``: epoch and end of the batch before it, in a stream that does not go back in time.
+        ``after``: epoch and end of the batch before it, which this one must not precede.
         """
         times = self.times_ps
         for name, values, kind in (("times_ps", times, np.int64), ("channels", self.channels, np.uint8)):
@@ -161,7 +187,7 @@ class TagBatch:
             )
 
     def description(self) -> dict[str, Any]:
-        """Return the span, the epoch and the gaps, which no column holds, as plain data for JSON."""
+        """Return span, epoch and gaps as plain data for JSON."""
         return {
             "start_ps": int(self.start_ps),
             "stop_ps": int(self.stop_ps),
@@ -177,9 +203,9 @@ class TagBatch:
         description: Mapping[str, Any],
         after: tuple[int, int] | None = None,
     ) -> Self:
-        """Return the batch of these columns and this :meth:`description`.
+        """Return the batch of two columns and a :meth:`description`.
 
-        Raises ValueError for a description of other names, and for what :meth:`check` refuses.
+        Raises ValueError for a description with other names, and as :meth:`check` does.
         """
         content = _content(description, "batch", ("start_ps", "stop_ps", "epoch", "gaps"))
         gaps = tuple(Gap(**_gap(each)) for each in _list(content.pop("gaps")))
@@ -189,7 +215,7 @@ class TagBatch:
 
     @classmethod
     def concatenate(cls, batches: Iterable[Self]) -> Self:
-        """Join adjacent batches of one epoch. Raises ValueError when they do not follow each other."""
+        """Join adjacent batches of one epoch. Raises ValueError if one does not begin where the last one ends."""
         parts: Sequence[Self] = tuple(batches)
         if not parts:
             raise ValueError("no batches to join")

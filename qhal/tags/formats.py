@@ -1,4 +1,4 @@
-"""Files of tags by format: open one for reading, write one, and say which formats there are."""
+"""Files of tags: read one, write one, and the table of formats."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,9 +25,20 @@ _HEADER_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One file format. ``decoder`` and ``encoder`` are None where qhal has no own codec or must not write.
+    """A file format.
 
-    ``reading``, ``writing``: the options of each.
+    Attributes
+    ----------
+    name, description
+        Name in :data:`FORMATS`, and the vendor's.
+    suffix
+        Suffix of file names from which it is recognised; empty: none.
+    decoder, encoder
+        Classes of the codec; None if a library reads and writes the format, or if it is only read.
+    reading, writing
+        Models of the options.
+    header_bytes
+        Bytes before the first record.
     """
 
     name: str
@@ -65,14 +76,20 @@ FORMATS: Mapping[str, Format] = {
                sfifteen.Timestamp3Encoder, sfifteen.WordReading, sfifteen.WordOptions),
     )
 }  # fmt: skip
-"""The formats by name."""
+"""Formats by name."""
 
 
 class TagFile(Closing):
-    """An open file of tags: iterate for its batches, in order; a context manager.
+    """An open file of tags: an iterator of its batches, and a context manager; :func:`open_tags` makes one.
 
-    A damaged file raises DataError that names the byte, after all before it was handed out. ``details``: what the
-    file's header says.
+    A damaged file raises DataError with the position, after the tags before it.
+
+    Attributes
+    ----------
+    path, format
+        File and name of its format.
+    details
+        Content of the file's header.
     """
 
     def __init__(
@@ -105,7 +122,7 @@ class TagFile(Closing):
 
     @property
     def position(self) -> int:
-        """How many bytes of the file were read (0 where only its library knows)."""
+        """Bytes read so far; 0 for a format that a library reads."""
         return self._file.tell() if self._own is None else 0
 
     def close(self) -> None:
@@ -123,7 +140,7 @@ class TagFile(Closing):
 
     @property
     def disorder(self) -> Disorder:
-        """How far from ascending order the records were that were read so far; they are handed out in order."""
+        """How far out of order the records were so far; batches are in order."""
         return Disorder() if self._decoder is None else self._decoder.disorder
 
     def _make_decoder(self, form: Format, options: CodecOptions) -> TagDecoder:
@@ -166,31 +183,81 @@ def open_tags(
     options: Mapping[str, Any] | None = None,
     channels: Iterable[int] | None = None,
 ) -> TagFile:
-    """Open a file of tags. The format is found from the content, or the suffix, where either says it.
+    """Open a file of tags.
 
-    ``channels``: hand out these only. Raises ConfigurationError when the format must be named, or an option or a
-    channel is not one of the format's; DataError when the file is of another kind.
+    Parameters
+    ----------
+    path
+        The file.
+    format
+        Name in :data:`FORMATS`; by default recognised from the content or the suffix.
+    options
+        Options of the format.
+    channels
+        Channels to read; by default all.
+
+    Raises
+    ------
+    ConfigurationError
+        If the format must be named, or has no such option or channel.
+    DataError
+        If the file is of another kind.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch, TagWriter
+    >>> batch = TagBatch(np.arange(0, 1000, 10), np.ones(100, np.uint8), 0, 1000)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with TagWriter(f"{folder}/run.arrows") as writer:
+    ...         writer.write(batch)
+    ...     with open_tags(f"{folder}/run.arrows") as tags:
+    ...         sum(len(batch) for batch in tags)
+    100
     """
-    place = Path(path)
-    if not place.is_file():
-        what = "is not a plain file" if place.exists() else "no such file"
-        raise ConfigurationError(f"{place}: {what}")
-    form = _format(format or _recognise(place), place)
+    file = Path(path)
+    if not file.is_file():
+        what = "is not a plain file" if file.exists() else "no such file"
+        raise ConfigurationError(f"{file}: {what}")
+    form = _format(format or _recognise(file), file)
     parsed = _options(form, form.reading, options)
-    wanted = None if channels is None else frozenset(channels)
-    if wanted is not None and (strange := wanted - (held := _channels(form, parsed))):
-        raise ConfigurationError(f"{place}: {form.name} has no channel {min(strange)}; it has {ranges(held)}")
-    return TagFile(place, form, parsed, wanted)
+    selected = None if channels is None else frozenset(channels)
+    if selected is not None and (unknown := selected - (available := _channels(form, parsed))):
+        raise ConfigurationError(
+            f"{file}: {form.name} has no channel {min(unknown)}; it has {ranges(available)}"
+        )
+    return TagFile(file, form, parsed, selected)
 
 
 class TagWriter:
-    """Write batches to a file that appears only when it is complete; a context manager.
+    """Writes batches to a file that appears when it is complete; a context manager.
 
-    Until :meth:`close` the content has a hidden name beside it; leaving the context with an error, or an error of
-    ``write`` or ``close``, removes it. ``drop_gaps``: write formats that hold no gaps as if nothing were lost, instead
-    of refusing. ``paused_ps``: pauses of the tagger that the format does not say; ``rounded_ps``: how much earlier than
-    its tag a time is written at most, in formats with coarser steps. Raises ConfigurationError when the file cannot be
-    made, Busy while another program writes it.
+    Until :meth:`close` the content has another name beside it. An error, of ``write``, of ``close`` or in the ``with``
+    block, removes it.
+
+    Parameters
+    ----------
+    path
+        The file.
+    format
+        Name in :data:`FORMATS`; by default that of the suffix.
+    options
+        Options of the format.
+    drop_gaps
+        Write formats that cannot express gaps as if nothing were lost, instead of an error.
+
+    Attributes
+    ----------
+    written
+        Number of tags written.
+
+    Raises
+    ------
+    ConfigurationError
+        If the format is unknown, or the file cannot be created.
+    Busy
+        While another program writes it.
     """
 
     def __init__(
@@ -235,19 +302,19 @@ class TagWriter:
 
     @property
     def paused_ps(self) -> int:
-        """How long the tagger paused in what was written, as far as the file does not say so."""
+        """Pauses of the tagger that the format cannot express, in ps."""
         return 0 if self._encoder is None else self._encoder.paused_ps
 
     @property
     def rounded_ps(self) -> int:
-        """How much earlier than its tag a time was written at most."""
+        """Largest rounding of a time in a format with coarser steps, in ps."""
         return 0 if self._encoder is None else self._encoder.rounded_ps
 
     def write(self, batch: TagBatch) -> None:
         """Append a batch.
 
-        Raises DataError for what the format cannot hold, for a batch that :meth:`TagBatch.check` refuses or that
-        begins before the end of the last one, and when the disk is full or fails.
+        Raises DataError for a batch that the format cannot express, that :meth:`TagBatch.check` refuses or that
+        begins before the end of the last one, and if the disk is full or fails.
         """
         with self._all_or_nothing():
             batch.check(self._after)
@@ -259,11 +326,11 @@ class TagWriter:
         self.written += len(batch)
 
     def close(self) -> None:
-        """Complete the file and give it its name. Raises DataError when the disk is full or fails."""
+        """Complete the file under its name. Raises DataError if the disk is full or fails."""
         with self._all_or_nothing():
             if self._encoder is not None:
-                for place, content in self._encoder.amend():
-                    self._file.seek(place)
+                for position, content in self._encoder.amend():
+                    self._file.seek(position)
                     self._file.write(content)
             else:
                 self._own.close()

@@ -1,10 +1,10 @@
 """A tag stream for several processes: one publishes, any number subscribe, over ZeroMQ.
 
-A slow or absent reader never holds up the publisher or another reader; what it loses, it is told with its exact
-count (:mod:`qhal.tags.sequence`).
+A slow or absent reader delays neither the publisher nor another reader; tags that it loses become a gap with their
+exact count (:mod:`qhal.tags.sequence`).
 
-There is no authentication: every process that reaches the port of a publisher reads its tags, and a subscriber believes
-every process that answers at the address. Bind to the loopback interface, or to a network that only the readers are on.
+The relay is not authenticated: every process that reaches a publisher's address reads its tags, and a subscriber
+accepts any publisher at its address. Bind to the loopback interface, or to a network of the readers only.
 """
 
 import secrets
@@ -21,15 +21,39 @@ from qhal.tags.sequence import DEFAULT_PATIENCE, Numberer, Resequencer, from_mes
 from qhal.transport.zeromq import refuse_without_descriptors
 
 _WAITING_MESSAGES = 1000
-"""Messages kept for a slow reader before it loses some."""
+"""Messages that wait for a slow reader before it loses some."""
 _LARGEST_PART = 1 << 30
-"""Bytes of a part of a message; libzmq drops the connection to who sends more."""
+"""Bytes of a part of a message; libzmq disconnects a sender of more."""
 
 
 class TagPublisher(Closing):
-    """Publish batches at an address such as ``tcp://127.0.0.1:5600`` or ``ipc:///run/qhal/tags``; port ``*``: any free.
+    """Publishes batches to any number of processes; a context manager.
 
-    Raises Disconnected when the address cannot be bound.
+    Parameters
+    ----------
+    address
+        ``tcp://127.0.0.1:5600`` or ``ipc:///run/qhal/tags``; TCP port ``*``: any free one.
+
+    Attributes
+    ----------
+    address
+        Address for subscribers, with the TCP port.
+
+    Raises
+    ------
+    Disconnected
+        If the address cannot be bound.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> batch = TagBatch(np.array([10, 20]), np.array([1, 2], np.uint8), 0, 1000)
+    >>> with TagPublisher("tcp://127.0.0.1:*") as publisher, TagSubscriber(publisher.address) as tags:
+    ...     while not tags.connected(0.01):
+    ...         publisher.send(batch)
+    ...     len(next(tags))
+    2
     """
 
     def __init__(self, address: str) -> None:
@@ -47,19 +71,37 @@ class TagPublisher(Closing):
         self._numberer = Numberer(secrets.randbits(64))
 
     def send(self, batch: TagBatch) -> None:
-        """Publish the next batch; returns at once, whoever reads."""
+        """Publish the next batch; returns at once."""
         self._socket.send_multipart(to_message(self._numberer.number(batch)), copy=False)
 
     def close(self) -> None:
-        """Close; what is queued is still given a second to leave."""
+        """Close, after at most a second for queued messages."""
         self._socket.close()
 
 
 class TagSubscriber(Closing):
-    """Read what a :class:`TagPublisher` sends: an endless iterator of batches, and a context manager.
+    """An endless iterator of the batches of a :class:`TagPublisher`, and a context manager.
 
-    ``timeout_s``: how long silence is borne. Raises ConfigurationError for an address of another form. A reader
-    begins with the first message that comes; ``delivered`` and ``missed`` count tags from there on.
+    It begins with the first message that arrives.
+
+    Parameters
+    ----------
+    address
+        Address of the publisher.
+    timeout_s
+        Time without a message after which ReplyTimeout is raised.
+    patience
+        Messages to wait for one that is missing before its tags count as lost.
+
+    Attributes
+    ----------
+    delivered, missed
+        Tags since the first message.
+
+    Raises
+    ------
+    ConfigurationError
+        For an address of another form.
     """
 
     def __init__(self, address: str, timeout_s: float = 10.0, patience: int = DEFAULT_PATIENCE) -> None:
@@ -82,8 +124,12 @@ class TagSubscriber(Closing):
     def __iter__(self) -> Iterator[TagBatch]:
         return self
 
+    def connected(self, timeout_s: float) -> bool:
+        """Return whether a message has arrived, waiting for one for this long."""
+        return bool(self._ready) or bool(self._socket.poll(int(timeout_s * 1000)))
+
     def __next__(self) -> TagBatch:
-        """Return the next batch, waiting for it. Raises ReplyTimeout in silence, ProtocolError for other messages."""
+        """Return the next batch, waiting for it. Raises ReplyTimeout without messages, ProtocolError for other ones."""
         deadline = time.monotonic() + self._timeout_s
         while not self._ready:
             left_s = max(deadline - time.monotonic(), 0.0)

@@ -1,4 +1,4 @@
-"""Streams made from streams: delays and dead times corrected, several merged into one."""
+"""Operations on streams: add delays, apply dead times, merge several streams into one."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -14,61 +14,102 @@ _LONG_AGO = -(1 << 62)
 
 
 def with_delays(batches: Iterable[TagBatch], delays_ps: Mapping[int, int]) -> Iterator[TagBatch]:
-    """Yield the stream with a delay added to the times of each channel (0 for channels not named), in order.
+    """Yield a stream with a delay added to the times of each channel, in ascending order.
 
-    What a later batch can still precede is held back; a gap of all channels covers every place it may be shifted to.
+    Tags that a later batch may still precede wait for it. A gap of all channels grows by the spread of the delays.
+
+    Parameters
+    ----------
+    batches
+        The stream.
+    delays_ps
+        Delay by channel, positive or negative; 0 for a channel that is not named.
+
+    Raises
+    ------
+    OutOfRange
+        For a channel outside 0..255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> batch = TagBatch(np.array([0, 10, 500]), np.array([1, 2, 1], np.uint8), 0, 1000)
+    >>> shifted = TagBatch.concatenate(with_delays([batch], {2: 100}))
+    >>> shifted.times_ps.tolist(), shifted.channels.tolist()
+    ([0, 110, 500], [1, 2, 1])
     """
     table = np.zeros(256, np.int64)
     for channel, delay in delays_ps.items():
         if not 0 <= channel <= 255:
             raise OutOfRange(f"channel {channel}: there are 0..255")
         table[channel] = delay
-    least, most = min(0, int(table.min())), max(0, int(table.max()))
-    held: TagBatch | None = None
+    earliest, latest = min(0, int(table.min())), max(0, int(table.max()))
+    waiting: TagBatch | None = None
     for batch in batches:
-        if held is not None and held.epoch != batch.epoch:
-            yield held
-            held = None
+        if waiting is not None and waiting.epoch != batch.epoch:
+            yield waiting
+            waiting = None
         times = batch.times_ps + table[batch.channels]
         order = np.argsort(times, kind="stable")
         shifted = replace(
             batch,
             times_ps=times[order],
             channels=batch.channels[order],
-            start_ps=batch.start_ps + least,
-            stop_ps=batch.stop_ps + most,
-            gaps=tuple(_shifted(gap, table, least, most) for gap in batch.gaps),
+            start_ps=batch.start_ps + earliest,
+            stop_ps=batch.stop_ps + latest,
+            gaps=tuple(_shifted(gap, table, earliest, latest) for gap in batch.gaps),
         )
-        ready, held = _joined(held, shifted).split(batch.stop_ps + least)
+        ready, waiting = _joined(waiting, shifted).split(batch.stop_ps + earliest)
         yield ready
-    if held is not None:
-        yield held
+    if waiting is not None:
+        yield waiting
 
 
-def _shifted(gap: Gap, table: NDArray[np.int64], least: int, most: int) -> Gap:
-    delays = table[list(gap.channels)] if gap.channels else np.array([least, most])
+def _shifted(gap: Gap, table: NDArray[np.int64], earliest: int, latest: int) -> Gap:
+    delays = table[list(gap.channels)] if gap.channels else np.array([earliest, latest])
     return replace(gap, start_ps=gap.start_ps + int(delays.min()), stop_ps=gap.stop_ps + int(delays.max()))
 
 
-def _joined(held: TagBatch | None, batch: TagBatch) -> TagBatch:
-    """Join what was held back with what follows; they overlap by the spread of the delays."""
-    if held is None:
+def _joined(waiting: TagBatch | None, batch: TagBatch) -> TagBatch:
+    """Join the tags that waited with the batch that follows; they overlap by the spread of the delays."""
+    if waiting is None:
         return batch
-    times = np.concatenate((held.times_ps, batch.times_ps))
+    times = np.concatenate((waiting.times_ps, batch.times_ps))
     order = np.argsort(times, kind="stable")
     return replace(
         batch,
         times_ps=times[order],
-        channels=np.concatenate((held.channels, batch.channels))[order],
-        start_ps=held.start_ps,
-        gaps=held.gaps + batch.gaps,
+        channels=np.concatenate((waiting.channels, batch.channels))[order],
+        start_ps=waiting.start_ps,
+        gaps=waiting.gaps + batch.gaps,
     )
 
 
 class DeadTime:
-    """Drop tags that come within a dead time after a tag of their channel, as a slower detector would have.
+    """Drop tags within a dead time after a tag of the same channel, as a slower detector would.
 
-    ``extending``: whether a dropped tag begins the dead time anew (paralyzable). Raises OutOfRange.
+    Parameters
+    ----------
+    dead_time_ps
+        Dead time of all channels, or by channel (0 for a channel that is not named).
+    extending
+        Whether a dropped tag extends the dead time (paralysable).
+
+    Raises
+    ------
+    OutOfRange
+        For a negative dead time.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> batch = TagBatch(np.array([0, 60, 120]), np.array([1, 1, 1], np.uint8), 0, 1000)
+    >>> DeadTime(100).apply(batch).times_ps.tolist()
+    [0, 120]
+    >>> DeadTime(100, extending=True).apply(batch).times_ps.tolist()
+    [0]
     """
 
     def __init__(self, dead_time_ps: int | Mapping[int, int], *, extending: bool = False) -> None:
@@ -85,7 +126,7 @@ class DeadTime:
         self._epoch: int | None = None
 
     def apply(self, batch: TagBatch) -> TagBatch:
-        """Return the next batch of the stream without the tags that a detector would have missed."""
+        """Return the next batch of the stream without the tags within a dead time."""
         if batch.epoch != self._epoch:
             self._last[:], self._epoch = _LONG_AGO, batch.epoch
         times, channels = np.empty_like(batch.times_ps), np.empty_like(batch.channels)
@@ -96,9 +137,26 @@ class DeadTime:
 
 
 def merged(*streams: Iterable[TagBatch]) -> Iterator[TagBatch]:
-    """Yield several streams of one clock as one, each batch as far as all of them have come.
+    """Yield several streams of one clock as one; a batch ends where the slowest stream ends.
 
-    Gaps keep the channels of their stream where they name them. Raises DataError for streams of different epochs.
+    Parameters
+    ----------
+    streams
+        Streams of one epoch each. A gap keeps its channels.
+
+    Raises
+    ------
+    DataError
+        For streams of different epochs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> one = TagBatch(np.array([5, 30]), np.array([1, 1], np.uint8), 0, 100)
+    >>> two = TagBatch(np.array([20]), np.array([2], np.uint8), 0, 100)
+    >>> [batch.channels.tolist() for batch in merged([one], [two])]
+    [[1, 2, 1]]
     """
     iterators = [iter(stream) for stream in streams]
     heads: list[TagBatch] = []

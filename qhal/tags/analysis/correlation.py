@@ -1,7 +1,7 @@
 """Pairs and tuples of tags: coincidences, cross-correlation, start-stop histograms.
 
-Each takes an endless stream batch by batch and has the same result as on the whole at once. Pairs reach across
-batches, not across epochs.
+Each counts an endless stream batch by batch; the result does not depend on how the stream is cut. Pairs span batches,
+not epochs.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ _NOTHING = (np.empty(0, np.int64), np.empty(0, np.uint8))
 
 
 class _Paired:
-    """What keeps the end of the stream, as far as a later tag can find partners in it."""
+    """Base of the counters of pairs: stores the end of the stream, in which later tags may have partners."""
 
     def __init__(self, a: int, b: int, low_ps: int, high_ps: int) -> None:
         _check_channels(a, b)
@@ -37,7 +37,7 @@ class _Paired:
         self._before = _NOTHING
 
     def add(self, batch: TagBatch) -> None:
-        """Take the next batch of the stream."""
+        """Count the next batch of the stream."""
         if batch.epoch != self._epoch:
             self._before, self._epoch = _NOTHING, batch.epoch
         self._take(batch.times_ps, batch.channels)
@@ -53,7 +53,7 @@ class _Paired:
 
     @property
     def accidentals_per_ps(self) -> float:
-        """Pairs per picosecond of lag that unrelated tags at these rates would give."""
+        """Pairs per picosecond of lag of independent tags at these rates."""
         if self.live_time_s == 0:
             return 0.0
         a, b = self.channels
@@ -61,9 +61,39 @@ class _Paired:
 
 
 class PairCounter(_Paired):
-    """Count the pairs of tags of channels ``a`` and ``b`` whose lag ``b - a`` is from ``low_ps`` to ``high_ps``.
+    """Coincidences of two channels within a range of lags.
 
-    Exact: every pair counts, also when one tag has several partners. Raises OutOfRange for an empty range.
+    Exact: every pair counts, also if one tag has several partners.
+
+    Parameters
+    ----------
+    a, b
+        Channels; the lag is the time of b minus that of a.
+    low_ps, high_ps
+        Range of the lag, both ends included.
+
+    Attributes
+    ----------
+    pairs
+        Number of pairs.
+    counts
+        Tags by channel.
+    live_time_s
+        Time in which both channels were recorded.
+
+    Raises
+    ------
+    OutOfRange
+        For an empty range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> counter = PairCounter(1, 2, -100, 100)
+    >>> counter.add(TagBatch(np.array([0, 50, 5000]), np.array([1, 2, 1], np.uint8), 0, 10_000))
+    >>> counter.pairs
+    1
     """
 
     def __init__(self, a: int, b: int, low_ps: int, high_ps: int) -> None:
@@ -72,7 +102,7 @@ class PairCounter(_Paired):
 
     @property
     def accidentals(self) -> float:
-        """Pairs that unrelated tags at these rates would give."""
+        """Pairs of independent tags at these rates."""
         return self.accidentals_per_ps * (self.high_ps - self.low_ps + 1)
 
     def _take(self, times: Times, channels: Channels) -> None:
@@ -84,9 +114,38 @@ class PairCounter(_Paired):
 
 
 class CrossCorrelation(_Paired):
-    """Histogram the lags ``b - a`` of all pairs, in ``bins`` bins of ``bin_ps`` from ``low_ps`` on.
+    """Histogram of the lags between two channels.
 
-    With ``a == b`` it is the autocorrelation, without pairs of a tag with itself. Raises OutOfRange.
+    Parameters
+    ----------
+    a, b
+        Channels; the lag is the time of b minus that of a. With ``a == b`` it is the autocorrelation, without the pairs
+        of a tag with itself.
+    bin_ps, bins
+        Width and number of bins.
+    low_ps
+        Start of the first bin; by default the bins are centred on 0.
+
+    Attributes
+    ----------
+    histogram
+        Pairs in each bin.
+    counts, live_time_s
+        As of :class:`PairCounter`.
+
+    Raises
+    ------
+    OutOfRange
+        For fewer than one bin of 1 ps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> correlation = CrossCorrelation(1, 2, bin_ps=100, bins=4)
+    >>> correlation.add(TagBatch(np.array([0, 150, 5000]), np.array([1, 2, 1], np.uint8), 0, 10_000))
+    >>> correlation.histogram.tolist()
+    [0, 0, 0, 1]
     """
 
     def __init__(self, a: int, b: int, bin_ps: int, bins: int, low_ps: int | None = None) -> None:
@@ -99,12 +158,12 @@ class CrossCorrelation(_Paired):
 
     @property
     def lags_ps(self) -> NDArray[np.float64]:
-        """The middle of each bin (lags are whole picoseconds)."""
+        """Centre of each bin (lags are whole picoseconds)."""
         middles = np.arange(len(self.histogram), dtype=np.float64) * self.bin_ps + (self.bin_ps - 1) / 2
         return middles + self.low_ps
 
     def g2(self) -> NDArray[np.float64]:
-        """Return the histogram over what unrelated tags at these rates would give. Raises OutOfRange without tags."""
+        """Return the histogram relative to that of independent tags at these rates. Raises OutOfRange without tags."""
         if self.accidentals_per_ps == 0:
             raise OutOfRange(f"channels {self.channels}: no tags to relate")
         return self.histogram / (self.accidentals_per_ps * self.bin_ps)
@@ -116,10 +175,35 @@ class CrossCorrelation(_Paired):
 
 
 class TupleCounter:
-    """Count n-fold coincidences: tuples of one tag of each channel, whose lags to the first channel are in range.
+    """N-fold coincidences: tuples of one tag of each channel, with lags to the first channel in a range.
 
-    A tag of the first channel with p and q partners in two others makes p * q tuples. ``tuples`` holds those whose
-    last possible partner is known to have come; :meth:`finish` counts the others. Raises OutOfRange.
+    A tag of the first channel with p and q partners in two others makes p * q tuples.
+
+    Parameters
+    ----------
+    channels
+        Two or more channels; lags are relative to the first.
+    low_ps, high_ps
+        Range of the lags, both ends included, with 0 in it.
+
+    Attributes
+    ----------
+    tuples
+        Tuples whose last possible partner has come; :meth:`finish` adds the others.
+
+    Raises
+    ------
+    OutOfRange
+        For equal channels, or a range without 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> counter = TupleCounter((1, 2, 3), -100, 100)
+    >>> counter.add(TagBatch(np.array([0, 10, 20, 30]), np.array([1, 2, 3, 3], np.uint8), 0, 10_000))
+    >>> counter.finish()
+    2
     """
 
     def __init__(self, channels: Sequence[int], low_ps: int, high_ps: int) -> None:
@@ -137,14 +221,14 @@ class TupleCounter:
         self._before, self._waiting = _NOTHING, 0
 
     def add(self, batch: TagBatch) -> None:
-        """Take the next batch of the stream."""
+        """Count the next batch of the stream."""
         if batch.epoch != self._epoch:
             self.finish()
             self._before, self._waiting, self._epoch = _NOTHING, 0, batch.epoch
         self._take(batch.times_ps, batch.channels, batch.stop_ps)
 
     def finish(self) -> int:
-        """Count what waits for partners, and return all tuples."""
+        """Count the tags that wait for partners, and return the number of all tuples."""
         self._take(*_NOTHING, 1 << 62)
         return self.tuples
 
@@ -162,9 +246,37 @@ class TupleCounter:
 
 
 class StartStop:
-    """Histogram the time from the last tag of ``start`` to each tag of the stop channels; one row for each.
+    """Histogram of the time from the last start to each stop.
 
-    A stop at the time of a start that comes before it in the stream falls into the first bin. Raises OutOfRange.
+    A stop at the time of a start that precedes it in the stream is in the first bin.
+
+    Parameters
+    ----------
+    start
+        Channel of the starts.
+    stops
+        Channels of the stops.
+    bin_ps, bins
+        Width and number of bins.
+
+    Attributes
+    ----------
+    histogram
+        Stops in each bin, one row per stop channel.
+
+    Raises
+    ------
+    OutOfRange
+        For equal channels, or fewer than one bin of 1 ps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> times = StartStop(1, [2], bin_ps=100, bins=3)
+    >>> times.add(TagBatch(np.array([0, 150, 260]), np.array([1, 2, 2], np.uint8), 0, 10_000))
+    >>> times.histogram.tolist()
+    [[0, 1, 1]]
     """
 
     def __init__(self, start: int, stops: Sequence[int], bin_ps: int, bins: int) -> None:
@@ -182,7 +294,7 @@ class StartStop:
         self._last = _LONG_AGO
 
     def add(self, batch: TagBatch) -> None:
-        """Take the next batch of the stream."""
+        """Count the next batch of the stream."""
         if batch.epoch != self._epoch:
             self._last, self._epoch = _LONG_AGO, batch.epoch
         self._last = int(
