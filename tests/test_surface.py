@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 INTERNAL = {
     "qhal.calibration": None,  # its framework is in folders; calibrations are loaded by name
-    "qhal.devices": {"described", "guarded", "safety", "session", "settings", "shown"},
+    "qhal.devices": {"described", "guarded", "hooks", "known_unit", "safety", "session", "settings", "shown"},
     "qhal.link": {"symbol_kernels"},
     "qhal.node": {"guard", "guard_lock", "guard_process", "guard_report", "node_records"},
     "qhal.records": {"columns", "migrations", "seal"},
@@ -24,6 +24,7 @@ HELPERS = {
         "check_channel", "check_choice", "check_counts", "check_flag", "check_range", "check_read", "check_row",
         "is_port", "now",
     },
+    "qhal.devices.scpi_device": {"choice", "command", "number", "query", "scpi_proof", "whole_number"},
     "qhal.devices.status": {"required"},
     # between the files of a package
     "qhal.records.fit_record": {"triangle"},

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     )
     from qhal.devices.power_meter import PowerMeter, PowerMeterCapabilities, PowerMeterStatus
     from qhal.devices.scpi import Scpi
+    from qhal.devices.scpi_device import Idn, ScpiDevice
     from qhal.devices.source import Source, SourceCapabilities, SourceStatus
     from qhal.devices.status import Health, Quality, Snapshot, Status
     from qhal.devices.time_tagger import (
@@ -78,6 +79,7 @@ __all__ = [
     "Health",
     "Identity",
     "IdentityGrade",
+    "Idn",
     "InputCounts",
     "InputSettings",
     "Interface",
@@ -99,6 +101,7 @@ __all__ = [
     "Quality",
     "SafeState",
     "Scpi",
+    "ScpiDevice",
     "Snapshot",
     "Source",
     "SourceCapabilities",
