@@ -1,7 +1,9 @@
 """Calibration records: quantities with their uncertainty budgets, how they were obtained, and how long they are valid.
 
 A :class:`Record` is one calibration, :class:`RecordStore` a folder of them; :func:`problems` reports why a record is
-invalid. Uncertain values keep statistical and systematic contributions apart. Needs the extra ``calibration``.
+invalid. In computations a quantity is a ``UFloat`` whose errors have a name, a kind (statistical or systematic) and an
+origin, so results share the errors of the instruments and records that they have in common. Needs the extra
+``calibration``.
 """
 
 from typing import TYPE_CHECKING

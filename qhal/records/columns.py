@@ -1,7 +1,7 @@
-"""Columns of equal length as a group of an HDF5 file, with named axes as xarray knows them.
+"""Columns of equal length as a group of an HDF5 file, with named axes that xarray reads.
 
-Every column is a dataset with its unit; its axes are dimension scales, the first one common to all. Reading takes what
-writing makes and nothing else: a link, a type or an attribute that is not ours could hide a column or show one twice.
+Every column is a dataset with its unit; its axes are dimension scales, the first one common to all. Reading accepts
+only what writing makes: another link, type or attribute could hide a column or show one twice.
 """
 
 from collections.abc import Mapping
@@ -15,14 +15,14 @@ from qhal.errors import DataError
 from qhal.records.record import Table
 
 _KINDS = "biuf"
-"""Booleans, integers, floats; text besides."""
+"""Booleans, integers, floats; text is handled apart."""
 _LAYOUTS = (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
 
 
 def write_columns(
     group: h5py.Group, columns: Mapping[str, NDArray[Any]], units: Mapping[str, str], first_axis: str
 ) -> None:
-    """Write columns. Raises ValueError for lengths that differ, and for what is neither numbers nor text."""
+    """Write columns. Raises ValueError for different lengths, and for a column that is neither numbers nor text."""
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1:
         raise ValueError(f"{group.name}: columns of different lengths {sorted(lengths)}")
@@ -42,8 +42,8 @@ def write_columns(
         )
         if name in units:
             data.attrs["units"] = units[name]
-        for place in range(data.ndim):
-            data.dims[place].attach_scale(scales[_axis(name, place, first_axis)])
+        for axis in range(data.ndim):
+            data.dims[axis].attach_scale(scales[_axis(name, axis, first_axis)])
 
 
 def read_columns(group: h5py.Group, first_axis: str, limit_bytes: int) -> Table:
@@ -65,11 +65,11 @@ def read_columns(group: h5py.Group, first_axis: str, limit_bytes: int) -> Table:
             or data.id.get_create_plist().get_layout() not in _LAYOUTS
             or data.external is not None
         ):
-            raise DataError(f"{data.name}: neither numbers nor text as a calibration record keeps them")
+            raise DataError(f"{data.name}: neither numbers nor text as a calibration record stores them")
         if name in scales:
             attributes(data, {"CLASS", "NAME", "REFERENCE_LIST"})
             if (data.attrs["CLASS"], data.attrs["NAME"]) != (b"DIMENSION_SCALE", name.encode()):
-                raise DataError(f"{data.name}: no axis of that name")
+                raise DataError(f"{data.name}: not an axis of that name")
             continue
         if "units" in attributes(data, {"DIMENSION_LIST"}, {"units"}):
             units[name] = text_attribute(data, "units")
@@ -90,7 +90,7 @@ def _attached(data: h5py.Dataset) -> list[h5py.HLObject]:
     listed = data.attrs.get_id("DIMENSION_LIST")
     kind = h5py.check_vlen_dtype(listed.dtype)
     if kind is None or h5py.check_ref_dtype(kind) is not h5py.Reference or listed.shape != (data.ndim,):
-        raise DataError(f"{data.name}: DIMENSION_LIST is none")
+        raise DataError(f"{data.name}: DIMENSION_LIST is not one")
     references = data.attrs["DIMENSION_LIST"]
     if any(len(each) != 1 for each in references):
         raise DataError(f"{data.name}: not one axis a dimension")
@@ -98,14 +98,14 @@ def _attached(data: h5py.Dataset) -> list[h5py.HLObject]:
 
 
 def members(group: h5py.Group, kind: type) -> dict[str, Any]:
-    """Return a group's members by name. Raises DataError for links and for what is of another kind."""
+    """Return a group's members by name. Raises DataError for links and for members of another kind."""
     for name in group:
         if (
             group.get(name, getlink=True, getclass=True) is not h5py.HardLink
             or group.get(name, getclass=True) is not kind
             or h5py.h5o.get_info(group[name].id).rc != 1
         ):
-            raise DataError(f"{group.name}: {name} is a link, or no {kind.__name__.lower()}")
+            raise DataError(f"{group.name}: {name} is a link, or not a {kind.__name__.lower()}")
     return dict(group.items())
 
 
@@ -125,7 +125,7 @@ def text_attribute(item: h5py.HLObject, name: str) -> str:
     """Return an attribute that is text. Raises DataError."""
     value = item.attrs[name]
     if not isinstance(value, str):
-        raise DataError(f"{item.name}: {name} is no text")
+        raise DataError(f"{item.name}: {name} is not text")
     return value
 
 

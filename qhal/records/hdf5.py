@@ -2,7 +2,7 @@
 
 ::
 
-    bytes 0 to 511     text: what it is, and the SHA-256 of all that follows (:mod:`seal`)
+    bytes 0 to 511     text: format, and the SHA-256 of all that follows (:mod:`seal`)
     /                  attributes: format, schema_version, record (JSON, all but the raw data)
     /quantities/       name, unit, value, statistical, systematic, place (JSON): one row for each result
     /data/TABLE/       one dataset a column with its unit; "row" is the first axis, a dimension scale
@@ -28,7 +28,13 @@ SUFFIX = ".h5"
 
 
 def write_record(record: Record, path: Path) -> None:
-    """Write a record; the file is there whole or not at all. Raises ConfigurationError when it cannot be written."""
+    """Write a record; the file is complete or absent.
+
+    Raises
+    ------
+    ConfigurationError
+        If the file cannot be written.
+    """
     image = io.BytesIO()
     with h5py.File(image, "w", userblock_size=BLOCK_BYTES) as file:
         file.attrs["format"] = FORMAT
@@ -41,9 +47,15 @@ def write_record(record: Record, path: Path) -> None:
 
 
 def read_record(path: Path) -> Record:
-    """Read a record of this or an earlier version.
+    """Read a record of this or an earlier schema.
 
-    Raises DataError for a file that is cut, damaged, altered, of another kind or of a later version.
+    Contributions of schema 1 have an unknown origin (:class:`~qhal.records.origin.UnknownOrigin`); values and
+    budgets are as they were written.
+
+    Raises
+    ------
+    DataError
+        For a file that is cut, damaged, altered, not a record, or of a later schema.
     """
     whole = read_sealed(path)
     try:
@@ -51,7 +63,7 @@ def read_record(path: Path) -> Record:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
-        # The content is as it was written, but not by us: h5py raises any of these for what it does not know.
+        # The checksum matches, but another program wrote the content: h5py raises any of these.
         raise DataError(f"{path}: not as qhal writes a record: {error}") from error
     try:
         for step in range(version, SCHEMA_VERSION):
@@ -66,7 +78,7 @@ def read_record(path: Path) -> Record:
 
 
 def _parse(whole: bytes) -> tuple[int, Document, dict[str, Table]]:
-    # From memory: what is parsed is what was compared with its checksum, whatever happens to the file meanwhile.
+    # From memory: the bytes that are parsed are those that were compared with the checksum.
     with h5py.File(h5py.h5f.open_file_image(whole), "r") as file:
         version = _version(file)
         attributes(file, {"format", "schema_version", "record"})
@@ -74,7 +86,7 @@ def _parse(whole: bytes) -> tuple[int, Document, dict[str, Table]]:
             raise DataError(f"format is not {FORMAT}")
         document = json.loads(text_attribute(file, "record"))
         if not isinstance(document, dict):
-            raise DataError("record is no JSON object")
+            raise DataError("record is not a JSON object")
         groups = members(file, h5py.Group)
         if not {"quantities"} <= set(groups) <= {"quantities", "data"}:
             raise DataError(f"groups {', '.join(groups)}; expected quantities and data")
@@ -89,7 +101,7 @@ def _parse(whole: bytes) -> tuple[int, Document, dict[str, Table]]:
 def _version(file: h5py.File) -> int:
     version = file.attrs["schema_version"]
     if not isinstance(version, np.integer):
-        raise DataError("schema_version is no integer")
+        raise DataError("schema_version is not an integer")
     if version not in (*MIGRATIONS, SCHEMA_VERSION):
         raise DataError(f"written with schema {version}; this version of qhal reads up to {SCHEMA_VERSION}")
     return int(version)

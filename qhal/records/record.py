@@ -34,9 +34,9 @@ SCHEMA_VERSION = 2
 
 
 class Instrument(Part):
-    """A device that took part: its name in the node, its role here, its identity, and its settings then.
+    """A device of the measurement: its role, its name in the node, its identity, and its settings then.
 
-    ``setting_tolerances``: by setting, how far two readings of one setting may differ.
+    ``setting_tolerances``: by setting, largest difference of two readings of one setting.
     """
 
     role: str
@@ -52,7 +52,7 @@ class Instrument(Part):
 
 
 class PathPart(Part):
-    """One element of the optical path that the record rests on; of a switch with its ports."""
+    """One element of the optical path of the measurement; a switch has its ports."""
 
     name: str
     ingress: int | None = None
@@ -63,11 +63,19 @@ class PathPart(Part):
 
 
 class Validity(Part):
-    """Until when and under which events a record holds; :func:`qhal.records.validity.problems` applies it.
+    """Conditions under which a record is valid; :func:`qhal.records.validity.problems` checks them.
 
-    ``until``: date. ``settings``: names of settings (by role) that must be as they were. ``temperature_k``: band of the
-    temperature that a role's device reports. Instruments must have the serial numbers and firmware of the record, and
-    ``path`` of the node file must be as ``Record.path`` says.
+    Besides these, instruments must have the identity of the record, and the path of the node file must be
+    ``Record.path``.
+
+    Attributes
+    ----------
+    until
+        Last moment.
+    settings
+        By role, names of the settings that must be as they were, within their tolerances.
+    temperature_k
+        By role, the band of the temperature that the device reports.
     """
 
     until: AwareDatetime
@@ -95,11 +103,24 @@ class Table:
 
 
 class Record(Part):
-    """A calibration: results, how they were obtained, and the raw data (``tables``, kept in the file beside this).
+    """A calibration: results, how they were obtained, and the raw data.
 
-    ``inputs``: the plan of the measurement. ``uses``: ids of records whose values entered. ``path``: elements of the
-    node file's optical path, where the result rests on it. ``traceability``: the reference it goes back to.
-    ``correlation``: of the quantities' statistical errors, in their order; nothing when they are independent.
+    Attributes
+    ----------
+    id
+        Name of the calibration, and time.
+    inputs
+        Plan of the measurement.
+    uses
+        Ids of the records whose values were used.
+    traceability
+        Reference that the result is traceable to.
+    path, path_name
+        Optical path of the node file, if the result depends on it.
+    correlation
+        Of the quantities' own statistical errors, in their order; empty when they are independent.
+    tables
+        Raw data, stored in the file beside the rest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
@@ -133,7 +154,7 @@ class Record(Part):
         return "poor fit" if any(fit.poor for fit in self.fits) else "good"
 
     def quantity(self, name: str, **at: float) -> Quantity:
-        """Return the one quantity of a name, at a place. Raises InvalidRecord when there is none, or several."""
+        """Return the one quantity of a name and place. Raises InvalidRecord if none matches, or several do."""
         found = [
             q for q in self.quantities if q.name == name and all(q.at.get(k) == v for k, v in at.items())
         ]

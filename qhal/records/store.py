@@ -11,7 +11,7 @@ from qhal.records.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands in a folder: a record, or why a file is none."""
+    """A file of a folder: its record, or the reason why it cannot be read."""
 
     path: Path
     record: Record | None
@@ -19,7 +19,13 @@ class Found:
 
 
 class RecordStore:
-    """Keeps each record in a file of its own, named by its id; nothing is overwritten."""
+    """A folder of records, one file each, named by the record's id; files are never overwritten.
+
+    Parameters
+    ----------
+    folder
+        Path of the folder; it is made when the first record is saved.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -27,38 +33,53 @@ class RecordStore:
     def save(self, record: Record) -> Path:
         """Write a record and return its file.
 
-        Raises ConfigurationError when there is one of that id, or it cannot be written.
+        Raises
+        ------
+        ConfigurationError
+            If a record of that id exists, or the file cannot be written.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(
-                f"{self.folder}: no folder, and it cannot be made: {error.strerror}"
+                f"{self.folder}: not a folder, and it cannot be made: {error.strerror}"
             ) from error
         path = self.folder / f"{record.id}{SUFFIX}"
         if os.path.exists(path):  # pathlib's raises for some paths that cannot be
-            raise ConfigurationError(f"{path}: is there already; records are never overwritten")
+            raise ConfigurationError(f"{path}: exists; records are never overwritten")
         write_record(record, path)
         return path
 
     def list(self) -> list[Found]:
-        """Return all files, oldest record first; a file that is not a good record is listed with the reason.
+        """Return all files, oldest record first; unreadable files are listed first, with the reason.
 
-        Raises ConfigurationError when the folder does not exist.
+        Raises
+        ------
+        ConfigurationError
+            If the folder does not exist.
         """
-        found = []
+        listed = []
         for path in self._files():
             try:
-                found.append(Found(path, read_record(path)))
+                listed.append(Found(path, read_record(path)))
             except DataError as error:
-                found.append(Found(path, None, str(error)))
-        return sorted(found, key=lambda each: each.record.finished.isoformat() if each.record else "")
+                listed.append(Found(path, None, str(error)))
+        return sorted(listed, key=lambda each: each.record.finished.isoformat() if each.record else "")
 
     def load(self, name: str | Path) -> Record:
-        """Return a record by its id, the beginning of an id if only one begins so, its calibration's name (the latest)
-        or its file.
+        """Return a record by name.
 
-        Raises ConfigurationError when there is none or several, DataError when it cannot be read.
+        Parameters
+        ----------
+        name
+            The record's id, an unambiguous beginning of it, the name of a calibration (its latest record), or a file.
+
+        Raises
+        ------
+        ConfigurationError
+            If no record has this name, or several do.
+        DataError
+            If the file cannot be read.
         """
         if not str(name):
             raise ConfigurationError("no record '': give an id, the name of a calibration or a file")

@@ -1,4 +1,4 @@
-"""Whether a record still holds: by date, and by what has happened to the instruments and the path since."""
+"""Validity of a record: its date, and the instruments and the path as they are now."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,38 +18,46 @@ def problems(
     path: Sequence[PathPart] | None = None,
     now: datetime | None = None,
 ) -> tuple[str, ...]:
-    """Return why a record does not hold (any more), in words; nothing when it does.
+    """Return the reasons why a record is not valid; an empty tuple when it is.
 
-    ``devices``: open devices by their name in the node; those that the record names are compared with it, from what
-    they said at their last opening. ``path``: the path of the record's ``path_name`` as the node file has it now.
-    Only a temperature band asks a device.
+    Parameters
+    ----------
+    record
+        The record.
+    devices
+        Open devices by their name in the node. Identity and settings are those read last; only a temperature is read
+        now.
+    path
+        The path of the record's ``path_name``, as the node file has it now; None: not compared.
+    now
+        Time to compare with; None: the current time.
     """
     moment = now or datetime.now(UTC)
-    found = []
+    reasons = []
     if moment > record.validity.until:
-        found.append(f"valid until {record.validity.until:%Y-%m-%d %H:%M} UTC")
+        reasons.append(f"valid until {record.validity.until:%Y-%m-%d %H:%M} UTC")
     if record.quality != "good":
-        found.append("its fit is poor: the model does not describe the data")
+        reasons.append("its fit is poor: the model does not describe the data")
     for instrument in record.instruments:
         device = devices.get(instrument.device)
         if device is None:
-            found.append(f"{instrument.role}: no device {instrument.device!r} here")
+            reasons.append(f"{instrument.role}: no device {instrument.device!r} here")
         else:
-            found += _of_instrument(record, instrument, device)
+            reasons += _of_instrument(record, instrument, device)
     if record.path_name and path is not None and tuple(path) != record.path:
-        found.append(
+        reasons.append(
             f"path {record.path_name!r} is not the one it was measured on: {_difference(record.path, path)}"
         )
-    return tuple(found)
+    return tuple(reasons)
 
 
 def _of_instrument(record: Record, instrument: Instrument, device: Device) -> list[str]:
-    found, role = [], instrument.role
+    reasons, role = [], instrument.role
     identity = device.identity
     for field in _IDENTITY:
         was, is_now = getattr(instrument, field), getattr(identity, field)
         if was != is_now:
-            found.append(f"{role}: {field.replace('_', ' ')} is {is_now!r}, was {was!r}")
+            reasons.append(f"{role}: {field.replace('_', ' ')} is {is_now!r}, was {was!r}")
     changed = device.health.settings_changed
     relevant = record.validity.settings.get(role, ())
     before = {name: value for name, value in instrument.settings.items() if name in relevant}
@@ -57,30 +65,30 @@ def _of_instrument(record: Record, instrument: Instrument, device: Device) -> li
     tolerances = {**instrument.setting_tolerances, **device.setting_tolerances}
     for name in relevant:
         if name in changed:
-            found.append(f"{role}: {name} was found changed from {changed[name][0]} to {changed[name][1]}")
+            reasons.append(f"{role}: {name} changed from {changed[name][0]} to {changed[name][1]}")
     for name, (was, is_now) in changed_settings(before, now, tolerances).items():
         if name not in changed:
-            found.append(f"{role}: {name} is {setting_text(is_now)}, was {setting_text(was)}")
+            reasons.append(f"{role}: {name} is {setting_text(is_now)}, was {setting_text(was)}")
     if role in record.validity.temperature_k:
-        found += _outside_band(role, device, record.validity.temperature_k[role])
-    return found
+        reasons += _outside_band(role, device, record.validity.temperature_k[role])
+    return reasons
 
 
 def _outside_band(role: str, device: Device, band: tuple[float, float]) -> list[str]:
     temperature = getattr(device.status(), "temperature_k", None)
     if temperature is None:
-        return [f"{role}: does not tell its temperature, which must be {band[0]:g} to {band[1]:g} K"]
+        return [f"{role}: reports no temperature, which must be {band[0]:g} to {band[1]:g} K"]
     if not band[0] <= temperature <= band[1]:
         return [f"{role}: is at {temperature:g} K, outside of {band[0]:g} to {band[1]:g} K"]
     return []
 
 
 def _difference(before: Sequence[PathPart], after: Sequence[PathPart]) -> str:
-    for place in range(max(len(before), len(after))):
-        was = before[place] if place < len(before) else None
-        is_now = after[place] if place < len(after) else None
+    for index in range(max(len(before), len(after))):
+        was = before[index] if index < len(before) else None
+        is_now = after[index] if index < len(after) else None
         if was != is_now:
-            return f"element {place + 1} is {_text(is_now)}, was {_text(was)}"
+            return f"element {index + 1} is {_text(is_now)}, was {_text(was)}"
     return "nothing"
 
 

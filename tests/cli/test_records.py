@@ -113,7 +113,7 @@ def test_text_is_no_markup(qhal, store):
     assert qhal("records", "show", "records/[b]x.h5")[0] == 0
     (store.folder / "[b]y.h5").write_text("[/y]")
     assert qhal("records", "show", "records/[b]y.h5")[2] == (
-        "DataError: records/[b]y.h5: no qhal calibration record\n"
+        "DataError: records/[b]y.h5: not a qhal calibration record\n"
     )
 
 

@@ -72,7 +72,7 @@ def test_beyond_the_curve_nothing_is_made_up():
     curve = curve_of([1.2, 10.0, 20.0], [1.0, 11.5, 21.8])
     with pytest.raises(OutOfRange, match=r"voa: set point 20.1 dB; its curve is known from 1.2 to 20 dB"):
         curve.attenuation_db(20.1)
-    with pytest.raises(OutOfRange, match=r"voa: 0.5 dB; it does 1.00 to 21.80 dB"):
+    with pytest.raises(OutOfRange, match=r"voa: 0.5 dB is beyond its curve, 1.00 to 21.80 dB"):
         curve.set_point_db(0.5)
-    with pytest.raises(InvalidRecord, match="does not grow"):
+    with pytest.raises(InvalidRecord, match="does not increase"):
         curve_of([1.2, 10.0, 20.0], [1.0, 11.5, 11.5])

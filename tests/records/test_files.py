@@ -1,4 +1,4 @@
-"""Files of records: one changed byte is told before libhdf5 sees it, and so is a file made to be mistaken for one."""
+"""Files of records: a changed byte is found before libhdf5 sees it, and so is a file made to be mistaken for one."""
 
 import errno
 import io
@@ -18,7 +18,7 @@ from qhal.records.record import Table
 from qhal.records.store import RecordStore
 from tests.records.test_records import record
 
-REFUSED = "no qhal calibration record$|altered, cut or damaged"
+REFUSED = "not a qhal calibration record$|altered, cut or damaged"
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def _never(*_):
     raise AssertionError("libhdf5 was given a file that is not as it was written")
 
 
-def test_every_changed_byte_is_told_before_libhdf5_sees_it(path, monkeypatch):
+def test_every_changed_byte_is_found_before_libhdf5_sees_it(path, monkeypatch):
     monkeypatch.setattr(hdf5, "_parse", _never)
     whole = path.read_bytes()
     random = np.random.default_rng(6)
@@ -66,7 +66,7 @@ def test_other_files_are_refused(tmp_path):
     path = tmp_path / "other.h5"
     with h5py.File(path, "w") as file:
         file["x"] = 1
-    with pytest.raises(DataError, match=r"no qhal calibration record$"):
+    with pytest.raises(DataError, match=r"not a qhal calibration record$"):
         read_record(path)
     with pytest.raises(DataError, match="no such file"):
         read_record(tmp_path / "absent.h5")
@@ -208,7 +208,7 @@ def test_who_may_read_is_as_the_umask_says(tmp_path, umask, mode):
 def test_what_cannot_be_written_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file", tmp_path / "file" / "below", tmp_path / ("x" * 300)):
-        with pytest.raises(ConfigurationError, match=f"{folder}: no folder, and it cannot be made: "):
+        with pytest.raises(ConfigurationError, match=f"{folder}: not a folder, and it cannot be made: "):
             RecordStore(folder).save(record())
     with pytest.raises(ConfigurationError, match=r"x\.h5: cannot be written: File name too long"):
         RecordStore(tmp_path).save(record(id="x" * 300))

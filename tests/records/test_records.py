@@ -1,4 +1,4 @@
-"""Records: what is written is read, by us and by others; what was altered, cut or does not hold any more is refused."""
+"""Records: written and read, by qhal and by h5py; altered, cut and invalid ones are refused."""
 
 import io
 import json
@@ -92,7 +92,7 @@ class Unit:
         self.status = lambda: type("Status", (), {"temperature_k": temperature_k})
 
 
-def test_what_is_written_is_read(tmp_path):
+def test_a_record_is_read_as_it_was_written(tmp_path):
     written = record()
     path = RecordStore(tmp_path).save(written)
     found = read_record(path)
@@ -108,7 +108,7 @@ def test_what_is_written_is_read(tmp_path):
         store.load("dark")
 
 
-def test_h5py_alone_tells_values_units_and_provenance(tmp_path):
+def test_h5py_reads_values_units_and_provenance(tmp_path):
     path = RecordStore(tmp_path).save(record())
     with h5py.File(path) as file:
         assert file["quantities/name"].asstr()[:].tolist() == ["attenuation"] * 3
@@ -198,10 +198,10 @@ EVENTS = {
     "date": ({}, {"now": NOW + timedelta(days=31)}, "valid until 2026-12-24 12:00 UTC"),
     "serial number": ({"serial_number": "A2"}, {}, "serial number is 'A2', was 'A1'"),
     "firmware": ({"firmware": "1.1"}, {}, "firmware is '1.1', was '1.0'"),
-    "found changed": (
+    "changed at reopening": (
         {"changed": {"echo": ("False", "True")}},
         {},
-        "echo was found changed from False to True",
+        "echo changed from False to True",
     ),
     "setting": ({"settings": {"echo": True}}, {}, "echo is True, was False"),
     "beyond tolerance": (
@@ -250,7 +250,7 @@ def test_validity_ends_outside_a_temperature_band_and_with_a_poor_fit():
         "is at 3.1 K, outside of 2.2 to 2.9 K"
         in problems(banded, {"voa": Unit(temperature_k=3.1)}, PATH, NOW)[0]
     )
-    assert "does not tell its temperature" in problems(banded, {"voa": Unit()}, PATH, NOW)[0]
+    assert "reports no temperature" in problems(banded, {"voa": Unit()}, PATH, NOW)[0]
     poor = record(fits=(Fit(model="line", chi2=100.0, degrees_of_freedom=10),))
     assert "fit is poor" in problems(poor, {"voa": Unit()}, PATH, NOW)[0]
     assert "no device 'voa' here" in problems(record(), {}, PATH, NOW)[0]
