@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import socketserver
 import sys
 import threading
@@ -116,3 +117,13 @@ def test_notebook_is_that_of_the_script(script):
             wanted.append(("code", body.strip()))
     assert found == wanted
     assert all(not c.get("outputs") for c in cells)
+
+
+def test_h5py_reads_a_record_as_the_page_says(tmp_path, monkeypatch):
+    (source,) = blocks("reference/record-files.md", "python")
+    (folder := tmp_path / "records").mkdir()
+    shutil.copy(ROOT / "tests/records/files/version-2.h5", folder / "dead-time-20261124T120000000000Z.h5")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(source, "reference/record-files.md", "exec"), found := {})
+    assert found["names"].tolist() == ["attenuation"] * 3
+    assert found["document"]["schema_version"] == 2

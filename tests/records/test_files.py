@@ -110,6 +110,11 @@ def _document(**changes):
     return make
 
 
+def _contribution(kind, origin):
+    line = {"kind": kind, "name": "noise", "value": 0.1, "origin": origin}
+    return _document(quantities=[{"name": "gain", "unit": "1", "value": 1.0, "contributions": [line]}])
+
+
 MADE = {
     "soft link to a table": lambda f: f.__setitem__("data/a", h5py.SoftLink("/data/steps")),
     "soft link to a column": lambda f: f.__setitem__(f"{STEPS}/a", h5py.SoftLink(f"/{STEPS}/set_db")),
@@ -150,6 +155,9 @@ MADE = {
     "record a list": _other_attribute("/", "record", "[]"),
     "record too deep": _other_attribute("/", "record", "[" * 20000),
     "record of other fields": _document(more=1),
+    "statistical error of another record": _contribution("statistical", {"type": "record", "record": "a-1"}),
+    "error of no instrument": _contribution("systematic", {"type": "role", "role": "monitor"}),
+    "error of an unknown type": _contribution("systematic", {"type": "person"}),
     "record of another version": _document(schema_version=hdf5.SCHEMA_VERSION + 1),
     "empty column": lambda f: f.create_dataset(f"{STEPS}/a", data=h5py.Empty("f")),
     "number for a column": lambda f: f.create_dataset(f"{STEPS}/a", data=1.0),
