@@ -8,4 +8,5 @@ DRIVERS = {
     "singlequantum.websq": "qhal_drivers.singlequantum.websq:WebSq",
     "tektronix.awg5014": "qhal_drivers.tektronix.awg5014:Awg5014",
     "thorlabs.mpc320": "qhal_drivers.thorlabs.mpc320:Mpc320",
+    "thorlabs.pm100d": "qhal_drivers.thorlabs.pm100d:Pm100d",
 }

@@ -8,4 +8,5 @@ INSTRUMENTS = {
     "singlequantum.websq": "qhal_simulators.instruments.singlequantum.websq:WebSq",
     "tektronix.awg5014": "qhal_simulators.instruments.tektronix.awg5014:Awg5014",
     "thorlabs.mpc320": "qhal_simulators.instruments.thorlabs.mpc320:Mpc320",
+    "thorlabs.pm100d": "qhal_simulators.instruments.thorlabs.pm100d:Pm100d",
 }
