@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from qhal.node.registry import load_driver
+from qhal.node.driver_registry import load_driver
 from qhal.testing.script import Script
 
 Exchange = tuple[bytes, ...]
