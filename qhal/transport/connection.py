@@ -9,13 +9,13 @@ opens the device again. A process that is forked off finds the connections *inhe
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from qhal.errors import DeviceError, Disconnected, ProtocolError, QhalError, ReplyTimeout
@@ -48,6 +48,12 @@ class ConnectionState(Enum):
     LOST = "lost"
     INHERITED = "inherited"
     """Opened by the process that this one was forked from; not to be touched here."""
+
+
+_READY, _VERIFYING = (
+    ConnectionState.READY,
+    ConnectionState.VERIFYING,
+)  # each access to a member of an Enum is a call
 
 
 @dataclass(slots=True)
@@ -129,23 +135,23 @@ class Connection:
         """
         limit_s = timeout_s or self.timeout_s
         while True:
-            if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
+            if self.state is not _READY and self.state is not _VERIFYING:
                 self.recover(limit_s)
             with self.lock:
-                if self.state is not ConnectionState.READY:
-                    if self.state is not ConnectionState.VERIFYING:
+                if self.state is not _READY:
+                    if self.state is not _VERIFYING:
                         continue  # another thread closed or tainted it meanwhile
                     limit_s = self._within_budget(limit_s)
-                reader = self.reader
-                started = time.monotonic()
+                reader, transport = self.reader, self.transport
+                started = monotonic()
                 self.counters.exchanges += 1
                 try:
-                    if reader.pending():
+                    if reader.unread or transport.readable():
                         if self._ended_before(frame, limit_s):
                             continue
-                        started = time.monotonic()
+                        started = monotonic()
                     deadline = started + limit_s
-                    self.transport.write(request, deadline)
+                    transport.write(request, deadline)
                     reply = frame(reader, deadline)
                     if accept is not None:
                         for _ in range(MAX_UNSOLICITED):
@@ -169,20 +175,20 @@ class Connection:
         """Send a request that has no reply; ``frame`` reads unsolicited frames that came before it."""
         limit_s = timeout_s or self.timeout_s
         while True:
-            if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
+            if self.state is not _READY and self.state is not _VERIFYING:
                 self.recover(limit_s)
             with self.lock:
-                if self.state is not ConnectionState.READY:
-                    if self.state is not ConnectionState.VERIFYING:
+                if self.state is not _READY:
+                    if self.state is not _VERIFYING:
                         continue
                     limit_s = self._within_budget(limit_s)
-                started = time.monotonic()
+                started = monotonic()
                 self.counters.exchanges += 1
                 try:
                     if self.reader.pending():
                         if self._ended_before(frame, limit_s):
                             continue
-                        started = time.monotonic()
+                        started = monotonic()
                     self.transport.write(request, started + limit_s)
                     return
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
@@ -201,9 +207,9 @@ class Connection:
         """
         limit_s = timeout_s or self.timeout_s
         with self.lock:
-            if self.state is not ConnectionState.READY and self.state is not ConnectionState.VERIFYING:
+            if self.state is not _READY and self.state is not _VERIFYING:
                 raise Disconnected(f"{self.name}: {self.address}: the stream is {self.state.value}")
-            started = time.monotonic()
+            started = monotonic()
             try:
                 return parse(frame(self.reader, started + limit_s))
             except ReplyTimeout:
@@ -214,8 +220,8 @@ class Connection:
     def discard(self) -> None:
         """Forget what has arrived of a stream."""
         with self.lock:
-            if self.state is ConnectionState.READY:
-                started = time.monotonic()
+            if self.state is _READY:
+                started = monotonic()
                 try:
                     self.reader.discard(started + self.timeout_s)
                 except BaseException as error:  # noqa: BLE001  # an interrupt taints the connection as well
@@ -232,7 +238,7 @@ class Connection:
     def taint(self) -> None:
         """Declare that a reply to an earlier request may still be under way."""
         self.state = ConnectionState.TAINTED
-        self.late_until = max(self.late_until, time.monotonic() + self.stale_reply_s)
+        self.late_until = max(self.late_until, monotonic() + self.stale_reply_s)
 
     def settle(self, state: ConnectionState) -> None:
         """Take a state in which no reply is under way: the connection is proven, or its transport is new or closed."""
@@ -283,7 +289,7 @@ class Connection:
 
     def _within_budget(self, limit_s: float) -> float:
         """Return how long an exchange of an opening or recovery may take."""
-        left_s = self.budget_until - time.monotonic()
+        left_s = self.budget_until - monotonic()
         if left_s <= 0:
             raise ReplyTimeout(f"{self.name}: {self.address} is not ready in time")
         return min(limit_s, left_s)
@@ -291,9 +297,9 @@ class Connection:
     def _ended_before(self, frame: Frame | None, limit_s: float) -> bool:
         """Deal with what came since the last exchange; return whether it was the end of the transport."""
         try:
-            self._surplus(frame, time.monotonic() + limit_s)
+            self._surplus(frame, monotonic() + limit_s)
         except Disconnected:
-            if self.state is ConnectionState.VERIFYING:
+            if self.state is _VERIFYING:
                 raise
             # Nothing was sent yet, so opening again is all that is needed.
             self.state = ConnectionState.LOST
@@ -308,7 +314,7 @@ class Connection:
                 raise ProtocolError(f"{surplus[:200]!r} came without a request")
             return
         while self.reader.pending():
-            if time.monotonic() > deadline:
+            if monotonic() > deadline:
                 raise ReplyTimeout("unsolicited messages come without a pause")
             self.unsolicited(frame(self.reader, deadline))
 
@@ -316,7 +322,7 @@ class Connection:
         """Return the error, with what was asked of whom and how long that took in its message."""
         asked = f" to {request[:60]!r}" if request else ""
         where = "" if self.address in str(error) else f" ({self.address})"
-        waited = f" after {time.monotonic() - started:.3g} s" if isinstance(error, ReplyTimeout) else ""
+        waited = f" after {monotonic() - started:.3g} s" if isinstance(error, ReplyTimeout) else ""
         error.args = (f"{self.name}{where}{asked}: {error}{waited}",)
         return error
 

@@ -11,13 +11,14 @@ import contextlib
 import select
 import socket
 import struct
-import time
+from time import monotonic
 
 from qhal.errors import ConnectTimeout, Disconnected, ReplyTimeout
 from qhal.transport.address import Address
 from qhal.transport.base import Transport, left_s, lost
 from qhal.transport.forking import forget_in_forked
 
+_DONTWAIT = int(socket.MSG_DONTWAIT)
 _SHORT_BYTES = 1 << 12
 _LONG_BYTES = 1 << 16
 """A chunk after a full one. Short ones come first, because each receive allocates all that it may return."""
@@ -68,7 +69,7 @@ class TcpTransport(Transport):
         rest: bytes | memoryview = data
         while True:
             try:
-                sent = connection.send(rest, socket.MSG_DONTWAIT)
+                sent = connection.send(rest, _DONTWAIT)
             except BlockingIOError:
                 sent = 0
             except OSError as error:
@@ -76,7 +77,7 @@ class TcpTransport(Transport):
             if sent == len(rest):
                 return
             rest = memoryview(rest)[sent:]
-            wait_s = deadline - time.monotonic()
+            wait_s = deadline - monotonic()
             writable = select.poll()
             writable.register(connection, select.POLLOUT)
             if wait_s <= 0 or not writable.poll(wait_s * 1e3):
@@ -87,18 +88,22 @@ class TcpTransport(Transport):
         connection = self._socket
         if connection is None:
             raise lost(self.address, "not open")
-        limit_s = deadline - time.monotonic()
+        limit_s = deadline - monotonic()
         if not 0.9 * self._limit_s <= limit_s <= self._limit_s:
             self._set_limit(connection, limit_s)
+        limit_bytes = self._chunk_bytes
         try:
-            data = connection.recv(self._chunk_bytes)
+            data = connection.recv(limit_bytes)
         except BlockingIOError as error:
             raise ReplyTimeout("no reply") from error
         except OSError as error:
             raise lost(self.address, error.strerror or str(error)) from error
         if not data:
             raise lost(self.address, "the peer closed the connection")
-        self._chunk_bytes = _LONG_BYTES if len(data) == self._chunk_bytes else _SHORT_BYTES
+        if len(data) == limit_bytes:
+            self._chunk_bytes = _LONG_BYTES
+        elif limit_bytes != _SHORT_BYTES:
+            self._chunk_bytes = _SHORT_BYTES
         return data
 
     def readable(self) -> bool:

@@ -12,7 +12,7 @@ instead: a reply cannot come over a connection that is closed.
 import contextlib
 import os
 import select
-import time
+from time import monotonic
 
 import zmq
 import zmq.backend
@@ -27,7 +27,10 @@ from qhal.transport.tcp import connect
 
 _send = zmq.backend.Socket.send
 """Without the options of pyzmq's own, which take as long as the sending."""
-_MORE = int(zmq.SNDMORE)
+_NOWAIT = int(zmq.DONTWAIT)
+_MORE = int(zmq.SNDMORE) | _NOWAIT
+_ALIVE_S = 5e-4
+"""For how long after a message the connection counts as standing; asking its monitor takes a twentieth of a query."""
 _ID_BYTES = 8
 _FRAMES = 3
 """The number of the request, an empty frame, the reply."""
@@ -56,7 +59,7 @@ class ZmqTransport(Transport):
         self._poll = select.poll()
         self._ended = False
         self._connection: tuple[int, int] | None = None
-        self._send_limit_ms = self._receive_limit_ms = -1
+        self._receive_limit_ms, self._alive_until = -1, 0.0
 
     def open(self, deadline: float) -> None:
         """Connect and wait for the ZeroMQ handshake. Raises Disconnected, ConnectTimeout."""
@@ -67,9 +70,8 @@ class ZmqTransport(Transport):
         connect(self.address, self._endpoint, deadline).close()
         events = zmq.EVENT_CONNECTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
         try:
-            opened: zmq.Socket[bytes] = zmq.Context.instance().socket(
-                zmq.PAIR if self._streams else zmq.DEALER
-            )
+            kind = zmq.PAIR if self._streams else zmq.DEALER
+            opened: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
             self._socket = opened
             opened.linger = 0
             opened.rcvhwm = 0
@@ -90,7 +92,7 @@ class ZmqTransport(Transport):
         self._poll = select.poll()
         self._ended = False
         self._poll.register(self._monitor.fileno(), select.POLLIN)
-        self._send_limit_ms = self._receive_limit_ms = -1
+        self._receive_limit_ms, self._alive_until = -1, 0.0
         # The descriptor signals the next event only once the monitor was found empty.
         while self._monitor.poll(0):
             self._ended |= self._next_event(deadline) == zmq.EVENT_DISCONNECTED
@@ -126,34 +128,38 @@ class ZmqTransport(Transport):
         opened = self._socket
         if opened is None:
             raise lost(self.address, "not open")
-        left_ms = (deadline - time.monotonic()) * 1e3
-        if not 0.9 * self._send_limit_ms <= left_ms <= self._send_limit_ms:
-            opened.sndtimeo = self._send_limit_ms = _whole(left_ms)
-        try:
-            if self._correlates:
-                self._request += 1
-                self._number = self._request.to_bytes(_ID_BYTES, "big")
-                _send(opened, self._number, _MORE)
-            if not self._streams:
-                _send(opened, b"", _MORE)
-            _send(opened, data)
-        except zmq.Again as error:
-            raise self._silent("the peer takes no message") from error
-        except zmq.ZMQError as error:
-            raise lost(self.address, str(error)) from error
+        while True:
+            try:
+                # Only the first frame of a message is ever refused.
+                if self._correlates:
+                    self._request += 1
+                    self._number = number = self._request.to_bytes(_ID_BYTES, "big")
+                    _send(opened, number, _MORE)
+                    _send(opened, b"", _MORE)
+                elif not self._streams:
+                    _send(opened, b"", _MORE)
+                _send(opened, data, _NOWAIT)
+                return
+            except zmq.Again as error:
+                if not opened.poll(_whole(deadline - monotonic()), zmq.POLLOUT):
+                    raise self._silent("the peer takes no message") from error
+            except zmq.ZMQError as error:
+                raise lost(self.address, str(error)) from error
 
     def read_chunk(self, deadline: float, until: bytes | int) -> bytes:
         """Receive one message."""
         opened = self._socket
         if opened is None:
             raise lost(self.address, "not open")
-        left_ms = (deadline - time.monotonic()) * 1e3
+        now = monotonic()
+        left_ms = (deadline - now) * 1e3
         if not 0.9 * self._receive_limit_ms <= left_ms <= self._receive_limit_ms:
-            opened.rcvtimeo = self._receive_limit_ms = _whole(left_ms)
+            opened.rcvtimeo = self._receive_limit_ms = _whole(deadline - now)
         try:
-            frame = opened.recv(zmq.NOBLOCK if self._ended else 0)
+            frame = opened.recv(_NOWAIT if self._ended else 0)
             # A message comes whole, so its other frames are here; asking for each whether it is costs more than it.
             if self._correlates and frame == self._number and not opened.recv():
+                self._alive_until = now + _ALIVE_S
                 return opened.recv()
             return self._other(frame, opened)
         except zmq.Again as error:
@@ -180,7 +186,9 @@ class ZmqTransport(Transport):
 
     def readable(self) -> bool:
         """Return whether a message, or the end of the connection, has arrived."""
-        # A reply too many is known by its number when it is received; to look for it here would cost as much.
+        # A surplus reply is recognised by its number when it is received; looking for it here would cost as much.
+        if self._correlates and monotonic() < self._alive_until:
+            return False
         if self._hung_up() or self._correlates:
             return self._ended
         return self._socket is not None and bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
@@ -192,7 +200,7 @@ class ZmqTransport(Transport):
         """Return whether the monitor saw the connection end; all its events are read."""
         if self._monitor is not None and self._poll.poll(0):
             while self._monitor.poll(0):
-                self._ended |= self._next_event(time.monotonic() + 1.0) == zmq.EVENT_DISCONNECTED
+                self._ended |= self._next_event(monotonic() + 1.0) == zmq.EVENT_DISCONNECTED
         return self._ended
 
     def _next_event(self, deadline: float) -> int:
@@ -218,7 +226,8 @@ def refuse_without_descriptors(address: str) -> None:
             os.close(descriptor)
 
 
-def _whole(left_ms: float) -> int:
-    if left_ms <= 0:
+def _whole(left_s: float) -> int:
+    """Return a time limit in whole milliseconds."""
+    if left_s <= 0:
         raise ReplyTimeout("deadline passed")
-    return int(left_ms + 0.999)
+    return int(left_s * 1e3 + 0.999)
