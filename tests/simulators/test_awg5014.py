@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from qhal_simulators.instruments.tektronix.awg5014 import Awg5014, Awg5014Options
+from qhal_simulators.instruments.tektronix.awg5014 import Awg5014
+from qhal_simulators.instruments.tektronix.awg_options import Awg5014Options
 from qhal_simulators.simulated_time import SimulationClock
 
 
@@ -70,7 +71,7 @@ def test_data_beyond_the_waveform_writes_nothing():
     unit.ask(upload(b"x", [8191] * 4))
     unit.ask(b'WLIS:WAV:DATA "x",2,3,#16\0\0\0\0\0\0\n')
     assert unit.ask(b"SYST:ERR?\n") == b'-223,"Too much data"\n'
-    assert unit.unit.waveforms.find("x").values.tolist() == [0.0] * 4
+    assert unit.unit.generator.waveforms.find("x").values.tolist() == [0.0] * 4
 
 
 def test_real_waveforms():

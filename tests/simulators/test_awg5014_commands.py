@@ -4,7 +4,12 @@ import re
 from pathlib import Path
 
 from qhal_simulators import scpi_commands, scpi_messages
-from qhal_simulators.instruments.tektronix import awg_commands, waveform_list
+from qhal_simulators.instruments.tektronix import (
+    awg_commands,
+    file_commands,
+    sequence_commands,
+    waveform_list,
+)
 from qhal_simulators.instruments.tektronix.awg5014 import Awg5014
 from qhal_simulators.instruments.tektronix.awg_settings import SETTINGS
 from qhal_simulators.scpi_commands import CommandTable
@@ -15,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "awg5014-commands.md"
 
 def test_page_and_table_agree():
     understood, unknown = PAGE.read_text().split("## Not understood")
-    known = awg_commands.table(Awg5014(SimulationClock(stepped=True)))
+    known = awg_commands.table(Awg5014(SimulationClock(stepped=True)).generator)
     listed = set()
     for header, forms in re.findall(r"^\| `([^`]+)` \| ([a-z, ]+) \|$", understood, re.MULTILINE):
         listed |= {header} if "set" in forms else set()
@@ -43,13 +48,13 @@ def test_page_and_limits_agree():
         *(
             waveform_list.LONGEST_BLOCK,
             scpi_messages.LONGEST_TEXT,
-            awg_commands._MOST_ELEMENTS,
-            awg_commands._JUMP_PATTERNS,
+            sequence_commands.MAX_ELEMENTS,
+            sequence_commands.JUMP_PATTERNS,
         ),
-        *(awg_commands._MOST_FILES, awg_commands._DISK_BYTES, scpi_commands.QUEUE_LENGTH),
+        *(file_commands.MAX_FILES, file_commands.DISK_BYTES, scpi_commands.QUEUE_LENGTH),
     ]
     ranges = {setting.header: (setting.kind, (setting.low, setting.high)) for setting in SETTINGS}
-    for key, (kind, _, limit) in awg_commands._ELEMENT.items():
+    for key, (kind, _, limit) in sequence_commands.ELEMENT.items():
         ranges[f"SEQuence:ELEMent#:{key}"] = (kind, limit)
     expected = {
         header: ", ".join(kind) if isinstance(kind, tuple) else f"{limit[0]:g} to {limit[1]:g}"

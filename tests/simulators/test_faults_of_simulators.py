@@ -2,6 +2,7 @@
 
 import socket
 import time
+from functools import reduce
 
 import pytest
 import zmq
@@ -33,13 +34,14 @@ def test_zeromq(simulate, caplog, monkeypatch):
     ("model", "method", "odd", "question", "answer"),
     [
         ("hubersuhner.polatis", "meter_dbm", b":PMON:POW? (@17)\n", b":SYST:ERR?\n", b"-300, "),
-        ("tektronix.awg5014", "run", b"AWGC:RUN\n", b"SYST:ERR?\n", b"-300,"),
+        ("tektronix.awg5014", "generator.run", b"AWGC:RUN\n", b"SYST:ERR?\n", b"-300,"),
         ("singlequantum.websq", "voltages", b'{"request": "BiasVoltage"}', b"", b'{"label": "ErrorMessage"'),
     ],
 )
 def test_tcp(simulate, caplog, monkeypatch, model, method, odd, question, answer):
     background = simulate(model)
-    monkeypatch.setattr(background.unit(model).instrument, method, broken)
+    *parts, name = method.split(".")
+    monkeypatch.setattr(reduce(getattr, parts, background.unit(model).instrument), name, broken)
     host, port = background.address(model).removeprefix("tcp://").split(":")
     with (
         socket.create_connection((host, int(port)), timeout=SECONDS) as first,

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from qhal_simulators.instruments.singlequantum.websq import WebSq, WebSqOptions
+from qhal_simulators.instruments.singlequantum.websq import WebSq
+from qhal_simulators.instruments.singlequantum.websq_options import WebSqOptions
 from qhal_simulators.simulated_time import SimulationClock
 
 

@@ -124,11 +124,11 @@ class BiasSearch(Sequence):
         super().__init__(unit)
         self._ended = ended
 
-    def start(self, wanted: list[float]) -> None:
-        """Begin; ``wanted``: counts of each detector in a measurement period."""
-        self._wanted = wanted
-        self._low_ua = [0.0] * len(wanted)
-        self._high_ua = [_HIGHEST_SEARCHED_UA] * len(wanted)
+    def start(self, targets: list[float]) -> None:
+        """Begin; ``targets``: counts of each detector in a measurement period."""
+        self._targets = targets
+        self._low_ua = [0.0] * len(targets)
+        self._high_ua = [_HIGHEST_SEARCHED_UA] * len(targets)
         self._steps_left = _SEARCH_STEPS
         self._next()
 
@@ -143,16 +143,16 @@ class BiasSearch(Sequence):
             return
         self._steps_left -= 1
         for n, (current_ua, count, volts) in enumerate(zip(currents_ua, counts, voltages_v, strict=True)):
-            too_high = volts > _LATCHED_V or count > self._wanted[n]
+            too_high = volts > _LATCHED_V or count > self._targets[n]
             (self._high_ua if too_high else self._low_ua)[n] = current_ua
         self._next()
 
     def _judge(self, currents_ua: list[float], counts: list[int]) -> None:
         missed = [
-            f"detector {n} counts {count} at {current_ua} uA, not {wanted:g}"
-            for n, (count, wanted, current_ua) in enumerate(
-                zip(counts, self._wanted, currents_ua, strict=True), 1
+            f"detector {n} counts {count} at {current_ua} uA, not {target:g}"
+            for n, (count, target, current_ua) in enumerate(
+                zip(counts, self._targets, currents_ua, strict=True), 1
             )
-            if abs(count - wanted) > 0.2 * wanted + 5 * math.sqrt(wanted + 1)
+            if abs(count - target) > 0.2 * target + 5 * math.sqrt(target + 1)
         ]
         self._ended(None if missed else currents_ua, "; ".join(missed))

@@ -3,12 +3,11 @@
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from qhal_simulators.instrument import Send
-
-if TYPE_CHECKING:
-    from qhal_simulators.instruments.singlequantum.websq import WebSq
+from qhal_simulators.instruments.singlequantum.bias_scan import BiasScan, BiasSearch
+from qhal_simulators.instruments.singlequantum.websq_options import WebSqOptions
 
 _ETB = b"\x17"
 _LONGEST_OBJECT = 1 << 16
@@ -17,6 +16,49 @@ _MAX_TRIGGER_MV = 1000.0
 _MAX_PERIOD_MS = 3_600_000
 _MAX_DARK_COUNTS = 1e9
 _SCAN_SETTINGS = ("IVScanStart", "IVScanEnd", "IVScanIncrement")
+
+
+class LabelledUnit(Protocol):
+    """The unit behind a control connection: labels with values, and what they set in motion."""
+
+    options: WebSqOptions
+    labels: dict[str, Any]
+    shown: dict[str, Any]
+    clients: list["Control"]
+    scan: BiasScan
+    search: BiasSearch
+
+    def set(self, label: str, value: Any, by: "Control | None" = None) -> None:
+        """Change a label and send it to the clients."""
+        ...
+
+    def apply(self) -> None:
+        """Apply bias and trigger levels."""
+        ...
+
+    def counting_changed(self) -> None:
+        """Take a new measurement period."""
+        ...
+
+    def start_scan(self) -> bool:
+        """Begin a scan; False if its settings give no points."""
+        ...
+
+    def start_search(self, targets: list[float]) -> None:
+        """Begin the search for currents with these dark counts."""
+        ...
+
+    def stop_sequences(self) -> None:
+        """End a scan or search."""
+        ...
+
+    def voltages(self) -> list[float]:
+        """Return the bias voltages in the unit's unit."""
+        ...
+
+    def temperatures(self) -> dict[str, list[Any]]:
+        """Return the latest temperatures."""
+        ...
 
 
 class Objects:
@@ -83,7 +125,7 @@ class Objects:
 class Control:
     """One client."""
 
-    def __init__(self, unit: "WebSq", send: Send) -> None:
+    def __init__(self, unit: LabelledUnit, send: Send) -> None:
         self._unit = unit
         self._send = send
         self._objects = Objects()
@@ -119,13 +161,13 @@ class Control:
         """Leave the unit."""
         self._unit.clients.remove(self)
 
-    def tell(self, label: str, value: Any) -> None:
+    def send_label(self, label: str, value: Any) -> None:
         """Send a label."""
-        self._tell_all([(label, value)])
+        self._send_labels([(label, value)])
 
     def refuse(self, reason: str) -> None:
         """Send an error."""
-        self.tell("ErrorMessage", reason)
+        self.send_label("ErrorMessage", reason)
 
     def _handle(self, message: dict[str, Any]) -> None:
         command, label = message.get("command"), message.get("label")
@@ -145,15 +187,17 @@ class Control:
             objects.append(("BiasVoltage", {"value": unit.voltages()}))
             if unit.options.label_order == "voltages first":
                 objects.reverse()
-            self._tell_all(objects)
+            self._send_labels(objects)
         elif name == "BiasVoltage":
-            self.tell(name, unit.voltages())
+            self.send_label(name, unit.voltages())
         elif name == "IVHistory":
-            self._tell_all([(label, unit.shown[label]) for label in ("ic_scan_history", "iv_scan_history")])
+            self._send_labels(
+                [(label, unit.shown[label]) for label in ("ic_scan_history", "iv_scan_history")]
+            )
         elif name == "TemperatureHistory":
-            self.tell("temperature_long_memory", unit.temperatures())
+            self.send_label("temperature_long_memory", unit.temperatures())
         elif name in unit.shown:
-            self.tell(name, unit.shown[name])
+            self.send_label(name, unit.shown[name])
         else:
             self.refuse(f"unknown request {name[:80]!r}")
 
@@ -217,7 +261,7 @@ class Control:
         good = isinstance(value, list) and len(value) == self._unit.options.detectors
         return good and all(_is_number(each, low, high) for each in value)
 
-    def _tell_all(self, objects: list[tuple[str, Any]]) -> None:
+    def _send_labels(self, objects: list[tuple[str, Any]]) -> None:
         texts = [json.dumps({"label": label, "value": value}).encode() for label, value in objects]
         if self._unit.options.glued:
             self._send(b"".join(texts) + _ETB)

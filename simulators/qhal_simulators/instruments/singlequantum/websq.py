@@ -5,14 +5,13 @@ end; replies are JSON objects ended by ETB (0x17). Changes of labels are told to
 """
 
 import time
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
+from qhal_simulators.instrument import Connection, Instrument, Send, Wire
 from qhal_simulators.instruments.singlequantum.bias_scan import BiasScan, BiasSearch
 from qhal_simulators.instruments.singlequantum.control_connection import Control
 from qhal_simulators.instruments.singlequantum.standalone_detectors import StandaloneDetectors
+from qhal_simulators.instruments.singlequantum.websq_options import WebSqOptions
 from qhal_simulators.physics.ports import DetectorSettings, Part, Port
 from qhal_simulators.physics.readings import DetectorReadings
 from qhal_simulators.simulated_time import Timer
@@ -20,30 +19,6 @@ from qhal_simulators.simulated_time import Timer
 _DEFAULT_PERIOD_MS = 100
 _HISTORY_POINTS = 200
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-class WebSqOptions(Options):
-    """What the sources leave open.
-
-    ``voltage_unit``: unit of the label BiasVoltage and of an IV scan. ``broadcast``: label changes go to all clients,
-    or only to the one that asked. ``glued``: several objects come in one chunk. ``unix_start_s``: wall clock of the
-    unit at world time 0. ``dark_rate_hz``: standing alone, counts of a detector biased far below its switching current.
-    ``search_counts``: whether the automatic bias search is asked for dark counts in a measurement period or a second.
-    ``new_period``: setting the measurement period begins one at once, or the one that runs ends first; then the unit
-    counts without a pause, whether a client listens or not. ``shown_after_s``: until the labels show a set-up.
-    ``label_order``: where the bias voltages stand in a reply to a request for all labels.
-    """
-
-    detectors: int = Field(default=4, ge=1, le=4)
-    voltage_unit: Literal["mV", "V"] = "mV"
-    broadcast: bool = True
-    glued: bool = False
-    unix_start_s: float = 1_700_000_000.0
-    dark_rate_hz: float = Field(default=100.0, ge=0, le=1e5)
-    search_counts: Literal["period", "second"] = "period"
-    label_order: Literal["voltages last", "voltages first"] = "voltages last"
-    new_period: Literal["at once", "next"] = "at once"
-    shown_after_s: float = Field(default=0.0, ge=0)
 
 
 class WebSq(Instrument):
@@ -119,7 +94,7 @@ class WebSq(Instrument):
         def show() -> None:
             self.shown[label] = self.labels[label]
             for client in [by] if by is not None and not self.options.broadcast else tuple(self.clients):
-                client.tell(label, self.labels[label])
+                client.send_label(label, self.labels[label])
 
         if self.options.shown_after_s:
             self.clock.call_later(self.options.shown_after_s, show)
@@ -134,11 +109,11 @@ class WebSq(Instrument):
         self.scan.start()
         return True
 
-    def start_search(self, wanted: list[float]) -> None:
+    def start_search(self, targets: list[float]) -> None:
         """Begin the search for currents that give these dark counts."""
         per_period = 1.0 if self.options.search_counts == "period" else self.period_s
         self.set("StartAutoIV", True)
-        self.search.start([count * per_period for count in wanted])
+        self.search.start([count * per_period for count in targets])
 
     def stop_sequences(self) -> None:
         """End a scan or search before its end."""
@@ -176,7 +151,7 @@ class WebSq(Instrument):
     def _searched(self, currents_ua: list[float] | None, problem: str) -> None:
         if currents_ua is None:
             for client in self.clients:
-                client.tell("ErrorMessage", f"no bias current gives the dark counts: {problem}")
+                client.send_label("ErrorMessage", f"no bias current gives the dark counts: {problem}")
         else:
             self.set("BiasCurrent", currents_ua)
             self.set("BiasCurrentAutoIV", currents_ua)

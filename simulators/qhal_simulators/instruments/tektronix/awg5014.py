@@ -4,114 +4,41 @@ The command rows that programs use to upload and play waveforms, and those that 
 undefined header, see docs/reference/awg5014-commands.md. A query that fails gives no reply.
 """
 
-import time
-from typing import Literal
-
-from pydantic import Field
-
-from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
+from qhal_simulators.instrument import Connection, Instrument, Send, Wire
 from qhal_simulators.instruments.tektronix import awg_commands
-from qhal_simulators.instruments.tektronix.awg_settings import CHANNELS, defaults
-from qhal_simulators.instruments.tektronix.waveform_list import LONGEST_BLOCK, WaveformList
+from qhal_simulators.instruments.tektronix.awg_options import Awg5014Options
+from qhal_simulators.instruments.tektronix.waveform_generator import WaveformGenerator
+from qhal_simulators.instruments.tektronix.waveform_list import LONGEST_BLOCK
 from qhal_simulators.physics.ports import Port, WaveformSettings
-from qhal_simulators.scpi_commands import DEVICE_ERROR, CommandTable, ErrorQueue
+from qhal_simulators.scpi_commands import DEVICE_ERROR, CommandTable
 from qhal_simulators.scpi_messages import MessageSplitter
 
 
-class Awg5014Options(Options):
-    """What the sources leave open.
-
-    ``delete_unknown_is_error``: whether deleting a waveform that there is not puts an error into the queue.
-    ``pending_error``: an error that another client left in the queue. ``reply_end``: LF, or CR LF.
-    """
-
-    model: Literal["AWG5014", "AWG5014B", "AWG5014C"] = "AWG5014C"
-    serial_number: str = Field(default="B010101", pattern=r"^[A-Z0-9]+$")
-    firmware: str = "SCPI:99.0 FW:4.6.0.7"
-    option_codes: str = "0"
-    delete_unknown_is_error: bool = True
-    pending_error: bool = False
-    reply_end: Literal["lf", "crlf"] = "lf"
-
-
 class Awg5014(Instrument):
-    """The generator's state: settings, waveforms, what is assigned, whether it runs."""
+    """The unit with its socket."""
 
     wires = {"main": Wire.TCP}
     settings_type = WaveformSettings
     options_model = Awg5014Options
     options: Awg5014Options
     port: Port[WaveformSettings]
+    generator: WaveformGenerator | None = None
 
     def power_on(self) -> None:
         """Take the state after power-up."""
-        self.errors = ErrorQueue()
-        self.event_status = 0
-        self.directory = "\\Users\\OEM\\Documents"
-        self.files: dict[str, bytes] = {}
-        self.reset()
-        if self.options.pending_error:
-            self.refuse(-113)
-
-    def reset(self) -> None:
-        """Take the state after *RST; user waveforms are gone."""
-        self.values = defaults()
-        self.waveforms = WaveformList()
-        self.assigned: dict[int, str] = {}
-        self.outputs = [False] * CHANNELS
-        self.state = 0
-        self.started_s = 0.0
-        self.sequence: list[dict[str, object]] = []
-        self.setup = ("", "")
-        self.show()
+        if self.generator is None:
+            self.generator = WaveformGenerator(self.options, self.clock, self.port)
+        else:
+            self.generator.power_on()
 
     def connect(self, name: str, send: Send) -> Connection:
         """Return the generator's end of one client's socket."""
-        return _Client(self, send)
-
-    def refuse(self, code: int) -> None:
-        """Put an error into the queue and its bit into the event status register."""
-        self.errors.add(code)
-        self.event_status |= 1 if code == -800 else {1: 32, 2: 16, 4: 4}.get(-code // 100, 8)
-
-    def run(self) -> None:
-        """Start, if anything is assigned."""
-        if not self.assigned:
-            self.refuse(-221)
-            return
-        self.state = 2 if self.values["run_mode"] in ("CONT", "SEQ") else 1
-        self.started_s = self.clock.now_s()
-        self.show()
-
-    def stop(self) -> None:
-        """Stop; the outputs go to 0 V."""
-        self.state = 0
-        self.show()
-
-    def show(self) -> None:
-        """Let the modulators see what is played."""
-        volts = {}
-        for channel, name in self.assigned.items():
-            if self.state == 2 and self.outputs[channel - 1]:
-                amplitude = self.values[f"amplitude{channel}"]
-                offset = self.values[f"offset{channel}"]
-                volts[channel] = self.waveforms.find(name).values * (amplitude / 2) + offset
-        self.port.apply(
-            WaveformSettings(
-                running=self.state == 2,
-                started_s=self.started_s,
-                sample_rate_hz=self.values["frequency"],
-                volts=volts,
-            )
-        )
-
-    def timestamp(self) -> str:
-        """Return the date of a waveform."""
-        return time.strftime("%Y/%m/%d %H:%M:%S", time.gmtime(0))
+        assert self.generator is not None
+        return _Client(self.generator, send)
 
 
 class _Client:
-    def __init__(self, unit: Awg5014, send: Send) -> None:
+    def __init__(self, unit: WaveformGenerator, send: Send) -> None:
         self._unit = unit
         self._send = send
         self._splitter = MessageSplitter(unit.refuse, LONGEST_BLOCK)
