@@ -6,14 +6,15 @@ import pkgutil
 
 import pytest
 
-import qhal.devices.settings
+import qhal.devices.same_settings
 import qhal.link
 import qhal.records
+import qhal.tags
 
 
 def modules():
-    names = [qhal.devices.settings.__name__]
-    for package in (qhal.link, qhal.records):
+    names = [qhal.devices.same_settings.__name__]
+    for package in (qhal.link, qhal.records, qhal.tags):
         names += [each.name for each in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
     return names
 
@@ -25,8 +26,21 @@ def test_examples_give_what_they_show(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["link.channel_model", "link.decoy", "link.finite_key", "link.statistics", "records.quantity"]
+    "name",
+    [
+        "link.channel_model",
+        "link.decoy",
+        "link.finite_key",
+        "link.statistics",
+        "records.quantity",
+        "tags.analysis.correction",
+        "tags.analysis.correlation",
+        "tags.analysis.rates",
+        "tags.batch",
+        "tags.formats",
+        "tags.relay",
+    ],
 )
-def test_modules_of_formulas_have_examples(name):
+def test_public_modules_have_examples(name):
     module = importlib.import_module(f"qhal.{name}")
     assert doctest.testmod(module).attempted > 0

@@ -11,12 +11,24 @@ import pytest
 ROOT = Path(__file__).parents[1]
 INTERNAL = {
     "qhal.calibration": None,  # its framework is in folders; calibrations are loaded by name
-    "qhal.devices": {"described", "guarded", "hooks", "known_unit", "safety", "session", "settings", "shown"},
+    "qhal.devices": {
+        "described",
+        "guarded",
+        "hooks",
+        "known_unit",
+        "safety",
+        "same_settings",
+        "session",
+        "shown",
+    },
     "qhal.link": {"symbol_kernels"},
     "qhal.node": {"guard", "guard_lock", "guard_process", "guard_report", "node_records"},
     "qhal.records": {"columns", "migrations", "seal"},
+    "qhal.transport": {
+        "forking", "reader", "recording", "replies", "schemes", "serial", "tapped", "tcp", "users", "visa", "zeromq",
+    },
     "qhal.tags": {"ahead", "arrow", "backlog", "closing", "numbering", "pump", "sequence"},
-}
+}  # fmt: skip
 """By package, its modules whose names are not public; None: only what is listed is."""
 HELPERS = {
     # for drivers and interfaces
@@ -27,6 +39,9 @@ HELPERS = {
     "qhal.devices.scpi_device": {"choice", "command", "number", "query", "scpi_proof", "whole_number"},
     "qhal.devices.status": {"required"},
     # between the files of a package
+    "qhal.transport.base": {"left_s", "lost"},
+    "qhal.transport.open": {"serves"},
+    "qhal.transport.proof": {"align", "prove", "refuse_more", "wait_out_late_reply"},
     "qhal.records.fit_record": {"triangle"},
     "qhal.records.origin": {"origin_text"},
     "qhal.records.quantity": {"Part", "contributions_of", "number_of"},

@@ -16,7 +16,7 @@ from qhal.devices.interface import (
     check_read,
     check_row,
 )
-from qhal.devices.settings import same_setting
+from qhal.devices.same_settings import same_setting
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import DeviceError, ProtocolError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from qhal.devices.declaration import Capabilities, Identity
 from qhal.devices.described import Described
-from qhal.devices.settings import changed_settings
+from qhal.devices.same_settings import changed_settings
 
 log = logging.getLogger("qhal")
 

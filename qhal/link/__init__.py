@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from qhal.link.estimates import ClickMatrix, GainEstimate, QberEstimate, SiftedCounts
     from qhal.link.fibre_fit import FibreFit, Setting, best_angles, correlations, fit_fibre, measured_setting
     from qhal.link.finite_key import BlockCounts, IntensityDistribution, KeyBounds, Security, key_bounds
-    from qhal.link.intensities import Intensities
+    from qhal.link.intensities import Intensities, mean_photon_numbers
     from qhal.link.link_errors import AlignmentNotReachable, NotEnoughCounts, SynchronisationFailed
     from qhal.link.link_session import (
         LinkDevices,
@@ -152,6 +152,7 @@ __all__ = [
     "key_bounds",
     "loss_for_db",
     "mean_photon_number",
+    "mean_photon_numbers",
     "measured_setting",
     "optical_error_of_extinction",
     "optical_error_of_visibility",

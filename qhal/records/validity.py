@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pydantic_core import to_jsonable_python
 
 from qhal.devices.device import Device
-from qhal.devices.settings import changed_settings, setting_text
+from qhal.devices.same_settings import changed_settings, setting_text
 from qhal.records.record import Instrument, PathPart, Record
 
 _IDENTITY = ("manufacturer", "model", "serial_number", "firmware", "shape")

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from qhal.devices.settings import same_setting
+from qhal.devices.same_settings import same_setting
 from qhal.devices.time_tagger import Edge
 from tests.attacks.mangled import Unit
 from tests.attacks.test_replies import OPTIONS

@@ -8,7 +8,7 @@ from uncertainties import UFloat
 
 from qhal.calibration.framework.runner import Site
 from qhal.calibration.inputs.transmitter_records import Values, only
-from qhal.devices.settings import same_setting, setting_text
+from qhal.devices.same_settings import same_setting, setting_text
 from qhal.errors import InvalidRecord
 from qhal.records.origin import RecordOrigin
 from qhal.records.record import Record
