@@ -59,9 +59,8 @@ class Pm100d(ScpiDevice, PowerMeter):
         return {"wavelength_nm": 0.1}
 
     def _identify(self) -> Identity:
-        identity = super()._identify()
-        name, serial_number = (*self._read_sensor().split(","), "")[:2]
-        return identity.model_copy(update={"shape": f"sensor {name} {serial_number}"})
+        identity, sensor = super()._identify(), self._read_sensor().split(",")
+        return identity.model_copy(update={"shape": f"sensor {' '.join(sensor[:2])}"})
 
     def _read_capabilities(self) -> PowerMeterCapabilities:
         return PowerMeterCapabilities(

@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field
 
 from qhal_simulators.instrument import Connection, Instrument, Options, Send, Wire
-from qhal_simulators.physics.ports import Port
+from qhal_simulators.physics.light_units import dbm, watts
+from qhal_simulators.physics.ports import Settings
 from qhal_simulators.scpi_commands import (
     DEVICE_ERROR,
     TEXTS,
@@ -59,7 +60,7 @@ class Pm100d(Instrument):
     """The meter: its correction, unit and range, and an error queue."""
 
     wires = {"main": Wire.TCP}
-    port_type = Port
+    settings_type = Settings
     options_model = Pm100dOptions
     options: Pm100dOptions
 
@@ -71,14 +72,14 @@ class Pm100d(Instrument):
         self.averages = 1
         self.readings = 0
 
-    def connect(self, link: str, send: Send) -> Connection:
+    def connect(self, name: str, send: Send) -> Connection:
         """Return the meter's end of one client's socket."""
         return _Client(self, send)
 
     def measure_w(self) -> float:
         """Return a new reading: the light as the head sees it at the wavelength that is set, and noise."""
         options = self.options
-        lit_w = 0.0 if options.power_dbm is None else 10 ** (options.power_dbm / 10) * 1e-3
+        lit_w = 0.0 if options.power_dbm is None else watts(options.power_dbm)
         seen_w = lit_w * options.light_nm / self.wavelength_nm + options.dark_w
         range_w = 10.0 ** max(-8, math.ceil(math.log10(max(abs(seen_w), 1e-12))))
         draw = float(np.random.default_rng((options.seed, self.readings)).standard_normal())
@@ -134,7 +135,7 @@ class _Client:
             return _NO_NUMBER
         if self._unit.unit == "W":
             return f"{power_w:.8E}"
-        return f"{10 * math.log10(power_w * 1e3):.8E}" if power_w > 0 else f"-{_NO_NUMBER}"
+        return f"{dbm(power_w):.8E}" if power_w > 0 else f"-{_NO_NUMBER}"
 
     def _average(self, arguments: list[bytes]) -> None:
         self._unit.averages = integer(self._only(arguments), 1, _LARGEST_COUNT)
