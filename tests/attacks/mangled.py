@@ -1,6 +1,7 @@
 """A simulated unit and a driver in one process, with a mangler of replies between them; seeded."""
 
 import random
+import time
 from typing import Any
 
 from qhal.devices.declaration import Capabilities
@@ -77,7 +78,7 @@ class Unit:
         """Make every connection ready that is open, as recovery does, without asking."""
         for connection in self.device.session.connections.values():
             if connection.transport.conn is not None:
-                connection.reader.discard(0.0)
+                connection.reader.discard(time.monotonic() + 1.0)
                 connection.settle(ConnectionState.READY)
 
     def asked(self) -> None:
