@@ -123,9 +123,9 @@ def _carry_out(request: _Request) -> Any:
                     CONSOLE.print(
                         f"{request.calibration.title}: {roles}", style="dim", highlight=False, markup=False
                     )
-                    with _progress() as tell:
+                    with _progress() as on_progress:
                         return calibrate_prepared(
-                            node, prepared, folder=request.folder, operator=request.operator, tell=tell,
+                            node, prepared, folder=request.folder, operator=request.operator, on_progress=on_progress,
                             resume=request.resume,
                         )  # fmt: skip
                 except BaseException as error:

@@ -145,7 +145,7 @@ UNDISTURBED: dict[str, tuple[int, float]] = {}
 def run_undisturbed(name: str, case: Case, hidden: Hidden, folder: Path) -> Record:
     """Run a case with seed 0, and keep how long it is for the tests that interrupt it."""
     counter = Counter()
-    record = run_case(case, hidden, folder, tell=counter)
+    record = run_case(case, hidden, folder, on_progress=counter)
     UNDISTURBED[name] = counter.steps, hidden.node.clock.now_s()
     return record
 

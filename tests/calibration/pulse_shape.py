@@ -51,11 +51,11 @@ def rms_ps(density):
     return float(np.sqrt((pulse * (t - mean) ** 2).sum() / pulse.sum()))
 
 
-def full_width_ps(density, share):
-    """Return the width at a share of the height above what is between the pulses."""
+def full_width_ps(density, fraction):
+    """Return the width at a fraction of the height above what is between the pulses."""
     pulse = density - np.median(density)
     t = (np.arange(len(density)) + 0.5) * STEP_PS
-    level, peak = share * pulse.max(), int(np.argmax(pulse))
+    level, peak = fraction * pulse.max(), int(np.argmax(pulse))
     right = peak + int(np.argmax(pulse[peak:] < level))
     left = peak - int(np.argmax(pulse[peak::-1] < level))
     after = np.interp(-level, -pulse[right - 1 : right + 1], t[right - 1 : right + 1])

@@ -13,11 +13,11 @@ BINS, TURNS = 16, 12
 PLAN = CodeDensityPlan(interpolator_bins=BINS, repetitions=3)
 
 
-def measured(rng, shares_of, tags=200_000):
-    """Return data of three repetitions and two inputs; ``shares_of(repetition, input)``: of the bins."""
+def measured(rng, fractions_of, tags=200_000):
+    """Return data of three repetitions and two inputs; ``fractions_of(repetition, input)``: of the bins."""
     counts = [
         [
-            rng.multinomial(tags, np.tile(shares_of(n, channel), TURNS) / TURNS).reshape(TURNS, BINS)
+            rng.multinomial(tags, np.tile(fractions_of(n, channel), TURNS) / TURNS).reshape(TURNS, BINS)
             for channel in (1, 2)
         ]
         for n in range(3)
@@ -25,7 +25,7 @@ def measured(rng, shares_of, tags=200_000):
     return Data({"bins": Table({"counts": np.array(counts), "resolution_ps": np.full(3, 100.0)}, {})})
 
 
-def shares(rng, dnl):
+def fractions(rng, dnl):
     widths = rng.normal(1, dnl, BINS)
     return widths / widths.sum()
 
@@ -54,7 +54,7 @@ def test_equal_bins_have_no_dnl_however_few_tags_there_are():
 
 def test_recordings_that_begin_at_another_bin_are_noticed():
     rng = np.random.default_rng(2)
-    bins = shares(rng, 0.1)
+    bins = fractions(rng, 0.1)
     turned = evaluate(measured(rng, lambda n, _: np.roll(bins, n)), PLAN)
     assert poor(turned) == ["the same bins in all repetitions"]
     straight = evaluate(measured(rng, lambda *_: bins), PLAN)
@@ -64,18 +64,18 @@ def test_recordings_that_begin_at_another_bin_are_noticed():
 
 def test_inputs_with_interpolators_of_their_own_are_calibrated_one_at_a_time():
     rng = np.random.default_rng(3)
-    own = {1: shares(rng, 0.1), 2: shares(rng, 0.1)}
+    own = {1: fractions(rng, 0.1), 2: fractions(rng, 0.1)}
     data = measured(rng, lambda _, channel: own[channel])
     assert poor(evaluate(data, PLAN)) == ["the same bins in all inputs"]
     alone = evaluate(data, PLAN.model_copy(update={"inputs": (2,)}))
     assert not poor(alone)
-    for width, share in zip(found(alone, "bin_width"), own[2], strict=True):
-        assert abs(width.value - 100 * BINS * share) < 4.5 * width.uncertainty
+    for width, fraction in zip(found(alone, "bin_width"), own[2], strict=True):
+        assert abs(width.value - 100 * BINS * fraction) < 4.5 * width.uncertainty
 
 
 def test_a_bin_that_is_never_hit_is_told_and_not_known_exactly():
     rng = np.random.default_rng(4)
-    bins = shares(rng, 0.1)
+    bins = fractions(rng, 0.1)
     bins[5] = 0
     evaluation = evaluate(measured(rng, lambda *_: bins / bins.sum()), PLAN)
     assert not poor(evaluation)

@@ -6,7 +6,7 @@ import pytest
 from qhal.calibration import Site, calibrate
 from qhal.calibration.channel.attenuator_curve import CALIBRATION as CURVE
 from qhal.calibration.channel.attenuator_curve import AttenuatorCurvePlan
-from qhal.calibration.fitting.output_fractions import Counted, fit_shares
+from qhal.calibration.fitting.output_fractions import Counted, fit_outputs
 from qhal.link.link_errors import NotEnoughCounts
 from qhal.records.uncertain import exact, systematic
 from tests.calibration.cases.detector import detection_efficiency as case_module
@@ -65,22 +65,23 @@ def test_curves_of_the_attenuators_take_their_errors_away(tmp_path):
         assert abs(naive.value - efficiency) > 0.15 * efficiency
 
 
-def counted(shares, y=(2e4, 1.5e4, 1e4, 2.5e4), dead_time_s=50e-9, period_s=100.0):
-    """Expected counts (rounded) for given first outputs' shares (rows, 2), in two visits of strengths 1 and 0.3."""
-    shares = np.array(shares)
-    visit = np.arange(len(shares)) % 2
+def counted(fractions, y=(2e4, 1.5e4, 1e4, 2.5e4), dead_time_s=50e-9, period_s=100.0):
+    """Expected counts (rounded) for given first outputs' fractions (rows, 2), in two visits of strengths 1 and 0.3."""
+    fractions = np.array(fractions)
+    visit = np.arange(len(fractions)) % 2
     light = (
-        np.stack((shares, 1 - shares), axis=2).reshape(len(shares), 4) * np.array((1, 0.3))[visit][:, None]
+        np.stack((fractions, 1 - fractions), axis=2).reshape(len(fractions), 4)
+        * np.array((1, 0.3))[visit][:, None]
     )
     rate = light * y + 100.0
     counts = np.round(rate / (1 + rate * dead_time_s) * period_s)
     dark = np.full((1, 4), round(100.0 / (1 + 100.0 * dead_time_s) * 1000.0), float)
-    return Counted(counts, np.full(len(shares), period_s), visit, dark, np.array([1000.0]))
+    return Counted(counts, np.full(len(fractions), period_s), visit, dark, np.array([1000.0]))
 
 
 def test_unknown_polarizations_determine_the_rates():
-    shares = [(0.1, 0.8), (0.3, 0.2), (0.9, 0.5), (0.6, 0.95), (0.45, 0.4), (0.02, 0.05)]
-    found = fit_shares(counted(shares), systematic("dead time", 50e-9, 5e-9), analysers=True)
+    fractions = [(0.1, 0.8), (0.3, 0.2), (0.9, 0.5), (0.6, 0.95), (0.45, 0.4), (0.02, 0.05)]
+    found = fit_outputs(counted(fractions), systematic("dead time", 50e-9, 5e-9), analysers=True)
     assert [value.nominal_value for value in found.rates_hz] == pytest.approx(
         [2e4, 1.5e4, 1e4, 2.5e4], rel=1e-4
     )
@@ -99,4 +100,4 @@ def test_unknown_polarizations_determine_the_rates():
 
 def test_polarizations_that_are_alike_determine_nothing():
     with pytest.raises(NotEnoughCounts, match="do not determine"):
-        fit_shares(counted([(0.4, 0.6)] * 6), exact(50e-9), analysers=True)
+        fit_outputs(counted([(0.4, 0.6)] * 6), exact(50e-9), analysers=True)

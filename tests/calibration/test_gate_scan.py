@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from scipy import special
 
 from qhal.calibration.detector.gate_scan import GateScanPlan, evaluate
-from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, Turn, fit_gate, live_share
+from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, Turn, fit_gate, live_fraction
 from qhal.calibration.fitting.gate_fold import fold_gates
 from qhal.calibration.framework.data import Data
 from qhal.link.link_errors import NotEnoughCounts
@@ -160,7 +160,7 @@ def test_dead_times_take_clicks_from_the_end_of_bright_gates():
     )
     counts = np.bincount((phase / turn.bin_ps).astype(int), minlength=BINS)[None].astype(float)
     fits = [
-        fit_gate(counts, live_share(counts, np.array([gates]), turn, ps), turn, "channel 1")
+        fit_gate(counts, live_fraction(counts, np.array([gates]), turn, ps), turn, "channel 1")
         for ps in (dead_ps, 0.0)
     ]
     corrected, plain = fits
@@ -171,7 +171,7 @@ def test_dead_times_take_clicks_from_the_end_of_bright_gates():
     top = per_gate * gates / 3000 * turn.bin_ps
     assert abs(corrected.top[0].n - top) < 5 * corrected.top[0].s
     with pytest.raises(NotEnoughCounts, match=r"with a dead time of 1000 ns .* dead for"):
-        live_share(counts, np.array([gates]), turn, 1e6)
+        live_fraction(counts, np.array([gates]), turn, 1e6)
 
 
 def test_noise_at_any_time_is_no_light_outside_the_gates():

@@ -41,7 +41,7 @@ STRIKES = [
     (name, part, event)
     for name, case in CASES.items()
     for part, event in (("detectors", "latch_at_s"), ("tagger", "overflow_at_s"))
-    if part in case.devices and not (part == "detectors" and case.calibration.latches)
+    if part in case.devices and not (part == "detectors" and case.calibration.allows_latching)
 ]
 
 
@@ -156,7 +156,7 @@ def test_ctrl_c(name, tmp_path, request):
             devices = devices_of(case, hidden)
             before = settings_of(devices, exact=False)
             with pytest.raises(KeyboardInterrupt) as caught:
-                run_case(case, hidden, folder, tell=Stop(step, interrupt))
+                run_case(case, hidden, folder, on_progress=Stop(step, interrupt))
             assert any("resume" in note for note in caught.value.__notes__)
             assert not any("not safe" in note for note in caught.value.__notes__), caught.value.__notes__
             assert_safe(devices)
@@ -175,7 +175,7 @@ def test_device_lost(name, tmp_path, request):
             case.prepare(hidden)
             devices = devices_of(case, hidden)
             strike = partial(cut, hidden, lost)
-            failure = failure_of(case, hidden, folder, tell=Stop(step, strike))
+            failure = failure_of(case, hidden, folder, on_progress=Stop(step, strike))
             plug(hidden, lost)
             if failure is None:
                 # It had been measured already, but could not be put back.

@@ -170,7 +170,7 @@ def test_another_plan_is_told_by_what_differs(tmp_path):
     with hidden_world(CASE, 1) as hidden:
         devices = devices_of(CASE, hidden)
         with pytest.raises(KeyboardInterrupt):
-            calibrate(CASE.calibration, devices, CASE.plan, folder=tmp_path, tell=interrupt)
+            calibrate(CASE.calibration, devices, CASE.plan, folder=tmp_path, on_progress=interrupt)
         (path,) = tmp_path.iterdir()
         other = CASE.plan.model_copy(update={"period_s": 9.0})
         with pytest.raises(InvalidRecord) as caught:

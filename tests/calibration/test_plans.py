@@ -103,7 +103,7 @@ def test_the_whole_is_bounded(name):
         ("dead-time", {"period_s": 1e5}, "tags in memory, at most 1e"),
         ("dead-time", {"repetitions": 100_000, "period_s": 1.0}, "numbers to keep"),
         ("dark-counts", {"period_s": 1e6}, "days of counting, at most 30"),
-        ("receiver-matrix", {"fractions": [0.3, 0.3, 0.3]}, "fractions|shares|even"),
+        ("receiver-matrix", {"fractions": [0.3, 0.3, 0.3]}, "fractions|even"),
         ("receiver-matrix", {"symbols": 4_000_000, "samples_per_symbol": 100}, "samples of a waveform"),
     ],
 )
@@ -115,7 +115,7 @@ def test_messages(name, values, message):
 UNSUITABLE: dict[str, Any] = {
     "bias_ua": ([20.0] * 3, [20.0] * 5, [9000.0] * 4),
     "operating_ua": ([20.0] * 3,),
-    "shares": ([0.5, 0.5], [0.2] * 5),
+    "light_fractions": ([0.5, 0.5], [0.2] * 5),
     "ingress": (999,),
     "egress": (999,),
     "egresses": ([17, 999],),

@@ -11,7 +11,7 @@ BEFORE_DEG = (40.0, 80.0, 120.0)
 
 
 def interrupt_after(visits):
-    """Tell a calibration's progress to somebody who interrupts it."""
+    """ProgressCallback a calibration's progress to somebody who interrupts it."""
     begun = []
 
     def tell(progress):
@@ -29,7 +29,7 @@ def test_stays_aligned_and_goes_on_after_an_interruption(tmp_path):
         controller, attenuator = devices["polarization"], devices["attenuator"]
         controller.set_angles_deg(BEFORE_DEG)
         with pytest.raises(KeyboardInterrupt):
-            calibrate(CASE.calibration, devices, CASE.plan, folder=tmp_path, tell=interrupt_after(3))
+            calibrate(CASE.calibration, devices, CASE.plan, folder=tmp_path, on_progress=interrupt_after(3))
         assert controller.read_angles_deg() == pytest.approx(BEFORE_DEG, abs=0.1)
         assert not devices["source"].read_emitting()
         (journal,) = tmp_path.glob("*.partial.jsonl")

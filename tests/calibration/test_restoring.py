@@ -51,7 +51,7 @@ def test_a_second_ctrl_c_hides_nothing(refuses, signalled, tmp_path):
         raise KeyboardInterrupt
 
     with hidden_world(CASE, 1) as hidden, pytest.raises(KeyboardInterrupt) as caught:
-        run_case(CASE, hidden, tmp_path, tell=interrupt)
+        run_case(CASE, hidden, tmp_path, on_progress=interrupt)
     safe, resume = caught.value.__notes__
     assert safe == (
         "not safe, or not as it was: voa: stuck" if refuses else "the devices are safe (detectors: safe)"
@@ -71,6 +71,6 @@ def test_one_device_does_not_play_two_roles(tmp_path):
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 def test_no_plan_takes_what_is_no_number(value):
-    for values in ({"valid_days": value}, {"rate_hz": value}, {"shares": [value] * 4}):
+    for values in ({"valid_days": value}, {"rate_hz": value}, {"light_fractions": [value] * 4}):
         with pytest.raises(ConfigurationError, match=r"finite number|less than or equal"):
             CASES["detection_efficiency"].calibration.check_values(values)

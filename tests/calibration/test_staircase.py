@@ -36,7 +36,7 @@ def test_finds_where_a_staircase_begins(seed):
     fine = np.roll(np.repeat(passed, BINS), shift * BINS + late)
     folded = rng.poisson(np.outer((40, 100), fine))
     counts = staircase.by_level(folded)
-    found = staircase.find(counts.sum(axis=0), steps.levels_v, np.geomspace(0.6, 4.5, 60))
+    found = staircase.find_start(counts.sum(axis=0), steps.levels_v, np.geomspace(0.6, 4.5, 60))
     levels = np.roll(counts, -found.shift, axis=1).sum(axis=0)
     assert np.corrcoef(levels, passed)[0, 1] > 0.99
     assert found.vpi_v == pytest.approx(vpi, rel=0.1)
@@ -46,9 +46,9 @@ def test_finds_where_a_staircase_begins(seed):
 def test_refuses_light_that_follows_no_staircase():
     rng = np.random.default_rng(1)
     with pytest.raises(NotEnoughCounts, match="is this the modulator's channel"):
-        staircase.find(rng.poisson(100, 25), np.linspace(-2, 2, 25), np.array([2.0]))
+        staircase.find_start(rng.poisson(100, 25), np.linspace(-2, 2, 25), np.array([2.0]))
     with pytest.raises(NotEnoughCounts, match="0 clicks"):
-        staircase.find(np.zeros(25, int), np.linspace(-2, 2, 25), np.array([2.0]))
+        staircase.find_start(np.zeros(25, int), np.linspace(-2, 2, 25), np.array([2.0]))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def known_modulators(rng, vpi_uncertainty):
     }
 
 
-def shares(table, stokes):
+def fractions(table, stokes):
     """What leaves by the outputs H, V, D, A of light with a Stokes vector."""
     light = (np.eye(2) + np.tensordot(stokes, PAULI, 1)) / 2
     split, found = (table.basis_split, 1 - table.basis_split), []
@@ -52,5 +52,5 @@ def seen(table, efficiency, state_angles_deg):
     """What detectors (columns) see of linear states (rows) at angles on the sphere, all entries adding up to 4."""
     angles = np.radians(state_angles_deg)
     states = np.stack((np.cos(angles), np.sin(angles), np.zeros(len(angles))), axis=1)
-    found = np.array([shares(table, state) for state in states]) * efficiency
+    found = np.array([fractions(table, state) for state in states]) * efficiency
     return 4 * found / found.sum()

@@ -22,8 +22,8 @@ from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_betwee
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
-from qhal.calibration.optics.attenuators import bring_up
-from qhal.calibration.optics.power import find_level_dbm, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.attenuators import turn_on_source
+from qhal.calibration.optics.power import find_level_dbm, isolate_detectors, noise_db, read_powers_dbm
 from qhal.calibration.optics.setups import fitted
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -104,14 +104,14 @@ class CurveSetup(Setup):
 
 def measure(run: Run, plan: AttenuatorCurvePlan, setup: CurveSetup) -> None:
     """Read the meter at all set points, in passes at different settings of the auxiliary attenuator."""
-    shield(setup.detectors, setup.switch)
+    isolate_detectors(setup.detectors, setup.switch)
     attenuators = setup.attenuators
-    bring_up(setup.source, plan.power_dbm, attenuators)
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
     limits = setup.meter.capabilities
     low_dbm, high_dbm = limits.min_power_dbm + plan.margin_db, limits.max_power_dbm - plan.margin_db
     for point in run.points(LEVEL, [{"channel": plan.meter_channel}]):
         level_dbm = find_level_dbm(attenuators, setup.meter, plan.meter_channel, low_dbm, plan.settle_s)
-        run.keep(LEVEL, **point, level_dbm=level_dbm)
+        run.store(LEVEL, **point, level_dbm=level_dbm)
     level_dbm = run.rows(LEVEL)[0]["level_dbm"]
     wanted = list(_passes(plan, setup.attenuator, setup.auxiliary, level_dbm, low_dbm, high_dbm))
     visit, before = max((row["visit"] for row in run.rows(STEPS)), default=0), None
@@ -125,7 +125,7 @@ def measure(run: Run, plan: AttenuatorCurvePlan, setup: CurveSetup) -> None:
                 setup.auxiliary.set_attenuation_db(point["auxiliary_db"])
         setup.attenuator.set_attenuation_db(point["set_db"])
         power_dbm = read_powers_dbm(setup.meter, plan.meter_channel, plan.readings, plan.settle_s)
-        run.keep(STEPS, **point, visit=visit, power_dbm=power_dbm)
+        run.store(STEPS, **point, visit=visit, power_dbm=power_dbm)
 
 
 def _passes(

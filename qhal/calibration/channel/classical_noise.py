@@ -22,8 +22,8 @@ from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.optics.attenuators import close
-from qhal.calibration.optics.count_rate import SETTINGS, bias
+from qhal.calibration.optics.attenuators import close_attenuators
+from qhal.calibration.optics.count_rate import SETTINGS, bias_detectors
 from qhal.calibration.optics.setups import fitted
 from qhal.calibration.optics.sources import output_dbm
 from qhal.calibration.optics.tag_recording import prepare_inputs
@@ -49,8 +49,9 @@ class RamanPath(BaseModel):
 
     ``launch_db``: from the multiplexer's input to the fibre's; ``after_db``: from the fibre's far end to the detectors;
     ``loss_uncertainty_db``: standard uncertainty of these and the fibre's loss together. ``efficiency``: counts for a
-    photon at the detectors, of all together (with equal shares the mean efficiency). ``bandwidth_ghz``: noise bandwidth
-    of the quantum filter about ``frequency_thz``. ``leak_share``: of the noise that may have leaked instead, at most.
+    photon at the detectors, of all together (with equal fractions the mean efficiency). ``bandwidth_ghz``: noise
+    bandwidth of the signal bandpass filter about ``frequency_thz``. ``leak_fraction``: maximum fraction of the noise
+    that is leakage instead.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -66,7 +67,7 @@ class RamanPath(BaseModel):
     frequency_thz: Positive
     bandwidth_ghz: Positive
     bandwidth_uncertainty_ghz: Annotated[float, Field(ge=0)] = 0.5
-    leak_share: Annotated[float, Field(ge=0, lt=1)] = 0.02
+    leak_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.02
 
     def effective_length_km(self) -> float:
         """Return Raman power at the receiver's end over (launched power, coefficient, bandwidth)."""
@@ -138,19 +139,19 @@ def measure(run: Run, plan: ClassicalNoisePlan, setup: ClassicalNoiseSetup) -> N
     """Count at every power of the classical laser, with the quantum source off and the attenuator closed."""
     if setup.source is not None:
         setup.source.disable()
-    close(fitted(setup.attenuator))
+    close_attenuators(fitted(setup.attenuator))
     setup.classical.disable()
     if plan.frequency_thz is not None:
         setup.classical.set_frequency_thz(plan.frequency_thz)
     if setup.tagger is not None:
         prepare_inputs(setup.tagger, plan.threshold_v)
-    bias(setup.detectors, plan.bias_ua)
+    bias_detectors(setup.detectors, plan.bias_ua)
     count = _counter(setup.detectors, setup.tagger, plan.period_s)
     for point in run.points(TABLE, plan.levels()):
         output_mw = _set_level(run, plan, setup.classical, point["level"])
         setup.classical.device.clock.sleep_s(_SETTLE_S)
         counts, period_s = count()
-        run.keep(
+        run.store(
             TABLE,
             **point,
             output_mw=output_mw,
@@ -221,14 +222,14 @@ def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
 
 
 def _raman(total: Any, path: RamanPath) -> Any:
-    """Return the share of the power that is scattered one way into a nanometre on a kilometre."""
+    """Return the fraction of the power that is scattered one way into a nanometre on a kilometre."""
     photons_hz_per_mw = 1e-3 / (_PLANCK_J_S * path.frequency_thz * 1e12)
     bandwidth_ghz = systematic("bandwidth of the filter", path.bandwidth_ghz, path.bandwidth_uncertainty_ghz)
     efficiency = systematic("efficiency", path.efficiency, path.efficiency_uncertainty)
     loss_db = systematic("losses", path.launch_db + path.after_db, path.loss_uncertainty_db)
-    raman_share = 1 - uniform("leakage", path.leak_share / 2, path.leak_share / 2)
+    raman_fraction = 1 - uniform("leakage", path.leak_fraction / 2, path.leak_fraction / 2)
     seen = photons_hz_per_mw * path.effective_length_km() * path.bandwidth_nm_per_ghz()
-    return total * raman_share * from_db(loss_db) / (seen * bandwidth_ghz * efficiency)
+    return total * raman_fraction * from_db(loss_db) / (seen * bandwidth_ghz * efficiency)
 
 
 def _fit(table: Table, column: int, dead_time_ns: float) -> Fitted:

@@ -14,16 +14,21 @@ from uncertainties import UFloat
 from qhal.calibration.figures.budget import budget_bars
 from qhal.calibration.figures.labels import with_uncertainty
 from qhal.calibration.figures.style import points, tidy
-from qhal.calibration.fitting.agreement import agree
+from qhal.calibration.fitting.agreement import weighted_mean
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
-from qhal.calibration.inputs.attenuator_model import known_as
+from qhal.calibration.inputs.attenuator_model import attenuator_model
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.optics.attenuators import bring_up, close, move, split_evenly
-from qhal.calibration.optics.power import connect, noise_db, read_powers_dbm, shield
+from qhal.calibration.optics.attenuators import (
+    close_attenuators,
+    set_attenuators,
+    split_evenly,
+    turn_on_source,
+)
+from qhal.calibration.optics.power import connect_path, isolate_detectors, noise_db, read_powers_dbm
 from qhal.calibration.optics.setups import MeterSetup
 from qhal.calibration.optics.sources import output_dbm
 from qhal.records.record import Fit, Quantity, Record, Table
@@ -76,12 +81,12 @@ class LossBudgetPlan(Plan):
 def measure(run: Run, plan: LossBudgetPlan, setup: MeterSetup) -> None:
     """Read both monitors at all levels."""
     attenuators = setup.attenuators
-    shield(setup.detectors, setup.switch, plan.ingress)
-    bring_up(setup.source, plan.power_dbm, attenuators)
+    isolate_detectors(setup.detectors, setup.switch, plan.ingress)
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
     if setup.switch is not None and plan.ingress is not None and plan.egress is not None:
-        connect(setup.switch, plan.ingress, plan.egress)
+        connect_path(setup.switch, plan.ingress, plan.egress)
     for place in run.points(ATTENUATORS, [{"place": n} for n in range(len(attenuators))]):
-        run.keep(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
+        run.store(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
     lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
     wanted = [
         {"repetition": n, "level_db": level_db}
@@ -89,14 +94,14 @@ def measure(run: Run, plan: LossBudgetPlan, setup: MeterSetup) -> None:
         for level_db in plan.levels_db
     ]
     for point in run.points(STEPS, wanted):
-        set_db = move(attenuators, split_evenly(lowest_db + point["level_db"], attenuators))
+        set_db = set_attenuators(attenuators, split_evenly(lowest_db + point["level_db"], attenuators))
         end_dbm = read_powers_dbm(setup.meter, plan.end_channel, plan.readings, plan.settle_s)
         if plan.start_channel is None:
             start_dbm = [output_dbm(setup.source) for _ in range(plan.readings)]
         else:
             start_dbm = read_powers_dbm(setup.meter, plan.start_channel, plan.readings, 0.0)
-        run.keep(STEPS, **point, set_db=list(set_db), start_dbm=start_dbm, end_dbm=end_dbm)
-    close(attenuators)
+        run.store(STEPS, **point, set_db=list(set_db), start_dbm=start_dbm, end_dbm=end_dbm)
+    close_attenuators(attenuators)
 
 
 def evaluate(data: Data, plan: LossBudgetPlan) -> Evaluation:
@@ -104,7 +109,8 @@ def evaluate(data: Data, plan: LossBudgetPlan) -> Evaluation:
     table = data[STEPS]
     moves = list(data[ATTENUATORS]["device"]) if plan.start_channel is None else []
     known = [
-        known_as(data, str(name), plan.attenuator_uncertainty_db, plan.repeatability_db) for name in moves
+        attenuator_model(data, str(name), plan.attenuator_uncertainty_db, plan.repeatability_db)
+        for name in moves
     ]
     levels, fitted = _fit(table, plan, len(moves))
     scales = systematic("start scale", 0.0, plan.start_uncertainty_db) - systematic(
@@ -126,7 +132,7 @@ def evaluate(data: Data, plan: LossBudgetPlan) -> Evaluation:
         value + statistical("last digits", 0.0, plan.resolution_db / 6**0.5) for value in fitted.values
     ]
     excesses = [loss - attenuation for loss, attenuation in zip(readings, attenuations, strict=True)]
-    mean, levels_fit = agree(LEVELS, excesses)
+    mean, levels_fit = weighted_mean(LEVELS, excesses)
     excess: UFloat = mean - scales - parts
     quantities = [
         Quantity.of("loss", "dB", readings[0] - scales, level_db=float(levels[0])),

@@ -21,7 +21,7 @@ from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
-from qhal.calibration.optics.attenuators import bring_up, close
+from qhal.calibration.optics.attenuators import close_attenuators, turn_on_source
 from qhal.calibration.optics.power import find_level_dbm
 from qhal.calibration.optics.setups import fitted
 from qhal.devices.attenuator import Attenuator
@@ -102,14 +102,14 @@ def measure(run: Run, plan: SwitchLossPlan, setup: SwitchLossSetup) -> None:
     attenuators = setup.attenuators
     run.refuse_new_clock(VISITS, setup.meter.device.clock.now_s())
     setup.source.disable()
-    close(attenuators)
+    close_attenuators(attenuators)
     if setup.detectors is not None:
         setup.detectors.disable()
     setup.switch.disconnect(plan.ingress)
     for point in run.points(DARK, [{"ingress": plan.ingress}]):
         egresses = _egresses(plan, setup.switch, setup.meter)
         setup.meter.device.clock.sleep_s(plan.settle_s)
-        run.keep(
+        run.store(
             DARK,
             **point,
             egresses=egresses,
@@ -117,14 +117,14 @@ def measure(run: Run, plan: SwitchLossPlan, setup: SwitchLossSetup) -> None:
             **_range(setup.meter),
         )
     egresses = run.rows(DARK)[0]["egresses"]
-    bring_up(setup.source, plan.power_dbm, attenuators)
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
     find_level_dbm(attenuators, setup.meter, plan.ingress, plan.level_dbm, plan.settle_s)
     for point in run.points(VISITS, _visits(plan, egresses)):
         setup.switch.disconnect(plan.ingress)
         setup.switch.connect(plan.ingress, point["egress"])
         setup.meter.device.clock.sleep_s(plan.settle_s)
         read = [_read_dbm(setup.meter, [plan.ingress, *egresses]) for _ in range(plan.readings)]
-        run.keep(
+        run.store(
             VISITS,
             **point,
             entering_dbm=[each[0] for each in read],
@@ -249,8 +249,8 @@ def _stray_db(data: Data, column: int, leaving_dbm: float) -> Any:
     Of a monitor that shows the end of its range without light, all that is known is that there is no more than that.
     """
     dark_dbm, lowest_dbm = data[DARK]["power_dbm"][0][column], data[DARK]["lowest_dbm"][0]
-    share = from_db(max(dark_dbm, lowest_dbm) - leaving_dbm)
-    known = share if dark_dbm > lowest_dbm else uniform("light from elsewhere", share / 2, share / 2)
+    fraction = from_db(max(dark_dbm, lowest_dbm) - leaving_dbm)
+    known = fraction if dark_dbm > lowest_dbm else uniform("light from elsewhere", fraction / 2, fraction / 2)
     return -to_db(1 - known)
 
 
@@ -289,10 +289,10 @@ def _repeatability_db(connected_db: Array, deviations_db: Array, freedom: int) -
     """Return the standard deviation of a path's loss over connections, without noise; or None and an upper limit."""
     variance = float((deviations_db**2).sum()) / freedom
     of_readings = float(connected_db.var(axis=1, ddof=1).mean()) / connected_db.shape[1]
-    own, share = variance - of_readings, (2 / freedom) ** 0.5
+    own, fraction = variance - of_readings, (2 / freedom) ** 0.5
     within = (2 / (len(connected_db) * (connected_db.shape[1] - 1))) ** 0.5
-    sigma = float(np.hypot(variance * share, of_readings * within))
-    if own <= _SIGNIFICANT * of_readings * float(np.hypot(share, within)):
+    sigma = float(np.hypot(variance * fraction, of_readings * within))
+    if own <= _SIGNIFICANT * of_readings * float(np.hypot(fraction, within)):
         return None, (max(own, 0.0) + 2 * sigma) ** 0.5
     return statistical("connecting and reading", own**0.5, sigma / (2 * own**0.5)), 0.0
 

@@ -123,6 +123,6 @@ CALIBRATION = Calibration(
     measure=measure_phases,
     evaluate=evaluate,
     draw=draw,
-    from_node=(transmitter_records.transmitter,),
+    from_node=(transmitter_records.modulator_volts,),
     uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

@@ -74,7 +74,7 @@ def measure(run: Run, plan: CodeDensityPlan, setup: TaggedSetup) -> None:
     for point in run.points(TABLE, [{"repetition": n + 1} for n in range(plan.repetitions)]):
         batch = record_tags(setup.tagger, plan.period_s)
         counts = density(batch, channels, resolution_ps, plan.interpolator_bins)
-        run.keep(TABLE, **point, counts=counts.tolist(), resolution_ps=float(resolution_ps))
+        run.store(TABLE, **point, counts=counts.tolist(), resolution_ps=float(resolution_ps))
 
 
 def density(batch: TagBatch, channels: int, resolution_ps: int, bins: int) -> NDArray[np.int64]:
@@ -142,14 +142,14 @@ def _used(table: Table, plan: CodeDensityPlan) -> Array:
 
 def _agreement(counts: Array) -> list[Fit]:
     """Return how well repetitions, inputs and turns agree on the bins, each alone."""
-    fits = [_same_shares("repetitions", counts.sum(axis=(1, 2)))]
+    fits = [_same_fractions("repetitions", counts.sum(axis=(1, 2)))]
     if counts.shape[1] > 1:
-        fits.append(_same_shares("inputs", counts.sum(axis=(0, 2))))
+        fits.append(_same_fractions("inputs", counts.sum(axis=(0, 2))))
     return [*fits, _same_turns(counts.sum(axis=1))]
 
 
-def _same_shares(name: str, counts: Array) -> Fit:
-    """Return Pearson's chi2 of rows that should have the same shares in the columns, however much they have."""
+def _same_fractions(name: str, counts: Array) -> Fit:
+    """Return Pearson's chi2 of rows that should have the same fractions in the columns, however much they have."""
     seen = counts[:, counts.sum(axis=0) > 0]
     expected = seen.sum(axis=1)[:, None] * seen.sum(axis=0) / seen.sum()
     return Fit(
@@ -174,21 +174,21 @@ def _same_turns(counts: Array) -> Fit:
 
 
 def _matrices(bins: int, turn_ps: float) -> tuple[Array, Array]:
-    """Return the matrices A with which ``p A p`` of the bins' shares p are the variances of DNL and of INL (ps^2).
+    """Return the matrices A with which ``p A p`` of the bins' fractions p are the variances of DNL and of INL (ps^2).
 
     DNL is width over mean width less 1, INL the error of the bins' ends: its mean depends on where one begins to count
     the bins and is taken off.
     """
-    off = np.eye(bins) - 1 / bins  # what the shares differ by from their mean
+    off = np.eye(bins) - 1 / bins  # what the fractions differ by from their mean
     ends = off @ np.tril(np.ones((bins, bins))) @ off
     return bins * off.T @ off, turn_ps**2 / bins * ends.T @ ends
 
 
 def quadratic(counts: Array, matrix: Array) -> tuple[float, float]:
-    """Return ``p A p`` for multinomial counts of unknown shares p, with its standard uncertainty.
+    """Return ``p A p`` for multinomial counts of unknown fractions p, with its standard uncertainty.
 
     Pairs of different counts do not know the noise of each other: the mean of A over all of them (a U-statistic, as
-    the sample variance is one) is right on average, while ``p A p`` of measured shares is too large by their noise.
+    the sample variance is one) is right on average, while ``p A p`` of measured fractions is too large by their noise.
     """
     total = counts.sum()
     p = counts / total
@@ -196,23 +196,23 @@ def quadratic(counts: Array, matrix: Array) -> tuple[float, float]:
     mean = p @ matrix @ p
     linear = 4 / total * (p @ (matrix @ p) ** 2 - mean**2)
     pairs = 2 / total**2 * (p @ matrix**2 @ p - mean**2)
-    # Taken of measured shares, the linear part has in it what their noise makes of it: twice the part of the pairs.
+    # Taken of measured fractions, the linear part has in it what their noise makes of it: twice the part of the pairs.
     return float(value), float(np.sqrt(max(linear - pairs, pairs)))
 
 
 def inl_ps(counts: Array, turn_ps: float) -> Array:
     """Return the error of the ends of the bins, beginning with 0 at the beginning of the first."""
-    shares = np.concatenate(([0.0], np.cumsum(counts / counts.sum())))
-    error: Array = turn_ps * (shares - np.linspace(0, 1, len(shares)))
+    fractions = np.concatenate(([0.0], np.cumsum(counts / counts.sum())))
+    error: Array = turn_ps * (fractions - np.linspace(0, 1, len(fractions)))
     return error
 
 
 def peak_to_peak(counts: Array, turn_ps: float) -> tuple[float, float]:
-    """Return the range of the INL and its standard uncertainty: that of the share of tags between the extremes."""
+    """Return the range of the INL and its standard uncertainty: that of the fraction of tags between the extremes."""
     error_ps = inl_ps(counts, turn_ps)
     first, last = sorted((int(np.argmin(error_ps)), int(np.argmax(error_ps))))
-    share = counts[first:last].sum() / counts.sum()
-    return float(np.ptp(error_ps)), float(turn_ps * np.sqrt(share * (1 - share) / counts.sum()))
+    fraction = counts[first:last].sum() / counts.sum()
+    return float(np.ptp(error_ps)), float(turn_ps * np.sqrt(fraction * (1 - fraction) / counts.sum()))
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -231,8 +231,8 @@ def draw(figure: Any, record: Record) -> None:
         number, scale = n + 1 if plan.inputs is None else plan.inputs[n], len(bins) / found.sum()
         beside = place + (n - (inputs - 1) / 2) * 0.8 / inputs
         points(upper, beside, scale * found - 1, scale * np.sqrt(found + 1), number - 1, f"input {number}")
-    turn_ps, share = float(table["resolution_ps"][0]) * len(bins), np.append(0.0, np.cumsum(bins) / total)
-    error_ps, sigma_ps = inl_ps(bins, turn_ps), turn_ps * np.sqrt(share * (1 - share) / total)
+    turn_ps, fraction = float(table["resolution_ps"][0]) * len(bins), np.append(0.0, np.cumsum(bins) / total)
+    error_ps, sigma_ps = inl_ps(bins, turn_ps), turn_ps * np.sqrt(fraction * (1 - fraction) / total)
     ends = np.arange(len(bins) + 1) - 0.5
     lower.fill_between(
         ends, error_ps - sigma_ps, error_ps + sigma_ps, color=COLOURS[0], alpha=0.3, linewidth=0

@@ -33,7 +33,7 @@ class DarkCountPlan(Plan):
     """Bias currents from ``first_ua`` to ``last_ua`` in ``step_ua``, the same for all channels.
 
     Each counts for ``period_s``. A channel that latches is left without bias for the rest. The bias point is where the
-    exponential part and the background together are ``wanted_rate_hz``, or ``margin`` (share) below the current at
+    exponential part and the background together are ``target_rate_hz``, or ``margin`` (fraction) below the current at
     which the channel latches if that is less. Rates above ``largest_rate_hz`` are left out of the fit, because dead
     time takes counts away there.
     """
@@ -42,7 +42,7 @@ class DarkCountPlan(Plan):
     last_ua: Positive = 33.0
     step_ua: Positive = 0.1
     period_s: Positive = 2.0
-    wanted_rate_hz: Positive = 100.0
+    target_rate_hz: Positive = 100.0
     largest_rate_hz: Positive = 2e4
     margin: Annotated[float, Field(ge=0, lt=1)] = 0.03
 
@@ -83,7 +83,7 @@ def measure(run: Run, plan: DarkCountPlan, setup: DarkSetup) -> None:
         reading = setup.detectors.read_counts(plan.period_s)
         states = setup.detectors.status().states
         latched = [out[n] or states[n] is DetectorState.LATCHED for n in channels]
-        run.keep("dark", **point, counts=list(reading.counts), period_s=reading.period_s, latched=latched)
+        run.store("dark", **point, counts=list(reading.counts), period_s=reading.period_s, latched=latched)
 
 
 def evaluate(data: Data, plan: DarkCountPlan) -> Evaluation:
@@ -105,10 +105,10 @@ def evaluate(data: Data, plan: DarkCountPlan) -> Evaluation:
             quantities.append(Quantity.of("switch_current", "uA", limit, channel=channel))
         else:
             remarks.append(f"channel {channel} did not latch up to {table['bias_ua'].max():g} uA")
-        wanted = plan.wanted_rate_hz - background
+        wanted = plan.target_rate_hz - background
         if wanted.nominal_value <= 0:
             raise NotEnoughCounts(
-                f"channel {channel}: the background alone is {background:.3g} /s, {plan.wanted_rate_hz:g} /s are wanted"
+                f"channel {channel}: the background alone is {background:.3g} /s, {plan.target_rate_hz:g} /s are wanted"
             )
         point: Any = middle_ua + (umath.log(wanted) - height) / slope
         if limit is not None and point.nominal_value > limit.nominal_value * (1 - plan.margin):
@@ -203,5 +203,5 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    latches=True,
+    allows_latching=True,
 )

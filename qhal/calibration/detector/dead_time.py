@@ -3,7 +3,7 @@
 After a click a detector is blind for the dead time, then its efficiency comes back exponentially,
 ``eta0 (1 - exp(-(t - dead) / recovery))``: so for avalanche diodes (Krause and Walenta, arXiv:2507.10361) and, with the
 current that returns to a nanowire by its kinetic inductance, nearly so for these. The dead time is that of ETSI GS QKD
-011, where the first intervals are; its partial recovery time is when a share of the efficiency is back.
+011, where the first intervals are; its partial recovery time is when a fraction of the efficiency is back.
 """
 
 from typing import Annotated, Any
@@ -32,8 +32,8 @@ class DeadTimePlan(IntervalPlan):
 
     Intervals up to ``range_ns`` are binned, longer ones give the rate. ``jitter_fwhm_ps`` of detector and tagger
     together and its standard uncertainty smear the edge. Afterpulses fade with ``afterpulse_lifetime_ns`` (give the
-    result of ``afterpulse``, because these few do not determine it); their number is fitted. ``share``: fraction of the
-    efficiency, for the partial recovery time.
+    result of ``afterpulse``, because these few do not determine it); their number is fitted. ``fraction``: of
+    the efficiency, for the partial recovery time.
     """
 
     rate_hz: Positive = 1e6
@@ -43,7 +43,7 @@ class DeadTimePlan(IntervalPlan):
     jitter_uncertainty_ps: Annotated[float, Field(ge=0)] = 20.0
     afterpulse_lifetime_ns: Positive = 40.0
     afterpulse_lifetime_uncertainty_ns: Annotated[float, Field(ge=0)] = 30.0
-    share: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.9
 
 
 def evaluate(data: Data, plan: DeadTimePlan) -> Evaluation:
@@ -67,12 +67,12 @@ def evaluate(data: Data, plan: DeadTimePlan) -> Evaluation:
             common = systematic(name, 0.0, 1.0)
             dead += float(shift[0]) * common
             recovery += float(shift[1]) * common
-        partial: UFloat = dead - float(np.log1p(-plan.share)) * recovery
+        partial: UFloat = dead - float(np.log1p(-plan.fraction)) * recovery
         rate = fitted.values[3] * 1e9
         quantities += [
             Quantity.of("dead_time", "ns", dead, channel=channel),
             Quantity.of("recovery_time", "ns", recovery, channel=channel),
-            Quantity.of("partial_recovery_time", "ns", partial, channel=channel, share=plan.share),
+            Quantity.of("partial_recovery_time", "ns", partial, channel=channel, fraction=plan.fraction),
             Quantity.of("click_rate", "1/s", rate, channel=channel),
         ]
         after = fitted.values[2] * lifetime_ns

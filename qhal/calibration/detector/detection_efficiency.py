@@ -13,18 +13,24 @@ from pydantic import Field
 from uncertainties import UFloat, umath
 
 from qhal.calibration.figures.efficiency import draw
-from qhal.calibration.fitting.agreement import agree
-from qhal.calibration.fitting.output_fractions import Shares, counted_of, fit_shares
+from qhal.calibration.fitting.agreement import weighted_mean
+from qhal.calibration.fitting.output_fractions import OutputRates, counted_of, fit_outputs
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
-from qhal.calibration.optics.attenuators import bring_up, close, home_unknown, move, split_evenly
+from qhal.calibration.optics.attenuators import (
+    close_attenuators,
+    home_unknown,
+    set_attenuators,
+    split_evenly,
+    turn_on_source,
+)
 from qhal.calibration.optics.bright_light import BrightLight, BrightPlan, measure_bright
-from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
-from qhal.calibration.optics.power import connect, disconnect
+from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias_detectors
+from qhal.calibration.optics.power import connect_path, disconnect_path
 from qhal.calibration.optics.setups import SwitchedSetup
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.power_meter import PowerMeter
@@ -44,9 +50,11 @@ class EfficiencyPlan(BrightPlan, CountingPlan):
     ``period_s`` each. Dark counts: ``dark_repetitions`` of ``dark_s``. ``bias_ua`` None: as it is set. ``ingress`` and
     ``egress``: the path through the switch.
 
-    ``path``: the parts from the meter to the detectors; where the node file has a path, those of it. ``shares``: of
-    the light by channel, with the relative standard uncertainty ``share_uncertainty``; with a polarization controller
-    the sum of channels 1 and 2, of 3 and 4 counts. ``afterpulse_probability``: that a click makes another one.
+    ``path``: the parts from the meter to the detectors; where the node file has a path, those of it.
+    ``light_fractions``: of
+    the light by channel, with the relative standard uncertainty ``fraction_uncertainty``; with a polarization
+    controller the sums of channels 1 and 2, and of 3 and 4, matter. ``afterpulse_probability``: that a click makes
+    another one.
     """
 
     rate_hz: Positive = 2e5
@@ -61,8 +69,8 @@ class EfficiencyPlan(BrightPlan, CountingPlan):
     ingress: int = 1
     egress: int = 17
     path: tuple[PathLoss, ...]
-    shares: tuple[Positive, ...] = (0.25, 0.25, 0.25, 0.25)
-    share_uncertainty: Annotated[float, Field(ge=0)] = 0.01
+    light_fractions: tuple[Positive, ...] = (0.25, 0.25, 0.25, 0.25)
+    fraction_uncertainty: Annotated[float, Field(ge=0)] = 0.01
     afterpulse_probability: Annotated[float, Field(ge=0, lt=0.5)] = 0.002
     afterpulse_uncertainty: Annotated[float, Field(ge=0)] = 0.002
 
@@ -88,28 +96,28 @@ def measure(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None:
     measure_bright(run, plan, "before", setup, plan.ingress)
     _count_dark(run, plan, setup)
     _count_light(run, plan, setup)
-    close(setup.attenuators)
+    close_attenuators(setup.attenuators)
     measure_bright(run, plan, "after", setup, plan.ingress)
 
 
 def _count_dark(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None:
     """Count without light: the switch keeps it away, or, without one, the source is off."""
-    close(setup.attenuators)
+    close_attenuators(setup.attenuators)
     if setup.switch is not None:
-        disconnect(setup.switch, plan.ingress, plan.egress)
+        disconnect_path(setup.switch, plan.ingress, plan.egress)
     elif run.count(DARK) < plan.dark_repetitions:
         setup.source.disable()
-    bias(setup.detectors, plan.bias_ua)
+    bias_detectors(setup.detectors, plan.bias_ua)
     for point in run.points(DARK, [{"repetition": n} for n in range(1, plan.dark_repetitions + 1)]):
         reading = setup.detectors.read_counts(plan.dark_s)
-        run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
+        run.store(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
 
 
 def _count_light(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None:
     """Count at all levels and settings; attenuators stand still in a visit of a level."""
-    bring_up(setup.source, plan.power_dbm, setup.attenuators)
+    turn_on_source(setup.source, plan.power_dbm, setup.attenuators)
     if setup.switch is not None:
-        connect(setup.switch, plan.ingress, plan.egress)
+        connect_path(setup.switch, plan.ingress, plan.egress)
     clock = setup.detectors.device.clock
 
     def brightest() -> tuple[float, float]:
@@ -117,7 +125,7 @@ def _count_light(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None
         return max(reading.counts), reading.period_s
 
     for point in run.points(SEARCH, [{"rate_hz": plan.rate_hz}]):
-        run.keep(SEARCH, **point, attenuation_db=approach_rate(setup.attenuators, brightest, plan.rate_hz))
+        run.store(SEARCH, **point, attenuation_db=approach_rate(setup.attenuators, brightest, plan.rate_hz))
     first_db = run.rows(SEARCH)[0]["attenuation_db"]
     settings = range(1, plan.settings + 1) if setup.polarization is not None else range(1)
     wanted = [
@@ -133,12 +141,12 @@ def _count_light(run: Run, plan: EfficiencyPlan, setup: EfficiencySetup) -> None
         if here != before:
             visit, before = visit + 1, here
             total_db = first_db + (point["level"] - 1) * plan.level_step_db
-            set_db = move(setup.attenuators, split_evenly(total_db, setup.attenuators))
+            set_db = set_attenuators(setup.attenuators, split_evenly(total_db, setup.attenuators))
         if setup.polarization is not None:
             setup.polarization.set_angles_deg(_angles_deg(setup.polarization, point["setting"]))
         clock.sleep_s(plan.settle_s)
         reading = setup.detectors.read_counts(plan.period_s)
-        run.keep(
+        run.store(
             COUNTS,
             **point,
             visit=visit,
@@ -161,13 +169,15 @@ def evaluate(data: Data, plan: EfficiencyPlan) -> Evaluation:
     """Fit the counts, and compare the light of each level with the attenuated power."""
     found, analysers = _fit(data, plan)
     bright = BrightLight(data, plan)
-    photons, levels_fit = agree(LEVELS_FORMULA, _photons(data[COUNTS], bright, plan, found))
+    photons, levels_fit = weighted_mean(LEVELS_FORMULA, _photons(data[COUNTS], bright, plan, found))
     own_clicks = 1 - plan.number(
         "afterpulse_probability", plan.afterpulse_probability, plan.afterpulse_uncertainty, "afterpulses"
     )
     efficiencies = [
-        rate_hz * own_clicks / umath.exp(photons) / share
-        for rate_hz, share in zip(found.rates_hz, _shares(plan, len(found.rates_hz), analysers), strict=True)
+        rate_hz * own_clicks / umath.exp(photons) / fraction
+        for rate_hz, fraction in zip(
+            found.rates_hz, _fractions(plan, len(found.rates_hz), analysers), strict=True
+        )
     ]
     quantities = [
         Quantity.of("detection_efficiency", "1", value, channel=n) for n, value in enumerate(efficiencies, 1)
@@ -184,16 +194,16 @@ def evaluate(data: Data, plan: EfficiencyPlan) -> Evaluation:
     )
 
 
-def _fit(data: Data, plan: EfficiencyPlan) -> tuple[Shares, bool]:
+def _fit(data: Data, plan: EfficiencyPlan) -> tuple[OutputRates, bool]:
     """Return the fit of the counts, and whether the polarization was turned."""
     analysers = bool((data[COUNTS]["setting"] > 0).any())
     dead_time_s = 1e-9 * plan.number(
         "dead_time_ns", plan.dead_time_ns, plan.dead_time_uncertainty_ns, "dead time"
     )
-    return fit_shares(counted_of(data[COUNTS], data[DARK]), dead_time_s, analysers=analysers), analysers
+    return fit_outputs(counted_of(data[COUNTS], data[DARK]), dead_time_s, analysers=analysers), analysers
 
 
-def _photons(table: Table, bright: BrightLight, plan: EfficiencyPlan, found: Shares) -> list[UFloat]:
+def _photons(table: Table, bright: BrightLight, plan: EfficiencyPlan, found: OutputRates) -> list[UFloat]:
     """Return logarithms of the photons per second in the first visit, as each visit tells them."""
     loss_db = total_loss_db(plan.path)
     _, first_rows = np.unique(table["visit"], return_index=True)
@@ -203,19 +213,19 @@ def _photons(table: Table, bright: BrightLight, plan: EfficiencyPlan, found: Sha
     return estimates
 
 
-def _shares(plan: EfficiencyPlan, channels: int, analysers: bool) -> list[UFloat]:
-    """Return the share of the light that each channel's rate refers to: its own, or that of its analyser."""
-    if len(plan.shares) != channels:
-        raise NotEnoughCounts(f"shares of {len(plan.shares)} channels for {channels} detectors")
+def _fractions(plan: EfficiencyPlan, channels: int, analysers: bool) -> list[UFloat]:
+    """Return the fraction of the light that each channel's rate refers to: its own, or that of its analyser."""
+    if len(plan.light_fractions) != channels:
+        raise NotEnoughCounts(f"fractions of {len(plan.light_fractions)} channels for {channels} detectors")
     if not analysers:
         return [
-            share * systematic(f"share of channel {n}", 1.0, plan.share_uncertainty)
-            for n, share in enumerate(plan.shares, 1)
+            fraction * systematic(f"fraction of channel {n}", 1.0, plan.fraction_uncertainty)
+            for n, fraction in enumerate(plan.light_fractions, 1)
         ]
     found = []
     for first in range(0, channels, 2):
-        off = systematic(f"share of channels {first + 1} and {first + 2}", 1.0, plan.share_uncertainty)
-        found += [sum(plan.shares[first : first + 2]) * off] * 2
+        off = systematic(f"fraction of channels {first + 1} and {first + 2}", 1.0, plan.fraction_uncertainty)
+        found += [sum(plan.light_fractions[first : first + 2]) * off] * 2
     return found
 
 

@@ -22,8 +22,8 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import attenuate, bring_up, close
-from qhal.calibration.optics.count_rate import approach_rate, bias, known_bias_ua
+from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation, turn_on_source
+from qhal.calibration.optics.count_rate import approach_rate, bias_detectors, known_bias_ua
 from qhal.calibration.optics.setups import PaddleSetup
 from qhal.calibration.optics.sources import output_dbm
 from qhal.calibration.optics.steady_light import balance_channels
@@ -42,19 +42,19 @@ _LEAST_EXPECTED = 1e-9
 
 
 class EfficiencyBiasPlan(CountingPlan):
-    """Bias currents from ``first_share`` to ``last_share`` of the operating ones in ``step_share``, for all together.
+    """Bias currents from ``first_fraction`` to ``last_fraction`` of the operating ones, in steps of ``step_fraction``.
 
     ``operating_ua``: None takes the currents that are set. In each of ``repetitions`` all currents are counted for
     ``period_s`` without light, then with light that makes ``rate_hz`` on the mean detector at the operating point;
-    every other repetition goes down. ``saturated``: share of the plateau at which the efficiency counts as saturated.
-    ``departure``: how far a real curve may be from the model near the plateau, as a share of it (rectangular).
+    every other repetition goes down. ``saturated``: fraction of the plateau at which the efficiency is saturated.
+    ``departure``: how far a real curve may be from the model near the plateau, as a fraction of it (rectangular).
     ``power_dbm`` None keeps what is set.
     """
 
     operating_ua: tuple[float, ...] | None = None
-    first_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    last_share: Annotated[float, Field(gt=0, le=1.1)] = 1.0
-    step_share: Annotated[float, Field(gt=0, lt=0.2)] = 0.025
+    first_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    last_fraction: Annotated[float, Field(gt=0, le=1.1)] = 1.0
+    step_fraction: Annotated[float, Field(gt=0, lt=0.2)] = 0.025
     repetitions: Annotated[int, Field(ge=2)] = 4
     period_s: Annotated[float, Field(gt=0, le=10)] = 1.0
     rate_hz: Positive = 1e5
@@ -64,27 +64,29 @@ class EfficiencyBiasPlan(CountingPlan):
 
     @model_validator(mode="after")
     def _enough(self) -> "EfficiencyBiasPlan":
-        if len(self.shares()) < 6:
+        if len(self.fractions()) < 6:
             raise ValueError("first_share, last_share and step_share give fewer than 6 currents")
         return self
 
-    def shares(self) -> list[float]:
-        """Return the currents as shares of the operating ones."""
-        count = steps_between(self.first_share, self.last_share, self.step_share)
-        return [round(self.first_share + n * self.step_share, 6) for n in range(count)]
+    def fractions(self) -> list[float]:
+        """Return the currents as fractions of the operating ones."""
+        count = steps_between(self.first_fraction, self.last_fraction, self.step_fraction)
+        return [round(self.first_fraction + n * self.step_fraction, 6) for n in range(count)]
 
     def points(self) -> list[dict[str, float]]:
-        """Return repetitions, whether there is light, and shares, in the order of time."""
+        """Return repetitions, whether there is light, and fractions, in the order of time."""
         return [
-            {"repetition": n + 1, "lit": lit, "share": share}
+            {"repetition": n + 1, "lit": lit, "fraction": fraction}
             for n in range(self.repetitions)
             for lit in (0, 1)
-            for share in (self.shares() if n % 2 == 0 else reversed(self.shares()))
+            for fraction in (self.fractions() if n % 2 == 0 else reversed(self.fractions()))
         ]
 
     def extent(self) -> Extent:
         """Return how large the measurement is."""
-        rows = 2 * self.repetitions * steps_between(self.first_share, self.last_share, self.step_share)
+        rows = (
+            2 * self.repetitions * steps_between(self.first_fraction, self.last_fraction, self.step_fraction)
+        )
         return Extent(rows, rows * self.period_s, rows * CHANNELS)
 
 
@@ -92,31 +94,31 @@ def measure(run: Run, plan: EfficiencyBiasPlan, setup: PaddleSetup) -> None:
     """Find the light at the operating point, then count at all currents without and with it."""
     attenuators = setup.attenuators
     setup.source.disable()
-    close(attenuators)
+    close_attenuators(attenuators)
     if not run.rows(DARK):
         operating_ua = plan.operating_ua or known_bias_ua(setup.detectors)
-        bias(setup.detectors, operating_ua)
+        bias_detectors(setup.detectors, operating_ua)
         reading = setup.detectors.read_counts(plan.period_s)
-        run.keep(DARK, bias_ua=list(operating_ua), counts=list(reading.counts), period_s=reading.period_s)
+        run.store(DARK, bias_ua=list(operating_ua), counts=list(reading.counts), period_s=reading.period_s)
     dark = run.rows(DARK)[0]
-    bias(setup.detectors, dark["bias_ua"])
-    bring_up(setup.source, plan.power_dbm, attenuators)
+    bias_detectors(setup.detectors, dark["bias_ua"])
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
     if not run.rows(LIGHT):
         attenuation_db, angles_deg = _find_light(plan, attenuators, setup.detectors, dark), [0.0]
         if setup.polarization is not None:
             balance_channels(setup.polarization, setup.detectors)
             angles_deg = list(setup.polarization.read_angles_deg())
-        run.keep(LIGHT, attenuation_db=attenuation_db, angles_deg=angles_deg)
+        run.store(LIGHT, attenuation_db=attenuation_db, angles_deg=angles_deg)
     light = run.rows(LIGHT)[0]
     if setup.polarization is not None:
         setup.polarization.set_angles_deg(light["angles_deg"])
-    attenuate(light["attenuation_db"], attenuators)
+    set_total_attenuation(light["attenuation_db"], attenuators)
     for point in run.points(SWEEP, plan.points()):
         power_mw = _set_light(setup.source, bool(point["lit"]))
-        currents = [round(point["share"] * each, 3) for each in dark["bias_ua"]]
-        bias(setup.detectors, currents)
+        currents = [round(point["fraction"] * each, 3) for each in dark["bias_ua"]]
+        bias_detectors(setup.detectors, currents)
         reading = setup.detectors.read_counts(plan.period_s)
-        run.keep(
+        run.store(
             SWEEP,
             **point,
             bias_ua=currents,
@@ -165,12 +167,12 @@ def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
             for value, other in zip(fitted.values[:2], longer.values[:2], strict=True)
         )
         departure = uniform("departure from the model", 0.0, plan.departure)
-        # Where the curve is higher than the model by this, the share is reached earlier.
+        # Where the curve is higher than the model by this, the fraction is reached earlier.
         early_ua = departure * width.nominal_value / (plan.saturated * (1 - plan.saturated))
         saturation: Any = knee + width * beyond - early_ua
         ratio = 1 / (1 + umath.exp(-(operating_ua - knee) / width)) + departure
         quantities += [
-            Quantity.of("saturation_bias", "uA", saturation, channel=channel, share=plan.saturated),
+            Quantity.of("saturation_bias", "uA", saturation, channel=channel, fraction=plan.saturated),
             Quantity.of("plateau_ratio", "1", ratio, channel=channel, bias_ua=operating_ua),
             Quantity.of("knee_bias", "uA", knee, channel=channel),
             Quantity.of("knee_width", "uA", width, channel=channel),

@@ -19,8 +19,8 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import bring_up, close
-from qhal.calibration.optics.count_rate import SETTINGS, bias
+from qhal.calibration.optics.attenuators import close_attenuators, turn_on_source
+from qhal.calibration.optics.count_rate import SETTINGS, bias_detectors
 from qhal.calibration.optics.power import read_powers_dbm
 from qhal.calibration.optics.setups import PaddleSetup
 from qhal.calibration.optics.steady_light import balance_channels
@@ -100,22 +100,22 @@ def measure(run: Run, plan: EfficiencySpectrumPlan, setup: SpectrumSetup) -> Non
     """Count at every frequency, and in the dark before and after. ``meter``: the laser's own, or one that taps it."""
     attenuators = setup.attenuators
     setup.source.disable()
-    close(attenuators)
+    close_attenuators(attenuators)
     setup.source.set_frequency_thz(on_grid_thz(plan.reference_thz))
-    bias(setup.detectors, plan.bias_ua)
+    bias_detectors(setup.detectors, plan.bias_ua)
     count_dark(run, setup.detectors, 1, plan.dark_s)
-    bring_up(setup.source, plan.power_dbm, attenuators)
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
     open_to_rate(run, attenuators, setup.detectors, plan.rate_hz)
     if setup.polarization is not None:
         if not run.rows(POLARIZATION):
             balance_channels(setup.polarization, setup.detectors)
-            run.keep(POLARIZATION, angles_deg=list(setup.polarization.read_angles_deg()))
+            run.store(POLARIZATION, angles_deg=list(setup.polarization.read_angles_deg()))
         setup.polarization.set_angles_deg(run.rows(POLARIZATION)[0]["angles_deg"])
     for point in run.points(SCAN, plan.points()):
         tune(setup.source, point["frequency_thz"])
         (power_dbm,) = read_powers_dbm(setup.meter, plan.meter_channel, 1, _SETTLE_S)
         reading = setup.detectors.read_counts(plan.period_s)
-        run.keep(
+        run.store(
             SCAN,
             **point,
             power_mw=10 ** (power_dbm / 10),

@@ -25,7 +25,7 @@ from qhal.calibration.fitting.gate_fit import (
     Turn,
     fit_gate,
     gate_model,
-    live_share,
+    live_fraction,
 )
 from qhal.calibration.fitting.gate_fold import fold_gates, gate_phases, histogram
 from qhal.calibration.fitting.pulse_profile import widened
@@ -33,7 +33,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
-from qhal.calibration.optics.attenuators import close
+from qhal.calibration.optics.attenuators import close_attenuators
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.setups import TaggedSetup
 from qhal.calibration.optics.steady_light import SteadyLightPlan, light_detectors
@@ -98,7 +98,7 @@ def measure(run: Run, plan: GateScanPlan, setup: TaggedSetup) -> None:
         found = fold_gates(
             batch, channels, plan.gate_period_ps, plan.period_tolerance, plan.bins, resolution_ps
         )
-        run.keep(
+        run.store(
             LIGHT,
             **point,
             counts=found.counts.tolist(),
@@ -110,13 +110,13 @@ def measure(run: Run, plan: GateScanPlan, setup: TaggedSetup) -> None:
             resolution_ps=float(resolution_ps),
         )
     setup.source.disable()
-    close(setup.attenuators)
+    close_attenuators(setup.attenuators)
     period_ps = float(np.mean([row["period_ps"] for row in run.rows(LIGHT)]))
     for point in run.points(DARK, [{"recording": n + 1} for n in range(plan.dark_recordings)]):
         batch = record_tags(setup.tagger, plan.dark_s)
         turns = (batch.times_ps - batch.start_ps) / period_ps
         counts = histogram(batch.channels, turns, channels, plan.bins)
-        run.keep(DARK, **point, counts=counts.tolist(), live_s=batch.live_time_s())
+        run.store(DARK, **point, counts=counts.tolist(), live_s=batch.live_time_s())
 
 
 def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
@@ -233,7 +233,7 @@ def _folded(light: Table, column: int, turn: Turn, plan: GateScanPlan) -> tuple[
     """Return counts, and the fraction of the time in which the detector was not dead: (recordings, bins)."""
     gates = light["live_s"] * 1e12 / turn.period_ps
     counts = light["counts"][:, column].astype(np.float64)
-    return counts, live_share(counts, gates, turn, plan.dead_time_ns * 1e3)
+    return counts, live_fraction(counts, gates, turn, plan.dead_time_ns * 1e3)
 
 
 def _skews(gates: Sequence[GateFit], turn: Turn) -> tuple[list[Any], list[Fit]]:

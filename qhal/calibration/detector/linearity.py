@@ -28,10 +28,10 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_be
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.inputs.attenuator_model import known_as
-from qhal.calibration.optics.attenuators import bring_up, close, move
-from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
-from qhal.calibration.optics.power import connect
+from qhal.calibration.inputs.attenuator_model import attenuator_model
+from qhal.calibration.optics.attenuators import close_attenuators, set_attenuators, turn_on_source
+from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias_detectors
+from qhal.calibration.optics.power import connect_path
 from qhal.calibration.optics.setups import SwitchedSetup
 from qhal.calibration.optics.steady_light import SteadyLightPlan, balance_channels
 from qhal.devices.attenuator import Attenuator
@@ -53,8 +53,8 @@ class LinearityPlan(SteadyLightPlan):
     Each level is visited ``repetitions`` times, in an order that looks random so that a drift shows as scatter; there
     it counts as long as ``most_counts`` take, but from ``least_s`` to ``most_s``. Dark counts: ``dark_s``.
     ``attenuator_uncertainty_db``: standard uncertainty of each set point, without a record of
-    ``attenuator-curve``; ``repeatability_db`` of each move. ``share_stability``: relative standard deviation of each
-    detector's share of the light, which drifts with the polarization. ``recovery_time_ns`` and its uncertainty: see
+    ``attenuator-curve``; ``repeatability_db`` of each move. ``fraction_stability``: relative standard deviation of each
+    detector's fraction of the light, which drifts with the polarization. ``recovery_time_ns`` and its uncertainty: see
     ``dead-time``. ``compression_db``: where counts are told.
     """
 
@@ -68,7 +68,7 @@ class LinearityPlan(SteadyLightPlan):
     dark_s: Positive = 4.0
     attenuator_uncertainty_db: Positive = 0.05
     repeatability_db: Positive = 0.02
-    share_stability: Positive = 0.005
+    fraction_stability: Positive = 0.005
     recovery_time_ns: Annotated[float, Field(ge=0)]
     recovery_uncertainty_ns: Annotated[float, Field(ge=0)]
     compression_db: Positive = 1.0
@@ -91,14 +91,14 @@ def measure(run: Run, plan: LinearityPlan, setup: SwitchedSetup) -> None:
         return float(sum(reading.counts)) / len(reading.counts), reading.period_s
 
     setup.source.disable()
-    close(attenuators)
-    bias(setup.detectors, plan.bias_ua)
+    close_attenuators(attenuators)
+    bias_detectors(setup.detectors, plan.bias_ua)
     for point in run.points(DARK, [{"repetition": 1}]):
         reading = setup.detectors.read_counts(plan.dark_s)
-        run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
-    bring_up(setup.source, None, attenuators)
+        run.store(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
+    turn_on_source(setup.source, None, attenuators)
     if setup.switch is not None:
-        connect(setup.switch, plan.ingress, plan.egress)
+        connect_path(setup.switch, plan.ingress, plan.egress)
     # Bright enough for a quick look, weak enough that dead times hardly matter.
     looked_hz = plan.brightest_hz * 10 ** (-plan.span_db / 20)
     for point in run.points(SEARCH, [{"rate_hz": looked_hz}]):
@@ -108,7 +108,7 @@ def measure(run: Run, plan: LinearityPlan, setup: SwitchedSetup) -> None:
             balance_channels(setup.polarization, setup.detectors)
             angles_deg = setup.polarization.read_angles_deg()
         attenuation_db = approach_rate(attenuators, count, looked_hz)
-        run.keep(SEARCH, **point, attenuation_db=attenuation_db, angles_deg=list(angles_deg))
+        run.store(SEARCH, **point, attenuation_db=attenuation_db, angles_deg=list(angles_deg))
     if setup.polarization is not None:
         # After an interruption they are where they were before.
         setup.polarization.set_angles_deg(run.rows(SEARCH)[0]["angles_deg"])
@@ -126,12 +126,12 @@ def measure(run: Run, plan: LinearityPlan, setup: SwitchedSetup) -> None:
     ]
     for point in run.points(COUNTS, [{"repetition": r, "level": level} for r, level in order]):
         set_db = round(first_db + point["level"] * plan.step_db, 2)
-        move(attenuators, (set_db, *held_db))
+        set_attenuators(attenuators, (set_db, *held_db))
         clock.sleep_s(plan.settle_s)
         expected_hz = plan.brightest_hz * 10 ** (-point["level"] * plan.step_db / 10)
         period_s = round(min(max(plan.most_counts / expected_hz, plan.least_s), plan.most_s), 3)
         reading = setup.detectors.read_counts(period_s)
-        run.keep(
+        run.store(
             COUNTS,
             **point,
             attenuator=setup.attenuator.device.name,
@@ -166,7 +166,9 @@ def evaluate(data: Data, plan: LinearityPlan) -> Evaluation:
 
 def _fit(data: Data, plan: LinearityPlan) -> LinearityFit:
     table, dark = data[COUNTS], data[DARK]
-    known = known_as(data, str(table["attenuator"][0]), plan.attenuator_uncertainty_db, plan.repeatability_db)
+    known = attenuator_model(
+        data, str(table["attenuator"][0]), plan.attenuator_uncertainty_db, plan.repeatability_db
+    )
     set_db, level = np.unique(table["set_db"], return_inverse=True)
     levels = Levels(
         table["counts"].astype(np.float64),
@@ -176,7 +178,7 @@ def _fit(data: Data, plan: LinearityPlan) -> LinearityFit:
         float(dark["period_s"].sum()),
         [known.mean_attenuation_db(float(each)) for each in set_db],
         max(known.repeatability_db, _LEAST_DB),
-        plan.share_stability,
+        plan.fraction_stability,
     )
     recovery_ns = plan.number(
         "recovery_time_ns", plan.recovery_time_ns, plan.recovery_uncertainty_ns, "recovery time"
@@ -221,7 +223,7 @@ def draw(figure: Any, record: Record) -> None:
         level=np.searchsorted(levels, table["set_db"]),
         period_s=table["period_s"],
         recovery_ns=fit.constants["recovery_time_ns"],
-        share_stability=plan.share_stability,
+        fraction_stability=plan.fraction_stability,
     )
     p = fit.values
     expected, sigma = model.counts(p), model.sigma(p)

@@ -21,8 +21,8 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import attenuate, bring_up, close
-from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias
+from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation, turn_on_source
+from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias_detectors
 from qhal.calibration.optics.setups import DetectorSetup
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.link.link_errors import NotEnoughCounts
@@ -76,12 +76,12 @@ def measure(run: Run, plan: PolarizationDependencePlan, setup: PolarizationSetup
     """Count in the dark, then at every setting of the paddles."""
     limits, attenuators = setup.polarization.capabilities, setup.attenuators
     setup.source.disable()
-    close(attenuators)
-    bias(setup.detectors, plan.bias_ua)
+    close_attenuators(attenuators)
+    bias_detectors(setup.detectors, plan.bias_ua)
     for point in run.points("dark", [{"repetition": 1}]):
         reading = setup.detectors.read_counts(plan.dark_s)
-        run.keep("dark", **point, counts=list(reading.counts), period_s=reading.period_s)
-    bring_up(setup.source, plan.power_dbm, attenuators)
+        run.store("dark", **point, counts=list(reading.counts), period_s=reading.period_s)
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
 
     def brightest() -> tuple[float, float]:
         reading = setup.detectors.read_counts(_SEARCH_S)
@@ -91,15 +91,15 @@ def measure(run: Run, plan: PolarizationDependencePlan, setup: PolarizationSetup
         dark = run.rows("dark")[0]
         dark_hz = max(dark["counts"]) / dark["period_s"]
         found_db = approach_rate(attenuators, brightest, plan.rate_hz, dark_hz)
-        run.keep("search", **point, attenuation_db=found_db)
-    attenuate(run.rows("search")[0]["attenuation_db"], attenuators)
+        run.store("search", **point, attenuation_db=found_db)
+    set_total_attenuation(run.rows("search")[0]["attenuation_db"], attenuators)
     drawn = np.random.default_rng(plan.seed).uniform(
         limits.min_angle_deg, limits.max_angle_deg, (plan.settings, limits.paddles)
     )
     for point in run.points("settings", [{"angles_deg": angles} for angles in drawn.round(1).tolist()]):
         reached_deg = setup.polarization.set_angles_deg(point["angles_deg"])
         reading = setup.detectors.read_counts(plan.period_s)
-        run.keep(
+        run.store(
             "settings",
             **point,
             reached_deg=list(reached_deg),

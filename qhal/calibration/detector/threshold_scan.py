@@ -34,7 +34,7 @@ class ThresholdPlan(SteadyLightPlan):
     Light of ``rate_hz`` clicks on the mean input at ``threshold_v``. A quick look on the way down ends where an input
     counts more than ``largest_rate_hz``; such rates are not used. Then all thresholds come in an order that looks
     random, so that light that drifts is scatter. A threshold is recommended between the one at which noise counts
-    ``noise_rate_hz`` and the one at which ``lost`` (share) of the pulses are lost.
+    ``noise_rate_hz`` and the one at which ``lost`` (fraction) of the pulses are lost.
     """
 
     highest_v: float = 0.8
@@ -73,7 +73,7 @@ def measure(run: Run, plan: ThresholdPlan, setup: TaggedSetup) -> None:
     ):
         if any(max(row["counts"]) > plan.largest_rate_hz * row["period_s"] for row in run.rows(SEARCH)):
             break
-        run.keep(SEARCH, **point, **_count(setup.tagger, point["set_v"], _SEARCH_S))
+        run.store(SEARCH, **point, **_count(setup.tagger, point["set_v"], _SEARCH_S))
     lowest_v = min(row["set_v"] for row in run.rows(SEARCH))
     levels_v = [level for level in levels_v if level >= lowest_v]
     wanted = [
@@ -82,7 +82,7 @@ def measure(run: Run, plan: ThresholdPlan, setup: TaggedSetup) -> None:
         for place in np.random.default_rng((3, repetition)).permutation(len(levels_v))
     ]
     for point in run.points(STEPS, wanted):
-        run.keep(STEPS, **point, **_count(setup.tagger, point["set_v"], plan.period_s))
+        run.store(STEPS, **point, **_count(setup.tagger, point["set_v"], plan.period_s))
 
 
 def _count(tagger: TimeTagger, threshold_v: float, period_s: float) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def measure(run: Run, plan: TimingProfilePlan, setup: TransmitterSetup) -> None:
     for point in run.points("profile", [{"recording": n + 1} for n in range(plan.recordings)]):
         batch = record_tags(setup.tagger, plan.recording_s)
         counts = fold(batch, setup.detectors.capabilities.channels, plan.period_ps, plan.bins, plan.span_ps)
-        run.keep(
+        run.store(
             "profile",
             **point,
             counts=counts.tolist(),
@@ -93,8 +93,8 @@ def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
         fits.append(fit.model_copy(update={"scaled": fit.poor}))
         profile = Profile.of(table["counts"][:, column].sum(axis=0), plan.period_ps, plan.span_ps)
         whole = widened(profile.variance_ps2(), wider) - folded_ps2
-        for name, share in (("timing_fwhm", 0.5), ("timing_fw100m", 0.01)):
-            width = widened(profile.full_width_ps(share), wider)
+        for name, fraction in (("timing_fwhm", 0.5), ("timing_fw100m", 0.01)):
+            width = widened(profile.full_width_ps(fraction), wider)
             quantities.append(Quantity.of(name, "ps", width, channel=channel))
         quantities.append(Quantity.of("timing_rms", "ps", umath.sqrt(whole), channel=channel))
         if light is None:
@@ -169,6 +169,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(transmitter_records.transmitter,),
+    from_node=(transmitter_records.modulator_volts,),
     uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

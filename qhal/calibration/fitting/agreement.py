@@ -10,7 +10,7 @@ from qhal.records.record import Fit
 from qhal.records.uncertain import statistical, values_of
 
 
-def agree(formula: str, values: Sequence[UFloat]) -> tuple[UFloat, Fit]:
+def weighted_mean(formula: str, values: Sequence[UFloat]) -> tuple[UFloat, Fit]:
     """Return the mean, weighted by what is not common to the values, and how well they agree.
 
     chi2 is that of their differences, so what is common does not enter. Values that disagree beyond chance have a mean

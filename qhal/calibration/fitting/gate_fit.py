@@ -66,7 +66,7 @@ class Turn:
         return late
 
     def gate(self, late_ps: Array, width_ps: float, rise_ps: float, fall_ps: float) -> Array:
-        """Return the share of the top in bins about the middle of a gate with nothing outside."""
+        """Return the fraction of the top in bins about the middle of a gate with nothing outside."""
         sides = (late_ps + width_ps / 2, rise_ps), (late_ps - width_ps / 2, fall_ps)
         up, down = (self._edge(t, edge_ps / RISE_PER_SIGMA) for t, edge_ps in sides)
         return up - down
@@ -83,8 +83,8 @@ class Turn:
     def _edge(self, t: Array, sigma: float) -> Array:
         a, b = (self.bin_ps + self.resolution_ps) / 2, (self.bin_ps - self.resolution_ps) / 2
         ends = _cumulated_twice(np.stack((t + a, t + b, t - b, t - a)), sigma)
-        share: Array = (ends[0] - ends[1] - ends[2] + ends[3]) / (self.bin_ps * self.resolution_ps)
-        return share
+        fraction: Array = (ends[0] - ends[1] - ends[2] + ends[3]) / (self.bin_ps * self.resolution_ps)
+        return fraction
 
 
 def _cumulated_twice(t: Array, sigma: float) -> Array:
@@ -94,8 +94,8 @@ def _cumulated_twice(t: Array, sigma: float) -> Array:
     return found
 
 
-def live_share(counts: Array, gates: Array, turn: Turn, dead_time_ps: float) -> Array:
-    """Return the share of the gates (recordings, bins) in which a detector is not dead at a place of the turn.
+def live_fraction(counts: Array, gates: Array, turn: Turn, dead_time_ps: float) -> Array:
+    """Return the fraction of the gates (recordings, bins) in which a detector is not dead at a place of the turn.
 
     Dead are those in which a click came within the dead time before; all that come are in ``counts`` (recordings,
     bins), of so many ``gates`` (recordings). Raises NotEnoughCounts when the dead times are longer than the time.

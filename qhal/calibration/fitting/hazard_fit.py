@@ -126,6 +126,6 @@ class HazardFit:
         start_ns = float(intervals.middle_ns[first])
         recovery_ns = max(float(intervals.middle_ns[risen]) - start_ns, 0.1)
         return [
-            np.array([start_ns, recovery_ns * more, intervals.rate_per_ns * share])
-            for more, share in ((0.7, 0.02), (1.5, 0.2))
+            np.array([start_ns, recovery_ns * more, intervals.rate_per_ns * fraction])
+            for more, fraction in ((0.7, 0.02), (1.5, 0.2))
         ]

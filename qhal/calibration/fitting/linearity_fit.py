@@ -22,8 +22,8 @@ _ROUNDING_DB2 = 1e-12
 class Levels:
     """Counts (visits, channels) in ``period_s``, the ``level`` (from 0) of each visit, and the dark counts.
 
-    ``attenuation_db`` of each level; each move is off by ``repeatability_db``, each share of the light by
-    ``share_stability`` (relative).
+    ``attenuation_db`` of each level; each move is off by ``repeatability_db``, each fraction of the light by
+    ``fraction_stability`` (relative).
     """
 
     counts: NDArray[np.float64]
@@ -33,7 +33,7 @@ class Levels:
     dark_s: float
     attenuation_db: Sequence[UFloat]
     repeatability_db: float
-    share_stability: float
+    fraction_stability: float
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,7 +58,7 @@ class LinearityModel:
     level: NDArray[np.int64]
     period_s: Array
     recovery_ns: float
-    share_stability: float
+    fraction_stability: float
 
     def light_hz(self, p: Array) -> Array:
         """Return clicks per second without dead time in the light of the first level, by channel."""
@@ -89,7 +89,7 @@ class LinearityModel:
         unhindered, counted = self._rates_hz(p)
         counts = counted * self.period_s[:, None]
         # Dead time makes counts more regular than chance, and light that is off by a fraction counts less.
-        spread: Array = np.hypot(np.sqrt(counts), self.share_stability * counts) * counted / unhindered
+        spread: Array = np.hypot(np.sqrt(counts), self.fraction_stability * counts) * counted / unhindered
         return spread
 
     def _rates_hz(self, p: Array) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -135,7 +135,7 @@ def _fit(levels: Levels, recovery_ns: float, near: Fitted | None) -> Fitted:
     nominal_db = values_of(levels.attenuation_db)
     whiten = np.linalg.inv(np.linalg.cholesky(_covariance(levels)))
     expected = LinearityModel(
-        channels, nominal_db, levels.level, levels.period_s, recovery_ns, levels.share_stability
+        channels, nominal_db, levels.level, levels.period_s, recovery_ns, levels.fraction_stability
     )
 
     def model(p: Array) -> Array:

@@ -44,7 +44,7 @@ def counted_of(table: Table, dark: Table) -> Counted:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Shares:
+class OutputRates:
     """``rates_hz`` y by channel, ``dark_hz`` by channel, and ``strengths`` of the visits."""
 
     rates_hz: tuple[UFloat, ...]
@@ -53,11 +53,11 @@ class Shares:
     fit: Fit
 
 
-def fit_shares(counted: Counted, dead_time_s: UFloat, *, analysers: bool) -> Shares:
+def fit_outputs(counted: Counted, dead_time_s: UFloat, *, analysers: bool) -> OutputRates:
     """Fit by maximum likelihood, and again with another dead time for what its uncertainty does.
 
-    ``analysers`` false: every channel has a fixed share, y is its rate with that. Dead time is not paralysed, the same
-    for all channels. Raises NotEnoughCounts, also when the polarizations are too much alike.
+    ``analysers`` false: every channel has a fixed fraction, y is its rate with that. Dead time is non-paralysable and
+    the same for all channels. Raises NotEnoughCounts, also when the polarizations are too similar.
     """
     nominal_s, sigma_s = dead_time_s.nominal_value, dead_time_s.std_dev
     found = _fit(counted, nominal_s, analysers=analysers)
@@ -114,7 +114,7 @@ class OutputModel:
         return np.concatenate((counts.ravel(), in_dark.ravel()))
 
 
-def _fit(counted: Counted, dead_time_s: float, *, analysers: bool) -> Shares:
+def _fit(counted: Counted, dead_time_s: float, *, analysers: bool) -> OutputRates:
     channels = counted.counts.shape[1]
     visits = int(counted.visit.max()) + 1
     rate_hz = counted.counts / counted.period_s[:, None]
@@ -135,7 +135,7 @@ def _fit(counted: Counted, dead_time_s: float, *, analysers: bool) -> Shares:
     model = OutputModel(counted, dead_time_s, analysers)
     fitted = fit_counts("counts", formula, model.expected, measured, start, (low, high))
     values = fitted.values
-    return Shares(
+    return OutputRates(
         tuple(umath.exp(value) for value in values[:channels]),
         tuple(umath.exp(value) for value in values[channels : 2 * channels]),
         (1.0, *(umath.exp(value) for value in values[2 * channels : 2 * channels + visits - 1])),
@@ -146,7 +146,7 @@ def _fit(counted: Counted, dead_time_s: float, *, analysers: bool) -> Shares:
 def _start(
     first_visit_hz: NDArray[np.float64], light_hz: NDArray[np.float64], *, analysers: bool
 ) -> tuple[Array, NDArray[np.float64]]:
-    """Return y and first outputs' shares that are about right, by linear least squares in the first visit."""
+    """Return y and first outputs' fractions that are about right, by linear least squares in the first visit."""
     if not analysers:
         return first_visit_hz.mean(axis=0), np.empty((len(light_hz), 0))
     y, firsts = [], []

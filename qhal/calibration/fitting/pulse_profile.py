@@ -136,9 +136,9 @@ class Profile:
             found.append(curve.crossing(log_level, side, smear_ps2))
         return found[0], found[1]
 
-    def full_width_ps(self, share: float) -> Any:
-        """Return the width at a share of the greatest height, with its statistical uncertainty."""
-        left, right = self.edges_ps(self.log_height() + float(np.log(share)))
+    def full_width_ps(self, fraction: float) -> Any:
+        """Return the width at a fraction of the greatest height, with its statistical uncertainty."""
+        left, right = self.edges_ps(self.log_height() + float(np.log(fraction)))
         return right - left
 
     def _smooth(self) -> Array:

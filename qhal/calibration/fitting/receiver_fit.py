@@ -107,7 +107,7 @@ class _Counts:
 
 
 def states(vpi: float) -> Array:
-    """Return the Stokes vectors (4, 3) of the sender's states, its phases too large by a share."""
+    """Return the Stokes vectors (4, 3) of the sender's states, its phases too large by a fraction."""
     phases = np.array([0.0, np.pi, np.pi / 2, -np.pi / 2]) * (1 + vpi)
     vectors: Array = np.stack((np.cos(phases), np.sin(phases), np.zeros(4)), axis=1)
     return vectors

@@ -47,11 +47,11 @@ class StepsFit:
     fit: Fit
     remarks: tuple[str, ...]
 
-    def height_lost_v(self, share: float) -> UFloat:
-        """Return the threshold at which a share of the pulses is lost."""
+    def height_lost_v(self, fraction: float) -> UFloat:
+        """Return the threshold at which a fraction of the pulses is lost."""
         if self.spread_v is None:
             return self.height_v
-        lost: UFloat = self.height_v + float(special.ndtri(share)) * self.spread_v
+        lost: UFloat = self.height_v + float(special.ndtri(fraction)) * self.spread_v
         return lost
 
     def noise_threshold_v(self, rate_hz: float) -> UFloat:

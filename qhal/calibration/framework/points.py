@@ -27,10 +27,10 @@ class Progress:
     total: int | None
 
 
-Tell = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
-def silent(progress: Progress) -> None:
+def ignore_progress(progress: Progress) -> None:
     """Report no progress."""
     del progress
 
@@ -46,25 +46,30 @@ class Run:
     have no row yet. ``guard`` is called before a row is kept; it raises when what was measured cannot be right.
     """
 
-    def __init__(self, journal: Journal, tell: Tell = silent, guard: Callable[[], None] = _nothing) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        on_progress: ProgressCallback = ignore_progress,
+        guard: Callable[[], None] = _nothing,
+    ) -> None:
         self._journal = journal
-        self._tell = tell
+        self._on_progress = on_progress
         self._guard = guard
 
     def points(self, table: str, points: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
         """Yield the points of a table that have no row yet, and report the progress.
 
         ``points``: dicts of the columns that identify a point. For each, the caller measures and calls
-        :meth:`keep` with these columns and what was found.
+        :meth:`store` with these columns and what was found.
         """
         wanted = [dict(point) for point in points]
-        self._tell(Progress(table, 0, len(wanted)))
+        self._on_progress(Progress(table, 0, len(wanted)))
         for done, point in enumerate(wanted, 1):
             if not self._has(table, point):
                 yield point
-            self._tell(Progress(table, done, len(wanted)))
+            self._on_progress(Progress(table, done, len(wanted)))
 
-    def keep(self, table: str, **row: Any) -> None:
+    def store(self, table: str, **row: Any) -> None:
         """Keep a row: numbers, texts, or arrays of one shape in all rows of the table."""
         self._guard()
         self._journal.append(table, row)
@@ -87,7 +92,7 @@ class Run:
 
     def tell(self, stage: str, done: int, total: int | None = None) -> None:
         """Report the progress of a stage whose points are not known before."""
-        self._tell(Progress(stage, done, total))
+        self._on_progress(Progress(stage, done, total))
 
     def tables(self) -> dict[str, Table]:
         """Return everything kept."""

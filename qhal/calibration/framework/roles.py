@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from qhal.calibration.framework.plan import Plan
-from qhal.calibration.framework.points import Tell, silent
+from qhal.calibration.framework.points import ProgressCallback, ignore_progress
 from qhal.calibration.framework.runner import Calibration, Site, calibrate
 from qhal.devices.device import Device
 from qhal.devices.interface import Interface
@@ -93,7 +93,7 @@ def calibrate_node(
     folder: str | Path = "records",
     operator: str | None = None,
     records: Sequence[Record] = (),
-    tell: Tell = silent,
+    on_progress: ProgressCallback = ignore_progress,
     resume: str | Path | None = None,
 ) -> Record:
     """Carry out a calibration on the devices of an open node and return its record.
@@ -104,7 +104,9 @@ def calibrate_node(
     :func:`~qhal.calibration.framework.runner.calibrate` do, InvalidRecord for a record that does not hold.
     """
     prepared = prepare(node, calibration, values, names, path=path, records=records)
-    return calibrate_prepared(node, prepared, folder=folder, operator=operator, tell=tell, resume=resume)
+    return calibrate_prepared(
+        node, prepared, folder=folder, operator=operator, on_progress=on_progress, resume=resume
+    )
 
 
 def calibrate_prepared(
@@ -113,7 +115,7 @@ def calibrate_prepared(
     *,
     folder: str | Path = "records",
     operator: str | None = None,
-    tell: Tell = silent,
+    on_progress: ProgressCallback = ignore_progress,
     resume: str | Path | None = None,
 ) -> Record:
     """Carry out what was prepared on the devices of the node, which is open now; see :func:`calibrate_node`."""
@@ -121,7 +123,7 @@ def calibrate_prepared(
     devices = {role: node.get(name, calibration.roles[role][0]) for role, name in prepared.assigned.items()}
     return calibrate(
         calibration, devices, prepared.plan, folder=folder, operator=operator, site=prepared.site,
-        records=node.checked(prepared.records), tell=tell, resume=resume,
+        records=node.checked(prepared.records), on_progress=on_progress, resume=resume,
     )  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.device_state import AS_BEFORE, NotRestored, Restoring
 from qhal.calibration.framework.journal import SUFFIX, Journal
 from qhal.calibration.framework.plan import Plan, stored_values
-from qhal.calibration.framework.points import Run, Tell, silent
+from qhal.calibration.framework.points import ProgressCallback, Run, ignore_progress
 from qhal.calibration.framework.setup import Setup
 from qhal.calibration.framework.suitability import check_suitability
 from qhal.devices.detector import Detector, DetectorState
@@ -37,13 +37,14 @@ SetupType = TypeVar("SetupType", bound=Setup)
 class Calibration(Generic[PlanType, SetupType]):
     """One calibration.
 
-    ``measure(run, plan, setup)`` drives the devices of the setup and keeps rows; ``evaluate(data, plan)`` makes
-    quantities of the rows;
-    ``draw(figure, record)`` shows a record. ``method`` names the model and its source. ``uses``: names of
-    calibrations whose records can be used, by the evaluation or by ``from_node``, functions of ``(site, values,
-    records)``: what the node file's path and records say of the plan beside the values that are given. ``latches``:
-    that a detector latches belongs to it; elsewhere a row during which one latched is not kept. ``keeps``: roles whose
-    settings are the result, and stay as ``measure`` left them when it ended well.
+    ``measure(run, plan, setup)`` drives the devices of the setup and stores rows, ``evaluate(data, plan)`` makes
+    quantities of the rows, ``draw(figure, record)`` draws a record.
+
+    ``method``: the model and its source. ``uses``: calibrations whose records the evaluation or ``from_node`` can use.
+    ``from_node``: functions of ``(site, values, records)`` that return values of the plan from the node file's path and
+    from records, beside the values that are given. ``allows_latching``: a detector may latch; otherwise a row during
+    which one latched is discarded. ``retains``: roles that stay as ``measure`` left them after a good end, because
+    their settings are the result.
     """
 
     name: str
@@ -55,8 +56,8 @@ class Calibration(Generic[PlanType, SetupType]):
     evaluate: Callable[[Data, PlanType], Evaluation]
     draw: Callable[[Any, Record], None]
     uses: tuple[str, ...] = ()
-    latches: bool = False
-    keeps: tuple[str, ...] = ()
+    allows_latching: bool = False
+    retains: tuple[str, ...] = ()
     from_node: "tuple[Callable[[Site, Mapping[str, Any], Sequence[Record]], dict[str, Any]], ...]" = ()
 
     def plan_at(self, site: "Site", values: Mapping[str, Any], records: Sequence[Record] = ()) -> PlanType:
@@ -125,12 +126,12 @@ def calibrate(
     operator: str | None = None,
     site: Site | None = None,
     records: Sequence[Record] = (),
-    tell: Tell = silent,
+    on_progress: ProgressCallback = ignore_progress,
     resume: str | Path | None = None,
 ) -> Record:
     """Carry out a calibration with open devices, by role, and return its record, which is in ``folder`` then.
 
-    What the devices were set to is restored, but for roles that it ``keeps``; when it does not end well (Ctrl-C, a
+    What the devices were set to is restored, but for roles that it ``retains``; when it does not end well (Ctrl-C, a
     lost device), light and bias stay off, and what was measured is kept in a journal in ``folder``, from which
     ``resume`` goes on. ``records``: results of other calibrations to use. ``site``: which node, path and device names
     the record is for.
@@ -145,7 +146,7 @@ def calibrate(
     assert isinstance(calibration, Calibration)
     with owned():
         return _calibrate(
-            calibration, devices, plan, Path(folder), operator, site or Site(), records, tell, resume
+            calibration, devices, plan, Path(folder), operator, site or Site(), records, on_progress, resume
         )
 
 
@@ -157,7 +158,7 @@ def _calibrate(
     operator: str | None,
     site: Site,
     records: Sequence[Record],
-    tell: Tell,
+    on_progress: ProgressCallback,
     resume: str | Path | None,
 ) -> Record:
     plan = plan or calibration.plan_at(site, {}, records)
@@ -166,9 +167,9 @@ def _calibrate(
     started = datetime.now(UTC)
     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
     journal, started = _journal(calibration, plan, instruments, folder, started, resume)
-    guard = partial(_refuse_latched, [] if calibration.latches else list(devices.values()))
-    run = Run(journal, tell, guard)
-    retained = [devices[role] for role in calibration.keeps if role in devices]
+    guard = partial(_refuse_latched, [] if calibration.allows_latching else list(devices.values()))
+    run = Run(journal, on_progress, guard)
+    retained = [devices[role] for role in calibration.retains if role in devices]
     restoring = Restoring(devices, retained)
     not_restored: NotRestored | None = None
     try:

@@ -106,7 +106,7 @@ _CHECKS: dict[str, tuple[Check, ...]] = {
     "operating_ua": (_CHANNELS, _BIAS),
     "first_ua": (_BIAS,),
     "last_ua": (_BIAS,),
-    "shares": (_CHANNELS,),
+    "light_fractions": (_CHANNELS,),
     "threshold_v": (_THRESHOLD,),
     "highest_v": (_THRESHOLD,),
     "lowest_v": (_THRESHOLD,),

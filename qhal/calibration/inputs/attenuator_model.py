@@ -31,10 +31,10 @@ class DeclaredAttenuator:
         return self._known[set_db]
 
 
-KnownAttenuator: TypeAlias = AttenuatorCurve | DeclaredAttenuator
+AttenuatorModel: TypeAlias = AttenuatorCurve | DeclaredAttenuator
 
 
-def known_as(data: Data, name: str, accuracy_db: float, repeatability_db: float) -> KnownAttenuator:
+def attenuator_model(data: Data, name: str, accuracy_db: float, repeatability_db: float) -> AttenuatorModel:
     """Return the curve of an attenuator if its record was given, else what is declared of it."""
     record = data.record(CURVE, attenuator=name)
     if record is None:

@@ -7,7 +7,7 @@ import numpy as np
 from uncertainties import UFloat
 
 from qhal.calibration.framework.runner import Site
-from qhal.calibration.inputs.transmitter_records import Values, only
+from qhal.calibration.inputs.transmitter_records import Values, only_record
 from qhal.devices.same_settings import same_setting, setting_text
 from qhal.errors import InvalidRecord
 from qhal.records.origin import RecordOrigin
@@ -51,7 +51,7 @@ def _mean(
     if fields[0] in values:
         return {}
     own = {role: name for role, name in site.names.items() if role == "detectors"}
-    record = only(calibration, [record for record in records if record.is_of(calibration, **own)])
+    record = only_record(calibration, [record for record in records if record.is_of(calibration, **own)])
     if record is None:
         return {}
     _check_bias(record, values)

@@ -12,7 +12,7 @@ MODULATOR, POLARIZATION, RATIO = "modulator", "polarization-modulator", "intensi
 Values = dict[str, Any]
 
 
-def transmitter(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> Values:
+def modulator_volts(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> Values:
     """Return ``carver``, ``decoy`` and ``polarization``, each as far as there is a record of it."""
     known = {
         name: _volts(found[channel])
@@ -25,7 +25,7 @@ def transmitter(site: Site, values: Mapping[str, Any], records: Sequence[Record]
     return known
 
 
-def held(site: Site, values: Mapping[str, Any], records: Sequence[Record], *, channel: int) -> Values:
+def held_volts(site: Site, values: Mapping[str, Any], records: Sequence[Record], *, channel: int) -> Values:
     """Return ``held_v``: intensity modulators but the one on ``channel`` (the plan's default), fully open."""
     own = values.get("channel", channel)
     found = _by_output(MODULATOR, records)
@@ -33,23 +33,23 @@ def held(site: Site, values: Mapping[str, Any], records: Sequence[Record], *, ch
     return {"held_v": open_v} if open_v else {}
 
 
-def own_modulator(values: Mapping[str, Any], records: Sequence[Record], channel: int) -> Record | None:
+def modulator_record(values: Mapping[str, Any], records: Sequence[Record], channel: int) -> Record | None:
     """Return the record of the intensity modulator on ``channel`` (the plan's default)."""
     return _by_output(MODULATOR, records).get(values.get("channel", channel))
 
 
-def null_v(record: Record) -> float:
+def extinction_v(record: Record) -> float:
     """Return the voltage of a modulator's extinction that is nearer to 0 V."""
     known = _volts(record)
     return min(known["v0_v"] + known["vpi_v"], known["v0_v"] - known["vpi_v"], key=abs)
 
 
-def intensities(records: Sequence[Record]) -> Values:
+def intensity_ratios(records: Sequence[Record]) -> Values:
     """Return ``ratios``, ``ratio_uncertainties``, ``probabilities`` and ``pulse_rate_hz`` of the pattern played then.
 
     Raises InvalidRecord for several records of it.
     """
-    record = only(RATIO, records)
+    record = only_record(RATIO, records)
     if record is None:
         return {}
     ratios = [record.value("intensity_ratio", intensity=n) for n in (1, 2)]
@@ -61,7 +61,7 @@ def intensities(records: Sequence[Record]) -> Values:
     }
 
 
-def only(calibration: str, records: Sequence[Record]) -> Record | None:
+def only_record(calibration: str, records: Sequence[Record]) -> Record | None:
     """Return the record of a calibration, if there is one. Raises InvalidRecord for several."""
     found = [record for record in records if record.calibration == calibration]
     if len(found) > 1:

@@ -8,7 +8,7 @@ from qhal.devices.source import Source
 from qhal.errors import OutOfRange
 
 
-def share_attenuation_db(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[float, ...]:
+def distribute_attenuation_db(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[float, ...]:
     """Return set points that add up to a total: the last attenuator is filled first, the first takes the rest.
 
     Raises OutOfRange when they cannot; then nothing was sent.
@@ -28,7 +28,7 @@ def share_attenuation_db(total_db: float, attenuators: Sequence[Attenuator]) -> 
 
 def split_evenly(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[float, ...]:
     """Return set points that add up to a total, as equal as the limits allow. Raises OutOfRange when they cannot."""
-    share_attenuation_db(total_db, attenuators)
+    distribute_attenuation_db(total_db, attenuators)
     points, left = [], total_db
     for n, each in enumerate(attenuators):
         others = attenuators[n + 1 :]
@@ -46,15 +46,15 @@ def split_evenly(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[fl
     return tuple(points)
 
 
-def attenuate(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[float, ...]:
+def set_total_attenuation(total_db: float, attenuators: Sequence[Attenuator]) -> tuple[float, ...]:
     """Set a total attenuation, rising before falling so that no more light passes on the way.
 
     Return what each then reports, dB.
     """
-    return move(attenuators, share_attenuation_db(total_db, attenuators))
+    return set_attenuators(attenuators, distribute_attenuation_db(total_db, attenuators))
 
 
-def move(attenuators: Sequence[Attenuator], wanted: Sequence[float]) -> tuple[float, ...]:
+def set_attenuators(attenuators: Sequence[Attenuator], wanted: Sequence[float]) -> tuple[float, ...]:
     """Bring each attenuator to its set point, rising before falling; return what each then reports, dB."""
     achieved = [each.read_attenuation_db() for each in attenuators]
     for rising in (True, False):
@@ -64,7 +64,7 @@ def move(attenuators: Sequence[Attenuator], wanted: Sequence[float]) -> tuple[fl
     return tuple(achieved)
 
 
-def close(attenuators: Sequence[Attenuator]) -> None:
+def close_attenuators(attenuators: Sequence[Attenuator]) -> None:
     """Close all attenuators as far as they go; one whose position is not known is homed before, which may open it.
 
     The caller has turned the light off.
@@ -84,13 +84,13 @@ def home_unknown(source: Source, attenuators: Sequence[Attenuator]) -> None:
         attenuator.home()
 
 
-def bring_up(source: Source, power_dbm: float | None, attenuators: Sequence[Attenuator]) -> float:
+def turn_on_source(source: Source, power_dbm: float | None, attenuators: Sequence[Attenuator]) -> float:
     """Turn a source on behind closed attenuators and return the power that it measures at its output, dBm.
 
     ``power_dbm`` None keeps its set point. Raises DeviceError when it gives no light.
     """
     home_unknown(source, attenuators)
-    close(attenuators)
+    close_attenuators(attenuators)
     if power_dbm is not None:
         source.set_power_dbm(power_dbm)
     if not source.read_emitting():

@@ -13,9 +13,14 @@ from qhal.calibration.fitting.fit import Array, fit_values
 from qhal.calibration.framework.data import Data
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.framework.points import Run
-from qhal.calibration.inputs.attenuator_model import known_as
-from qhal.calibration.optics.attenuators import bring_up, close, move, split_evenly
-from qhal.calibration.optics.power import find_level_dbm, noise_db, read_powers_dbm, shield
+from qhal.calibration.inputs.attenuator_model import attenuator_model
+from qhal.calibration.optics.attenuators import (
+    close_attenuators,
+    set_attenuators,
+    split_evenly,
+    turn_on_source,
+)
+from qhal.calibration.optics.power import find_level_dbm, isolate_detectors, noise_db, read_powers_dbm
 from qhal.calibration.optics.sources import frequency_thz
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -92,22 +97,22 @@ def measure_bright(
     """
     source, attenuators, meter = setup.source, setup.attenuators, setup.meter
     for place in run.points(ATTENUATORS, [{"place": n} for n in range(len(attenuators))]):
-        run.keep(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
+        run.store(ATTENUATORS, **place, device=attenuators[place["place"]].device.name)
     for point in run.points(POWER, [{"when": when}]):
-        shield(setup.detectors, setup.switch, ingress)
-        bring_up(source, plan.power_dbm, attenuators)
+        isolate_detectors(setup.detectors, setup.switch, ingress)
+        turn_on_source(source, plan.power_dbm, attenuators)
         for level in run.points(LEVEL, [{"channel": plan.meter_channel}]):
             floor_dbm = meter.capabilities.min_power_dbm + _CLEARLY_DB
             found = find_level_dbm(attenuators, meter, plan.meter_channel, floor_dbm, plan.settle_s)
-            run.keep(LEVEL, **level, level_dbm=found)
+            run.store(LEVEL, **level, level_dbm=found)
         total_db = run.rows(LEVEL)[0]["level_dbm"] - plan.meter_power_dbm
         lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
-        set_db = move(attenuators, split_evenly(max(total_db, lowest_db), attenuators))
+        set_db = set_attenuators(attenuators, split_evenly(max(total_db, lowest_db), attenuators))
         power_dbm = read_powers_dbm(meter, plan.meter_channel, plan.readings, plan.settle_s)
-        run.keep(
+        run.store(
             POWER, **point, set_db=list(set_db), power_dbm=power_dbm, frequency_thz=frequency_thz(source)
         )
-        close(attenuators)
+        close_attenuators(attenuators)
 
 
 class BrightLight:
@@ -116,7 +121,7 @@ class BrightLight:
     def __init__(self, data: Data, plan: BrightPlan) -> None:
         table = data[POWER]
         self._known = [
-            known_as(data, str(name), plan.attenuator_uncertainty_db, plan.repeatability_db)
+            attenuator_model(data, str(name), plan.attenuator_uncertainty_db, plan.repeatability_db)
             for name in data[ATTENUATORS]["device"]
         ]
         moves_db = [each.repeatability_db for each in self._known]

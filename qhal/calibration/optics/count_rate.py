@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 
-from qhal.calibration.optics.attenuators import attenuate
+from qhal.calibration.optics.attenuators import set_total_attenuation
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.status import required
@@ -23,7 +23,7 @@ def known_bias_ua(detectors: Detector) -> tuple[float, ...]:
     return tuple(required(detectors.device.name, status, bias_ua=each) for each in status.bias_ua)
 
 
-def bias(detectors: Detector, bias_ua: Sequence[float] | None) -> None:
+def bias_detectors(detectors: Detector, bias_ua: Sequence[float] | None) -> None:
     """Turn the bias on, at these currents or (None) those that are set, and wait until it has settled.
 
     Raises OutOfRange where none is set.
@@ -41,7 +41,7 @@ def bias(detectors: Detector, bias_ua: Sequence[float] | None) -> None:
 def approach_rate(
     attenuators: Sequence[Attenuator],
     count: Callable[[], tuple[float, float]],
-    wanted_rate_hz: float,
+    target_rate_hz: float,
     dark_hz: float | None = None,
 ) -> float:
     """Open attenuators until a rate is near the wanted one, never by more than 10 dB at once; return the total, dB.
@@ -52,22 +52,22 @@ def approach_rate(
     """
     total_db = sum(each.capabilities.max_attenuation_db for each in attenuators)
     lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
-    attenuate(total_db, attenuators)
+    set_total_attenuation(total_db, attenuators)
     if dark_hz is None:
         dark, dark_s = count()
         dark_hz = dark / dark_s
     rate_hz = 0.0
-    while rate_hz < 0.7 * wanted_rate_hz:
+    while rate_hz < 0.7 * target_rate_hz:
         if total_db <= lowest_db:
             raise DeviceError(
                 f"{attenuators[0].device.name}: only {rate_hz:.3g} /s with all attenuators open,"
-                f" {wanted_rate_hz:.3g} /s are wanted"
+                f" {target_rate_hz:.3g} /s are wanted"
             )
         counts, seconds = count()
         above = counts - dark_hz * seconds
         rate_hz = above / seconds if above > _CLEARLY * math.sqrt(dark_hz * seconds + 1) else 0.0
-        step_db = _STEP_DB if rate_hz == 0 else min(_STEP_DB, 10 * math.log10(wanted_rate_hz / rate_hz))
-        if rate_hz < 0.7 * wanted_rate_hz or rate_hz > 1.3 * wanted_rate_hz:
+        step_db = _STEP_DB if rate_hz == 0 else min(_STEP_DB, 10 * math.log10(target_rate_hz / rate_hz))
+        if rate_hz < 0.7 * target_rate_hz or rate_hz > 1.3 * target_rate_hz:
             total_db = max(lowest_db, round(total_db - step_db, 1))
-            attenuate(total_db, attenuators)
+            set_total_attenuation(total_db, attenuators)
     return total_db

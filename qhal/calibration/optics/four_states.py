@@ -61,9 +61,9 @@ class FourStatesPlan(PatternPlan):
         )
 
 
-def known_states(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
+def modulator_inputs(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
     """Return what records of the modulators say of a plan."""
-    found = transmitter_records.transmitter(site, values, records)
+    found = transmitter_records.modulator_volts(site, values, records)
     for record in records:
         if record.calibration == transmitter_records.POLARIZATION:
             vpi = record.quantity("vpi", channel=POLARIZATION_CHANNEL)
@@ -82,7 +82,7 @@ def play_states(run: Run, plan: FourStatesPlan, setup: TransmitterSetup) -> None
     set_count_rate(run, plan, setup, sum)
     if not run.rows("skews"):
         skews_ps, _ = estimate_skews_ps(record_tags(setup.tagger, _SKEW_S), INPUTS, plan.period_ps)
-        run.keep("skews", skews_ps=list(skews_ps))
+        run.store("skews", skews_ps=list(skews_ps))
 
 
 def count_states(run: Run, plan: FourStatesPlan, tagger: TimeTagger) -> dict[str, Any]:

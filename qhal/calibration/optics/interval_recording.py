@@ -40,7 +40,7 @@ def measure_intervals(run: Run, plan: IntervalPlan, setup: TaggedSetup) -> None:
         histograms = [
             histogram(batch, channel, limits.resolution_ps, bins) for channel in range(1, limits.channels + 1)
         ]
-        run.keep(
+        run.store(
             TABLE,
             **point,
             bin_ps=limits.resolution_ps,

@@ -47,4 +47,4 @@ def measure_phases(run: Run, plan: PhasePlan, setup: TransmitterSetup) -> None:
         batch = record_tags(setup.tagger, plan.recording_s)
         period_ps = find_period_ps(batch, plan.period_ps)
         sums = block_sums(batch, setup.detectors.capabilities.channels, period_ps, plan.block_s)
-        run.keep(TABLE, **point, folded_period_ps=period_ps, sums=sums.tolist(), live_s=batch.live_time_s())
+        run.store(TABLE, **point, folded_period_ps=period_ps, sums=sums.tolist(), live_s=batch.live_time_s())

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from qhal.calibration.framework.plan import Plan, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.optics.attenuators import attenuate, bring_up, close
-from qhal.calibration.optics.count_rate import approach_rate, bias
+from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation, turn_on_source
+from qhal.calibration.optics.count_rate import approach_rate, bias_detectors
 from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.tag_recording import prepare_inputs, record_tags
 from qhal.devices.time_tagger import TimeTagger
@@ -76,8 +76,8 @@ def prepare_dark(plan: PlayedLightPlan, inputs: Sequence[int], setup: Transmitte
     """Turn the light off, the detectors and their inputs of the tagger on."""
     prepare_inputs(setup.tagger, plan.threshold_v, inputs)
     setup.source.disable()
-    close([setup.attenuator])
-    bias(setup.detectors, plan.bias_ua)
+    close_attenuators([setup.attenuator])
+    bias_detectors(setup.detectors, plan.bias_ua)
 
 
 def count_dark(run: Run, plan: PlayedLightPlan, inputs: Sequence[int], tagger: TimeTagger) -> None:
@@ -85,7 +85,7 @@ def count_dark(run: Run, plan: PlayedLightPlan, inputs: Sequence[int], tagger: T
     for point in run.points("dark", [{"repetition": 1}]):
         batch = record_tags(tagger, plan.dark_s)
         found = batch.counts()
-        run.keep("dark", **point, counts=[found.get(n, 0) for n in inputs], live_s=batch.live_time_s())
+        run.store("dark", **point, counts=[found.get(n, 0) for n in inputs], live_s=batch.live_time_s())
 
 
 def set_count_rate(
@@ -100,7 +100,7 @@ def set_count_rate(
     attenuation is kept in the table ``light``, and a resumed run takes it from there. Raises what devices raise, and
     DeviceError where there is not enough light.
     """
-    bring_up(setup.source, plan.power_dbm, [setup.attenuator])
+    turn_on_source(setup.source, plan.power_dbm, [setup.attenuator])
     if not run.rows("light"):
         dark = run.rows("dark")[0]
 
@@ -109,7 +109,7 @@ def set_count_rate(
             return combine(reading.counts), reading.period_s
 
         dark_hz = combine(dark["counts"]) / dark["live_s"]
-        run.keep("light", attenuation_db=approach_rate([setup.attenuator], count, plan.rate_hz, dark_hz))
+        run.store("light", attenuation_db=approach_rate([setup.attenuator], count, plan.rate_hz, dark_hz))
     attenuation_db = float(run.rows("light")[0]["attenuation_db"])
-    attenuate(attenuation_db, [setup.attenuator])
+    set_total_attenuation(attenuation_db, [setup.attenuator])
     return attenuation_db

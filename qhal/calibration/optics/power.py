@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from qhal.calibration.optics.attenuators import attenuate
+from qhal.calibration.optics.attenuators import set_total_attenuation
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
 from qhal.devices.optical_switch import OpticalSwitch
@@ -15,7 +15,9 @@ from qhal.errors import DeviceError
 _STEP_DB = 10.0
 
 
-def shield(detectors: Detector | None, switch: OpticalSwitch | None, ingress: int | None = None) -> None:
+def isolate_detectors(
+    detectors: Detector | None, switch: OpticalSwitch | None, ingress: int | None = None
+) -> None:
     """Take the bias off and disconnect the ingress (where it is not known, all of the switch): attenuators open."""
     if detectors is not None:
         detectors.disable()
@@ -25,12 +27,12 @@ def shield(detectors: Detector | None, switch: OpticalSwitch | None, ingress: in
         switch.disconnect(ingress)
 
 
-def connect(switch: OpticalSwitch, ingress: int, egress: int) -> None:
+def connect_path(switch: OpticalSwitch, ingress: int, egress: int) -> None:
     """Connect an ingress to an egress, wherever either was connected before; all other paths stay as they are."""
     switch.set_pattern({**_others(switch, ingress, egress), ingress: egress})
 
 
-def disconnect(switch: OpticalSwitch, ingress: int, egress: int) -> None:
+def disconnect_path(switch: OpticalSwitch, ingress: int, egress: int) -> None:
     """Disconnect an ingress and an egress; all other paths stay as they are."""
     switch.set_pattern(_others(switch, ingress, egress))
 
@@ -65,7 +67,7 @@ def find_level_dbm(
     total_db = sum(each.capabilities.max_attenuation_db for each in attenuators)
     lowest_db = sum(each.capabilities.min_attenuation_db for each in attenuators)
     while True:
-        achieved_db = sum(attenuate(total_db, attenuators))
+        achieved_db = sum(set_total_attenuation(total_db, attenuators))
         meter.device.clock.sleep_s(settle_s)
         power_dbm = meter.read_power_dbm(channel)
         if power_dbm is not None and power_dbm >= floor_dbm:

@@ -95,7 +95,7 @@ def record(
     for point in run.points(table, [{"repetition": n + 1} for n in range(plan.repetitions)]):
         batch = record_tags(tagger, plan.row_s)
         folded, bin_s = fold(batch, channels, steps.period_ps, len(steps.levels_v))
-        run.keep(table, **point, played_v=steps.levels_v.tolist(), counts=folded.tolist(), bin_s=bin_s)
+        run.store(table, **point, played_v=steps.levels_v.tolist(), counts=folded.tolist(), bin_s=bin_s)
 
 
 def fold(batch: TagBatch, channels: int, period_ps: int, levels: int) -> tuple[NDArray[np.int64], float]:
@@ -133,13 +133,13 @@ def by_level(folded: NDArray[np.int64], by: int | None = None) -> NDArray[np.int
     return kept
 
 
-def kept_s(bin_s: float) -> float:
+def counted_s(bin_s: float) -> float:
     """Return the seconds in which a level of :func:`by_level` counted."""
     return bin_s * len(range(BINS)[_KEPT])
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Start:
     """Where a staircase begins and a first guess of the curve: ``offset + swing cos(pi (V - v0_v) / vpi_v)``."""
 
     shift: int
@@ -156,7 +156,7 @@ def interference(levels_v: Array, v0_v: Any, vpi_v: float, log_floor: float) -> 
     return passed
 
 
-def find(counts: NDArray[np.int64], levels_v: Array, vpi_v: Array) -> Found:
+def find_start(counts: NDArray[np.int64], levels_v: Array, vpi_v: Array) -> Start:
     """Find at which level a staircase begins, by the sine through all of them that fits best.
 
     ``counts`` (levels) as they came, ``levels_v`` as they were played, ``vpi_v``: values to try. Raises NotEnoughCounts
@@ -169,7 +169,7 @@ def find(counts: NDArray[np.int64], levels_v: Array, vpi_v: Array) -> Found:
             f"{y.sum():.0f} clicks do not follow the staircase: is this the modulator's channel, and is there light?"
         )
     shifted = np.stack([np.roll(y, -shift) for shift in range(len(y))], axis=1)
-    best: tuple[float, Found] | None = None
+    best: tuple[float, Start] | None = None
     for vpi in vpi_v:
         angle = np.pi * levels_v / vpi
         basis = np.stack((np.ones_like(angle), np.cos(angle), np.sin(angle)), axis=1)
@@ -181,7 +181,7 @@ def find(counts: NDArray[np.int64], levels_v: Array, vpi_v: Array) -> Found:
             v0 = float(vpi * np.arctan2(across, along) / np.pi)
             best = (
                 float(misfit[shift]),
-                Found(shift, v0, float(vpi), offset, float(np.hypot(along, across))),
+                Start(shift, v0, float(vpi), offset, float(np.hypot(along, across))),
             )
     assert best is not None
     return best[1]

@@ -1,9 +1,9 @@
 """Steady light on counting detectors, about as bright on each of them."""
 
 from qhal.calibration.framework.plan import Plan
-from qhal.calibration.optics.attenuators import bring_up
-from qhal.calibration.optics.count_rate import approach_rate, bias
-from qhal.calibration.optics.power import connect
+from qhal.calibration.optics.attenuators import turn_on_source
+from qhal.calibration.optics.count_rate import approach_rate, bias_detectors
+from qhal.calibration.optics.power import connect_path
 from qhal.calibration.optics.setups import TaggedSetup
 from qhal.calibration.optics.tag_recording import prepare_inputs
 from qhal.devices.detector import Detector
@@ -15,7 +15,7 @@ _EVEN_ENOUGH = 0.5
 """Least over mean rate that is good enough: all but a third of the polarizations are worse."""
 _TRIES = 16
 _STRIDES = (0.7548776662466927, 0.5698402909980532, 0.4301597090019468)
-"""Shares of the range by which each paddle goes on: they never come back to where they were."""
+"""OutputRates of the range by which each paddle goes on: they never come back to where they were."""
 
 
 class SteadyLightPlan(Plan):
@@ -44,10 +44,10 @@ def light_detectors(rate_hz: float, plan: SteadyLightPlan, setup: TaggedSetup) -
         reading = setup.tagger.read_counts(_COUNT_S)
         return float(sum(reading.counts)), reading.period_s
 
-    bring_up(setup.source, None, setup.attenuators)
+    turn_on_source(setup.source, None, setup.attenuators)
     if setup.switch is not None:
-        connect(setup.switch, plan.ingress, plan.egress)
-    bias(setup.detectors, plan.bias_ua)
+        connect_path(setup.switch, plan.ingress, plan.egress)
+    bias_detectors(setup.detectors, plan.bias_ua)
     total_db = approach_rate(setup.attenuators, count, rate_hz * inputs)
     if setup.polarization is not None:
         balance_channels(setup.polarization, setup.tagger)
@@ -60,9 +60,11 @@ def balance_channels(polarization: PolarizationController, counter: TimeTagger |
     found: list[tuple[float, tuple[float, ...]]] = []
     for n in range(_TRIES):
         if n:
-            shares = [(n * _STRIDES[paddle % 3]) % 1.0 for paddle in range(limits.paddles)]
+            fractions = [(n * _STRIDES[paddle % 3]) % 1.0 for paddle in range(limits.paddles)]
             span_deg = limits.max_angle_deg - limits.min_angle_deg
-            polarization.set_angles_deg([limits.min_angle_deg + share * span_deg for share in shares])
+            polarization.set_angles_deg(
+                [limits.min_angle_deg + fraction * span_deg for fraction in fractions]
+            )
         counts = counter.read_counts(_COUNT_S).counts
         evenness = min(counts) * len(counts) / max(sum(counts), 1)
         found.append((evenness, polarization.read_angles_deg()))

@@ -41,7 +41,7 @@ class PatternPlan(TransmitterPlan):
         return (0.5, 0.1, 0.0)
 
     def pattern(self) -> SymbolPattern:
-        """Return the pattern. Raises OutOfRange when the shares of the symbols do not come out even."""
+        """Return the pattern. Raises OutOfRange when the fractions of the symbols do not come out even."""
         return bb84_pattern(
             self.pattern_seed,
             self.symbols,

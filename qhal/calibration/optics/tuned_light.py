@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from qhal.calibration.framework.points import Run
-from qhal.calibration.optics.attenuators import attenuate
+from qhal.calibration.optics.attenuators import set_total_attenuation
 from qhal.calibration.optics.count_rate import approach_rate
 from qhal.devices.attenuator import Attenuator
 from qhal.devices.detector import Detector
@@ -31,7 +31,7 @@ def count_dark(run: Run, detectors: Detector, repetition: int, period_s: float) 
     """Keep counts without light, if that repetition is not there yet. The caller has turned the source off."""
     for point in run.points(DARK, [{"repetition": repetition}]):
         reading = detectors.read_counts(period_s)
-        run.keep(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
+        run.store(DARK, **point, counts=list(reading.counts), period_s=reading.period_s)
 
 
 def open_to_rate(run: Run, attenuators: Sequence[Attenuator], detectors: Detector, rate_hz: float) -> None:
@@ -44,5 +44,5 @@ def open_to_rate(run: Run, attenuators: Sequence[Attenuator], detectors: Detecto
             return float(sum(reading.counts)), reading.period_s
 
         dark_hz = sum(dark["counts"]) / dark["period_s"]
-        run.keep(LIGHT, attenuation_db=approach_rate(attenuators, count, rate_hz, dark_hz))
-    attenuate(run.rows(LIGHT)[0]["attenuation_db"], attenuators)
+        run.store(LIGHT, attenuation_db=approach_rate(attenuators, count, rate_hz, dark_hz))
+    set_total_attenuation(run.rows(LIGHT)[0]["attenuation_db"], attenuators)

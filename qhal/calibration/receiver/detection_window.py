@@ -2,8 +2,8 @@
 
 Clicks of pulses as bright as in operation are folded on the pulses' own period, the background is counted without
 them. A window gains by a step at its edge as long as the density of the signal there is above a level, so that the
-best window is where it is: ``f(t) > -(dR/dw) / (dR/dS)`` with the rate R, the share S of the signal, and the width w.
-R is the asymptotic rate of decoy BB84 (Lo, Ma and Chen, Phys. Rev. Lett. 94, 230504 (2005)) with all yields known.
+best window is where it is: ``f(t) > -(dR/dw) / (dR/dS)`` with the rate R, the fraction S of the signal, and the width
+w. R is the asymptotic rate of decoy BB84 (Lo, Ma and Chen, Phys. Rev. Lett. 94, 230504 (2005)) with all yields known.
 """
 
 from dataclasses import dataclass
@@ -42,9 +42,8 @@ class DetectionWindowPlan(PulseTrainPlan):
 
     ``rate_hz``: of clicks of the brightest detector by the signal, as in operation; other light (a classical channel)
     is as in operation, too. ``mean_photon_number``: of the signal at the sender's output, ``optical_error``: of its
-    photons, both as the link is planned with. Clicks are folded into ``bins`` a period; what is further from the pulse
-    than half of ``span_ps`` is taken for flat. A window never reaches where the signal is below ``least_share`` of its
-    height.
+    photons, both as the link is planned with. Clicks are folded into ``bins`` a period; further from the pulse than
+    half of ``span_ps`` they are background. A window ends where the signal is below ``least_fraction`` of its height.
     """
 
     carve_samples: Annotated[int, Field(ge=1)] = 1
@@ -56,7 +55,7 @@ class DetectionWindowPlan(PulseTrainPlan):
     span_ps: Annotated[float, Field(gt=0)] = 8000.0
     mean_photon_number: Annotated[float, Field(gt=0, le=1)] = 0.5
     optical_error: Annotated[float, Field(ge=0, lt=0.5)] = 0.015
-    least_share: Annotated[float, Field(ge=0.005, le=0.5)] = 0.01
+    least_fraction: Annotated[float, Field(ge=0.005, le=0.5)] = 0.01
 
     @model_validator(mode="after")
     def _fits(self) -> "DetectionWindowPlan":
@@ -79,12 +78,12 @@ def measure(run: Run, plan: DetectionWindowPlan, setup: TransmitterSetup) -> Non
     for point in run.points("background", [{"recording": n + 1} for n in range(plan.recordings)]):
         batch = record_tags(setup.tagger, plan.background_s)
         found = batch.counts()
-        run.keep("background", **point, counts=[found.get(n, 0) for n in inputs], live_s=batch.live_time_s())
+        run.store("background", **point, counts=[found.get(n, 0) for n in inputs], live_s=batch.live_time_s())
     play_pulses(run, plan, setup)
     for point in run.points("signal", [{"recording": n + 1} for n in range(plan.recordings)]):
         batch = record_tags(setup.tagger, plan.recording_s)
         counts = fold(batch, channels, plan.period_ps, plan.bins, plan.span_ps)
-        run.keep("signal", **point, counts=counts.tolist(), live_s=batch.live_time_s())
+        run.store("signal", **point, counts=counts.tolist(), live_s=batch.live_time_s())
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -108,12 +107,14 @@ class _Link:
             mu, gain, link.error_gain(mu) / gain, link.photon_yield(1), link.single_photon_error
         )
 
-    def level_per_ps(self, clicks: float, background_per_ps: float, share: float, width_ps: float) -> float:
+    def level_per_ps(
+        self, clicks: float, background_per_ps: float, fraction: float, width_ps: float
+    ) -> float:
         """Return the density of the signal (of all of it, per ps) at which a window should end."""
-        inside, behind = clicks * share, background_per_ps * width_ps
+        inside, behind = clicks * fraction, background_per_ps * width_ps
         gained = self.rate(inside * (1 + _SMALL), behind) - self.rate(inside * (1 - _SMALL), behind)
         lost = self.rate(inside, behind * (1 - _SMALL)) - self.rate(inside, behind * (1 + _SMALL))
-        return lost / width_ps / (gained / share)
+        return lost / width_ps / (gained / fraction)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -166,8 +167,8 @@ class _Measured:
         """Return background clicks per pulse and ps."""
         return self.dark_per_bin / self.bin_ps / self.pulses
 
-    def share(self, start_ps: float, stop_ps: float) -> Any:
-        """Return the share of the signal between two times, with its statistical uncertainty."""
+    def fraction(self, start_ps: float, stop_ps: float) -> Any:
+        """Return the fraction of the signal between two times, with its statistical uncertainty."""
         total, counts = float(self.light.sum()), self.profile.counts
         edges = np.concatenate(
             (self.profile.time_ps - self.bin_ps / 2, [self.profile.time_ps[-1] + self.bin_ps / 2])
@@ -215,9 +216,9 @@ def evaluate(data: Data, plan: DetectionWindowPlan) -> Evaluation:
     start, stop, limited = _best(measured)
     wider = max([1.0, *(np.sqrt(f.chi2 / f.degrees_of_freedom) for f in measured.fits if f.poor)])
     clicks, background = measured.clicks(), measured.background_per_ps()
-    share = measured.share(start.nominal_value, stop.nominal_value)
+    fraction = measured.fraction(start.nominal_value, stop.nominal_value)
     width = stop - start
-    inside, behind = clicks * share, background * width.nominal_value
+    inside, behind = clicks * fraction, background * width.nominal_value
     rate = _with(measured.link.rate, inside, behind)
     if rate.nominal_value <= 0:
         raise NotEnoughCounts(
@@ -227,7 +228,7 @@ def evaluate(data: Data, plan: DetectionWindowPlan) -> Evaluation:
     found = [
         ("window_width", "ps", width),
         ("window_offset", "ps", (start + stop) / 2 - measured.mean_ps()),
-        ("signal_share", "1", share),
+        ("signal_fraction", "1", fraction),
         ("signal_click_probability", "1", clicks),
         ("background_click_probability", "1", behind),
         ("key_rate_per_pulse", "1", rate),
@@ -239,7 +240,7 @@ def evaluate(data: Data, plan: DetectionWindowPlan) -> Evaluation:
     ]
     if limited:
         remarks.append(
-            f"there is so little background that the window ends where the signal is {plan.least_share:g} of its"
+            f"there is so little background that the window ends where the signal is {plan.least_fraction:g} of its"
             " height; more would still be better"
         )
     fits = [fit.model_copy(update={"scaled": fit.poor}) for fit in measured.fits]
@@ -248,11 +249,11 @@ def evaluate(data: Data, plan: DetectionWindowPlan) -> Evaluation:
 
 
 def _best(measured: _Measured) -> tuple[Any, Any, bool]:
-    """Return beginning and end of the best window, and whether ``least_share`` limits it."""
+    """Return beginning and end of the best window, and whether ``least_fraction`` limits it."""
     profile, plan = measured.profile, measured.link.plan
     clicks, background = measured.clicks(), measured.background_per_ps()
     height = profile.log_height()
-    least = height + float(np.log(plan.least_share))
+    least = height + float(np.log(plan.least_fraction))
     floor = profile.background - measured.dark_per_bin
     unit = clicks * measured.pulses * measured.bin_ps
     # Turning each detector by whole bins smears the sum once more by a bin.
@@ -260,10 +261,13 @@ def _best(measured: _Measured) -> tuple[Any, Any, bool]:
     level, limited = height + float(np.log(0.1)), False
     for _ in range(_STEPS):
         start, stop = profile.edges_ps(level, smear_ps2)
-        share, width = measured.share(start.nominal_value, stop.nominal_value), (stop - start).nominal_value
+        fraction, width = (
+            measured.fraction(start.nominal_value, stop.nominal_value),
+            (stop - start).nominal_value,
+        )
 
-        def wanted(clicks: float, background: float, share: Any = share, width: float = width) -> float:
-            return measured.link.level_per_ps(clicks, background, share.nominal_value, width)
+        def wanted(clicks: float, background: float, fraction: Any = fraction, width: float = width) -> float:
+            return measured.link.level_per_ps(clicks, background, fraction.nominal_value, width)
 
         above = _with(wanted, clicks, background) * unit - floor
         limited = above.nominal_value < np.exp(least.nominal_value)
@@ -310,9 +314,9 @@ def draw(figure: Any, record: Record) -> None:
     left.legend(frameon=False, fontsize=8, loc="upper right")
     clicks, background = measured.clicks().nominal_value, measured.background_per_ps().nominal_value
     widths = np.linspace(0.25, 2.5, 120) * width.value
-    shares = [measured.share(middle_ps - w / 2, middle_ps + w / 2).nominal_value for w in widths]
+    fractions = [measured.fraction(middle_ps - w / 2, middle_ps + w / 2).nominal_value for w in widths]
     rates = np.array(
-        [measured.link.rate(clicks * s, background * w) for s, w in zip(shares, widths, strict=True)]
+        [measured.link.rate(clicks * s, background * w) for s, w in zip(fractions, widths, strict=True)]
     )
     line(right, widths * 1e-3, np.maximum(rates, 0), 0)
     rate = record.quantity("key_rate_per_pulse")
@@ -336,6 +340,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(transmitter_records.transmitter,),
+    from_node=(transmitter_records.modulator_volts,),
     uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

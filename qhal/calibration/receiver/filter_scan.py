@@ -20,8 +20,8 @@ from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Posi
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
-from qhal.calibration.optics.attenuators import bring_up, close
-from qhal.calibration.optics.count_rate import bias
+from qhal.calibration.optics.attenuators import close_attenuators, turn_on_source
+from qhal.calibration.optics.count_rate import bias_detectors
 from qhal.calibration.optics.setups import DetectorSetup
 from qhal.calibration.optics.sources import frequency_thz, output_dbm
 from qhal.calibration.optics.tuned_light import DARK, count_dark, on_grid_thz, open_to_rate, tune
@@ -86,14 +86,14 @@ def measure(run: Run, plan: FilterScanPlan, setup: DetectorSetup) -> None:
     """Count at every frequency, and in the dark before and after."""
     attenuators = setup.attenuators
     setup.source.disable()
-    close(attenuators)
+    close_attenuators(attenuators)
     if not run.rows("working"):
-        run.keep("working", frequency_thz=plan.working_thz or frequency_thz(setup.source))
+        run.store("working", frequency_thz=plan.working_thz or frequency_thz(setup.source))
     working_thz = run.rows("working")[0]["frequency_thz"]
     setup.source.set_frequency_thz(working_thz)
-    bias(setup.detectors, plan.bias_ua)
+    bias_detectors(setup.detectors, plan.bias_ua)
     count_dark(run, setup.detectors, 1, plan.dark_s)
-    bring_up(setup.source, plan.power_dbm, attenuators)
+    turn_on_source(setup.source, plan.power_dbm, attenuators)
     open_to_rate(run, attenuators, setup.detectors, plan.rate_hz)
     for point in run.points("scan", plan.points(working_thz)):
         tune(setup.source, point["frequency_thz"])
@@ -105,7 +105,7 @@ def measure(run: Run, plan: FilterScanPlan, setup: DetectorSetup) -> None:
                 f"{setup.detectors.device.name}: {rate_hz:.3g} counts/s at {point['frequency_thz']:.4f} THz, more than"
                 f" largest_rate_hz {plan.largest_rate_hz:g}: the filter is far from {working_thz:.4f} THz"
             )
-        run.keep(
+        run.store(
             "scan",
             **point,
             power_mw=10 ** (power_dbm / 10),

@@ -23,7 +23,7 @@ from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
-from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, play_states
+from qhal.calibration.optics.four_states import FourStatesPlan, count_states, modulator_inputs, play_states
 from qhal.calibration.optics.setups import ReceiverSetup
 from qhal.devices.polarization_controller import PolarizationController
 from qhal.devices.time_tagger import TimeTagger
@@ -113,7 +113,7 @@ def measure(run: Run, plan: PolarizationAlignmentPlan, setup: ReceiverSetup) -> 
     ).run()
     reached_deg = list(setup.polarization.set_angles_deg(result.angles_deg))
     for point in run.points("aligned", [{"repetition": n + 1} for n in range(plan.repetitions)]):
-        run.keep("aligned", **point, reached_deg=reached_deg, **count_states(run, plan, setup.tagger))
+        run.store("aligned", **point, reached_deg=reached_deg, **count_states(run, plan, setup.tagger))
 
 
 class _Visits:
@@ -139,7 +139,7 @@ class _Visits:
         for _ in self._run.points("settings", [point]):
             reached_deg = self._polarization.set_angles_deg(self._wanted_deg)
             counted = count_states(self._run, self._plan, self._tagger)
-            self._run.keep("settings", **point, reached_deg=list(reached_deg), **counted)
+            self._run.store("settings", **point, reached_deg=list(reached_deg), **counted)
         row = next(row for row in self._run.rows("settings") if row["visit"] == self._visit)
         return ClickMatrix(np.array(row["clicks"], np.int64))
 
@@ -296,7 +296,7 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _receiver(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    record = transmitter_records.only(_RECEIVER, records)
+    record = transmitter_records.only_record(_RECEIVER, records)
     return {} if record is None else {"receiver": KnownReceiver.of(record)}
 
 
@@ -309,7 +309,7 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_states, _receiver),
+    from_node=(modulator_inputs, _receiver),
     uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION, _RECEIVER),
-    keeps=("polarization",),
+    retains=("polarization",),
 )

@@ -21,7 +21,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
-from qhal.calibration.optics.four_states import FourStatesPlan, count_states, known_states, play_states
+from qhal.calibration.optics.four_states import FourStatesPlan, count_states, modulator_inputs, play_states
 from qhal.calibration.optics.setups import ReceiverSetup
 from qhal.records.record import Quantity, Record
 from qhal.records.uncertain import to_db
@@ -59,7 +59,7 @@ def measure(run: Run, plan: ReceiverMatrixPlan, setup: ReceiverSetup) -> None:
     points = [{"angles_deg": angles} for angles in drawn.round(1).tolist()]
     for point in run.points("settings", points):
         reached_deg = setup.polarization.set_angles_deg(point["angles_deg"])
-        run.keep("settings", **point, reached_deg=list(reached_deg), **count_states(run, plan, setup.tagger))
+        run.store("settings", **point, reached_deg=list(reached_deg), **count_states(run, plan, setup.tagger))
 
 
 def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
@@ -86,8 +86,8 @@ def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
     for detector in range(4):
         basis, bit = divmod(detector, 2)
         channel, sign = detector + 1, 1 - 2 * bit
-        share = 2 * weights[detector] / by_basis[basis]
-        quantities.append(Quantity.of("efficiency_balance", "1", share, channel=channel))
+        fraction = 2 * weights[detector] / by_basis[basis]
+        quantities.append(Quantity.of("efficiency_balance", "1", fraction, channel=channel))
         least = (1 + sign * offsets[basis] - contrasts[basis]) / 2
         if least.nominal_value < _CLEAR * least.std_dev:
             bound = max(least.nominal_value, 0.0) + 2 * least.std_dev
@@ -98,7 +98,7 @@ def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
     remarks += [
         "states and detectors 0 to 3: H, V, D, A; all entries of the matrix add up to 4",
         "the states of the matrix lie in the plane of both analysers, equally far from theirs",
-        "basis_split is the share of basis 0 in what is detected; efficiency_balance is over the mean of its basis",
+        "basis_split is the fraction of basis 0 in what is detected; efficiency_balance is over the mean of its basis",
     ]
     return Evaluation(quantities, [fitted.fit], remarks, {"detectors": SETTINGS})
 
@@ -175,6 +175,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(known_states,),
+    from_node=(modulator_inputs,),
     uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

@@ -86,7 +86,9 @@ def measure(run: Run, plan: IntensityRatioPlan, setup: TransmitterSetup) -> None
     pattern = plan.pattern()
     for point in run.points("symbols", [{"repetition": n + 1} for n in range(plan.repetitions)]):
         batch = record_tags(setup.tagger, plan.row_s)
-        run.keep("symbols", **point, **_counted(batch, pattern, plan), at_s=setup.tagger.device.clock.now_s())
+        run.store(
+            "symbols", **point, **_counted(batch, pattern, plan), at_s=setup.tagger.device.clock.now_s()
+        )
 
 
 def _counted(batch: TagBatch, pattern: SymbolPattern, plan: IntensityRatioPlan) -> dict[str, Any]:
@@ -190,6 +192,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(transmitter_records.transmitter,),
+    from_node=(transmitter_records.modulator_volts,),
     uses=(transmitter_records.MODULATOR, transmitter_records.POLARIZATION),
 )

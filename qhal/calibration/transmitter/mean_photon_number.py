@@ -20,7 +20,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
-from qhal.calibration.optics.attenuators import close, home_unknown
+from qhal.calibration.optics.attenuators import close_attenuators, home_unknown
 from qhal.calibration.optics.bright_light import (
     CONSTANT_POWER,
     POWER,
@@ -80,7 +80,7 @@ def measure(run: Run, plan: MeanPhotonNumberPlan, setup: MeterSetup) -> None:
     for repetition in range(1, plan.repetitions + 1):
         measure_bright(run, plan, str(repetition), setup)
         setup.meter.device.clock.sleep_s(plan.pause_s)
-    close(attenuators)
+    close_attenuators(attenuators)
 
 
 def evaluate(data: Data, plan: MeanPhotonNumberPlan) -> Evaluation:
@@ -128,7 +128,7 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    return {**transmitter_records.intensities(records), **losses_to(site, values, "meter", "output")}
+    return {**transmitter_records.intensity_ratios(records), **losses_to(site, values, "meter", "output")}
 
 
 CALIBRATION = Calibration(

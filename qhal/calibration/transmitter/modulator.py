@@ -21,7 +21,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
-from qhal.calibration.optics.attenuators import attenuate, close
+from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation
 from qhal.calibration.optics.played_light import count_dark, prepare_dark, set_count_rate
 from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.staircase import Staircase, StaircasePlan
@@ -57,11 +57,11 @@ def measure(run: Run, plan: ModulatorPlan, setup: TransmitterSetup) -> None:
     wide.play(setup.generator, plan.channel, plan.held_v)
     wide_db = set_count_rate(run, plan, setup)
     staircase.record(run, "range", plan, wide, channels, setup.tagger)
-    close([setup.attenuator])
+    close_attenuators([setup.attenuator])
     more_db = min(plan.more_light_db, wide_db - setup.attenuator.capabilities.min_attenuation_db)
     near = _near_extinction(run.tables()["range"], plan, more_db)
     near.play(setup.generator, plan.channel, plan.held_v)
-    attenuate(wide_db - more_db, [setup.attenuator])
+    set_total_attenuation(wide_db - more_db, [setup.attenuator])
     staircase.record(run, "extinction", plan, near, channels, setup.tagger)
 
 
@@ -71,7 +71,7 @@ def _near_extinction(table: Table, plan: ModulatorPlan, more_db: float) -> Stair
     Raises DeviceError when the range has no extinction.
     """
     counts = staircase.by_level(table["counts"][0]).sum(axis=0)
-    found = staircase.find(counts, table["played_v"][0], plan.candidates_v())
+    found = staircase.find_start(counts, table["played_v"][0], plan.candidates_v())
     nulls = found.v0_v + found.vpi_v * np.array([-3, -1, 1, 3])
     half_v = 2 * found.vpi_v / np.pi * np.arcsin(np.sqrt(0.5 * 10 ** (-more_db / 10)))
     null_v = float(nulls[np.argmin(np.abs(nulls - (plan.low_v + plan.high_v) / 2))])
@@ -94,13 +94,13 @@ class _Sorted:
             table = data[series]
             for row in range(len(table)):
                 each = staircase.by_level(table["counts"][row])
-                found = staircase.find(each.sum(axis=0), table["played_v"][row], candidates)
+                found = staircase.find_start(each.sum(axis=0), table["played_v"][row], candidates)
                 if series == "range" and row == 0:
                     self.found = found
                     candidates = np.array([found.vpi_v])
                 counts.append(np.roll(each, -found.shift, axis=1))
                 levels.append(table["played_v"][row])
-                seconds.append(staircase.kept_s(float(table["bin_s"][row])))
+                seconds.append(staircase.counted_s(float(table["bin_s"][row])))
         self.counts: NDArray[np.int64] = np.array(counts)
         self.levels_v: Array = np.array(levels)
         self.seconds: Array = np.array(seconds)
@@ -202,6 +202,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(partial(transmitter_records.held, channel=4), detector_records.dead_time),
+    from_node=(partial(transmitter_records.held_volts, channel=4), detector_records.dead_time),
     uses=(transmitter_records.MODULATOR, detector_records.DEAD_TIME),
 )

@@ -22,7 +22,7 @@ from qhal.calibration.framework.points import Run
 from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
-from qhal.calibration.optics.attenuators import attenuate, close
+from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation
 from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, prepare_dark, set_count_rate
 from qhal.calibration.optics.setups import TransmitterSetup
 from qhal.calibration.optics.staircase import Staircase
@@ -94,17 +94,17 @@ def measure(run: Run, plan: ModulatorBiasPlan, setup: TransmitterSetup) -> None:
         wanted_v = _following_v(run, plan)
         if wanted_v != centre_v:
             centre_v = wanted_v
-            close([setup.attenuator])
+            close_attenuators([setup.attenuator])
             plan.dither(centre_v).play(setup.generator, plan.channel, plan.held_v)
-            attenuate(attenuation_db, [setup.attenuator])
+            set_total_attenuation(attenuation_db, [setup.attenuator])
         steps = plan.dither(centre_v)
         folded, bin_s = staircase.fold(
             record_tags(setup.tagger, plan.row_s), len(inputs), steps.period_ps, len(_DITHER)
         )
         found = _ordered(folded, steps, plan)
-        run.keep(
+        run.store(
             "hold", **point, centre_v=centre_v, error_v=_error_v(found.sum(axis=0), plan),
-            counts=found.tolist(), seconds=staircase.kept_s(bin_s), at_s=clock.now_s() - plan.row_s / 2,
+            counts=found.tolist(), seconds=staircase.counted_s(bin_s), at_s=clock.now_s() - plan.row_s / 2,
         )  # fmt: skip
         clock.sleep_s(plan.interval_s)
 
@@ -122,7 +122,7 @@ def _following_v(run: Run, plan: ModulatorBiasPlan) -> float:
 def _ordered(folded: NDArray[np.int64], steps: Staircase, plan: ModulatorBiasPlan) -> NDArray[np.int64]:
     """Return counts (detectors, levels) in the order played. Raises NotEnoughCounts without a dither in the light."""
     counts = staircase.by_level(folded)
-    found = staircase.find(counts.sum(axis=0), steps.levels_v, np.array([plan.vpi_v]))
+    found = staircase.find_start(counts.sum(axis=0), steps.levels_v, np.array([plan.vpi_v]))
     return np.roll(counts, -found.shift, axis=1)
 
 
@@ -241,11 +241,11 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    found = transmitter_records.held(site, values, records, channel=4)
-    if (own := transmitter_records.own_modulator(values, records, 4)) is not None:
+    found = transmitter_records.held_volts(site, values, records, channel=4)
+    if (own := transmitter_records.modulator_record(values, records, 4)) is not None:
         vpi = own.value("vpi", channel=own.inputs["channel"])
         found |= {
-            "start_v": transmitter_records.null_v(own),
+            "start_v": transmitter_records.extinction_v(own),
             "vpi_v": vpi,
             "vpi_uncertainty_v": vpi.std_dev,
         }

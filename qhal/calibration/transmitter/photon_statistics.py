@@ -30,7 +30,7 @@ from qhal.records.record import Quantity, Record, Table
 from qhal.tags.analysis.correlation import CrossCorrelation
 from qhal.tags.batch import TagBatch
 
-FORMULA = "coincidences = m (1 + (g2 - 1) light share), lag 0; m, other lags"
+FORMULA = "coincidences = m (1 + (g2 - 1) light fraction), lag 0; m, other lags"
 _BINS = 10
 """Bins of a pulse period: a peak that is shifted by cables is cut where nothing is."""
 _LEAST_POINTS = 960
@@ -94,7 +94,7 @@ def measure(run: Run, plan: PhotonStatisticsPlan, setup: TransmitterSetup) -> No
     for point in run.points("coincidences", [{"repetition": n + 1} for n in range(plan.repetitions)]):
         batch = record_tags(setup.tagger, plan.row_s)
         found = batch.counts()
-        run.keep(
+        run.store(
             "coincidences",
             **point,
             counts=[found.get(n, 0) for n in plan.inputs],
@@ -132,25 +132,27 @@ def _fit(data: Data, plan: PhotonStatisticsPlan) -> Fitted:
 
 def _model(data: Data, plan: PhotonStatisticsPlan) -> Model:
     """Return the coincidences expected of all rows, pairs and lags."""
-    shares = _light_shares(data["coincidences"], data["dark"], plan)
+    fractions = _light_fractions(data["coincidences"], data["dark"], plan)
     excess = np.zeros(2 * plan.lags + 1)
     excess[plan.lags] = 1.0
 
     def expected(p: Array) -> Array:
-        means = np.maximum(p[1:].reshape(*shares.shape, 1), 1e-9)
-        counts: Array = means * (1 + (p[0] - 1) * shares[:, :, None] * excess)
+        means = np.maximum(p[1:].reshape(*fractions.shape, 1), 1e-9)
+        counts: Array = means * (1 + (p[0] - 1) * fractions[:, :, None] * excess)
         return counts.ravel()
 
     return expected
 
 
-def _light_shares(table: Table, dark: Table, plan: PhotonStatisticsPlan) -> Array:
-    """Return the share of a pair's coincidences (rows, pairs) that are of light with light, not with a dark count."""
+def _light_fractions(table: Table, dark: Table, plan: PhotonStatisticsPlan) -> Array:
+    """Return the fraction of a pair's coincidences (rows, pairs) that are without a dark count."""
     dark_hz = (dark["counts"][0] + 0.5) / dark["live_s"][0]
     rates_hz = table["counts"] / table["live_s"][:, None]
-    shares = 1 - np.minimum(dark_hz / np.maximum(rates_hz, 1e-9), 1.0)
+    fractions = 1 - np.minimum(dark_hz / np.maximum(rates_hz, 1e-9), 1.0)
     place = {channel: n for n, channel in enumerate(plan.inputs)}
-    found: Array = np.stack([shares[:, place[a]] * shares[:, place[b]] for a, b in plan.pairs()], axis=1)
+    found: Array = np.stack(
+        [fractions[:, place[a]] * fractions[:, place[b]] for a, b in plan.pairs()], axis=1
+    )
     return found
 
 
@@ -184,10 +186,10 @@ def draw(figure: Any, record: Record) -> None:
 
 
 def _from_node(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    found = transmitter_records.held(site, values, records, channel=4)
-    if (own := transmitter_records.own_modulator(values, records, 4)) is not None:
+    found = transmitter_records.held_volts(site, values, records, channel=4)
+    if (own := transmitter_records.modulator_record(values, records, 4)) is not None:
         open_v = own.quantity("v0", channel=own.inputs["channel"]).value
-        found |= {"open_v": open_v, "closed_v": transmitter_records.null_v(own)}
+        found |= {"open_v": open_v, "closed_v": transmitter_records.extinction_v(own)}
     return found
 
 

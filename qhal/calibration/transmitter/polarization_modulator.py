@@ -33,7 +33,7 @@ from qhal.records.uncertain import nominal
 
 FORMULA = "rate = a + b cos(pi V / Vpi) + c sin(pi V / Vpi), counts with dead time"
 _OPPOSITE = 0.1
-"""Where the clearest detector gains, another must lose at least this share of it."""
+"""Where the clearest detector gains, another must lose at least this fraction of it."""
 
 
 class PolarizationModulatorPlan(StaircasePlan):
@@ -79,14 +79,14 @@ class _Sorted:
             # Detectors of one basis gain what the other loses, so that one alone shows the staircase.
             clearest = _clearest(folded)
             each = staircase.by_level(folded, clearest)
-            found = staircase.find(each[clearest], self.levels_v, candidates)
+            found = staircase.find_start(each[clearest], self.levels_v, candidates)
             if row == 0:
                 _check(plan, each, clearest, found.vpi_v)
                 self.vpi_v = found.vpi_v
                 candidates = np.array([found.vpi_v])
             counts.append(np.roll(each, -found.shift, axis=1))
         self.counts: NDArray[np.int64] = np.array(counts)
-        self.seconds: Array = np.array([staircase.kept_s(float(bin_s)) for bin_s in table["bin_s"]])
+        self.seconds: Array = np.array([staircase.counted_s(float(bin_s)) for bin_s in table["bin_s"]])
 
 
 def _clearest(counts: NDArray[np.int64]) -> int:
@@ -205,6 +205,6 @@ CALIBRATION = Calibration(
     measure=measure,
     evaluate=evaluate,
     draw=draw,
-    from_node=(partial(transmitter_records.held, channel=2), detector_records.dead_time),
+    from_node=(partial(transmitter_records.held_volts, channel=2), detector_records.dead_time),
     uses=(transmitter_records.MODULATOR, detector_records.DEAD_TIME),
 )

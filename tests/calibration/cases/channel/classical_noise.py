@@ -25,7 +25,7 @@ PLAN = ClassicalNoisePlan(
         efficiency=0.79,
         frequency_thz=QUANTUM_THZ,
         bandwidth_ghz=20.0,
-        leak_share=0.01,
+        leak_fraction=0.01,
     ),
 )
 
@@ -77,9 +77,9 @@ def truth(hidden, record):
     told, scenario = hidden.ask("receiver"), hidden.scenario
     off_db = hidden.options["classical-laser"]["power_error_db"] - scenario.classical.pad_db
     at_mux_mw = 10 ** ((10.0 + off_db) / 10)
-    shares = np.mean(told["matrix"], axis=0) * told["efficiency"]
+    fractions = np.mean(told["matrix"], axis=0) * told["efficiency"]
     ambient_hz = scenario.channel.ambient_hz
-    noise = (told["stray_hz"] - ambient_hz) * shares / at_mux_mw
+    noise = (told["stray_hz"] - ambient_hz) * fractions / at_mux_mw
     found = {
         ("total_classical_noise", None): float(noise.sum()),
         ("raman_coefficient", None): cross_section_per_km_nm(
@@ -88,7 +88,9 @@ def truth(hidden, record):
     }
     for n in range(4):
         found["classical_noise", n + 1] = float(noise[n])
-        found["background_count_rate", n + 1] = float(told["dark_count_rate_hz"][n] + ambient_hz * shares[n])
+        found["background_count_rate", n + 1] = float(
+            told["dark_count_rate_hz"][n] + ambient_hz * fractions[n]
+        )
     return found
 
 

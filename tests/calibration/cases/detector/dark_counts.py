@@ -26,17 +26,17 @@ def truth(hidden, record):
     table, found = hidden.scenario.detectors, {}
     for n in range(4):
         background = table.background_hz[n]
-        share = table.dark_count_rate_hz[n] - background
+        fraction = table.dark_count_rate_hz[n] - background
         channel = n + 1
         found["dark_count_slope", channel] = table.slope_per_ua[n]
         found["dark_count_background", channel] = background
         at = record.quantity("dark_count_rate", channel=channel).at["bias_ua"]
-        found["dark_count_rate", channel] = background + share * math.exp(
+        found["dark_count_rate", channel] = background + fraction * math.exp(
             table.slope_per_ua[n] * (at - table.operating_ua[n])
         )
         found["bias_point", channel] = (
             table.operating_ua[n]
-            + math.log((PLAN.wanted_rate_hz - background) / share) / table.slope_per_ua[n]
+            + math.log((PLAN.target_rate_hz - background) / fraction) / table.slope_per_ua[n]
         )
     return found
 

@@ -47,7 +47,7 @@ def draw(rng):
             "channel": {key: losses[key] for _, key, *_ in LOSSES[:3]},
             "receiver": {key: losses[key] for _, key, *_ in LOSSES[3:]}
             | {
-                "basis_split": 0.5 * rng.normal(1, PLAN.share_uncertainty),
+                "basis_split": 0.5 * rng.normal(1, PLAN.fraction_uncertainty),
                 "leaks": rng.uniform(0.001, 0.02, 4).round(4).tolist(),
             },
             "detectors": {

@@ -63,13 +63,13 @@ def truth(hidden, record):
     clicks = hidden.unattenuated_hz * 10 ** (-attenuation_db / 10) * PLAN.period_ps * 1e-12
     behind = sum(detectors.dark_count_rate_hz) * 1e-12
 
-    def share(start, stop):
+    def fraction(start, stop):
         return float(cumulative(stop) - cumulative(start))
 
     def rate(start, stop):
         mu = PLAN.mean_photon_number
         link = ThresholdLink(
-            clicks * share(start, stop) / mu, behind * (stop - start) / 4, PLAN.optical_error, 4
+            clicks * fraction(start, stop) / mu, behind * (stop - start) / 4, PLAN.optical_error, 4
         )
         gain = link.gain(mu)
         return gllp_rate_per_signal(
@@ -80,13 +80,13 @@ def truth(hidden, record):
         return -1e4 * rate(mean - edges[0], mean + edges[1])
 
     before, after = optimize.minimize(loss, (700.0, 700.0), bounds=[(100, 3000)] * 2, method="Powell").x
-    # The share is that of the window which was found, not of the best one.
+    # The fraction is that of the window which was found, not of the best one.
     width = record.quantity("window_width").value
     middle = mean + record.quantity("window_offset").value
     return {
         ("window_width", None): before + after,
         ("window_offset", None): (after - before) / 2,
-        ("signal_share", None): share(middle - width / 2, middle + width / 2),
+        ("signal_fraction", None): fraction(middle - width / 2, middle + width / 2),
         ("signal_click_probability", None): clicks,
         ("background_click_probability", None): behind * width,
         ("key_rate_per_pulse", None): rate(middle - width / 2, middle + width / 2),

@@ -3,7 +3,7 @@ import numpy as np
 from qhal.calibration.transmitter.polarization_modulator import CALIBRATION, PolarizationModulatorPlan
 from tests.calibration.hidden import Case, World
 from tests.calibration.source_bench import BIAS_UA, DEVICES, phase_modulator, prepare
-from tests.calibration.uneven_receiver import efficiencies, receiver, shares
+from tests.calibration.uneven_receiver import efficiencies, fractions, receiver
 
 PLAN = PolarizationModulatorPlan(
     dead_time_ns=35.0,
@@ -39,7 +39,7 @@ def truth(hidden, record):
     circle = np.stack((np.cos(angles), np.sin(angles), 0 * angles))
     seen = np.array(
         [
-            shares(hidden.scenario.receiver, state)
+            fractions(hidden.scenario.receiver, state)
             for state in (np.array(hidden.ask("receiver")["rotation"]) @ circle).T
         ]
     )
