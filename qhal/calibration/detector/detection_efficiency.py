@@ -51,10 +51,9 @@ class EfficiencyPlan(BrightPlan, CountingPlan):
     ``egress``: the path through the switch.
 
     ``path``: the parts from the meter to the detectors; where the node file has a path, those of it.
-    ``light_fractions``: of
-    the light by channel, with the relative standard uncertainty ``fraction_uncertainty``; with a polarization
-    controller the sums of channels 1 and 2, and of 3 and 4, matter. ``afterpulse_probability``: that a click makes
-    another one.
+    ``light_fractions``: of the light by channel, with the relative standard uncertainty ``fraction_uncertainty``; with
+    a polarization controller the sums of channels 1 and 2, and of 3 and 4, matter. ``afterpulse_probability``: that a
+    click makes another one.
     """
 
     rate_hz: Positive = 2e5
