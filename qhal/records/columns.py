@@ -42,8 +42,8 @@ def write_columns(
         )
         if name in units:
             data.attrs["units"] = units[name]
-        for axis in range(data.ndim):
-            data.dims[axis].attach_scale(scales[_axis(name, axis, first_axis)])
+        for dimension in range(data.ndim):
+            data.dims[dimension].attach_scale(scales[_axis(name, dimension, first_axis)])
 
 
 def read_columns(group: h5py.Group, first_axis: str, limit_bytes: int) -> Table:
