@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from qhal.transport.connection import Connection, ConnectionCounters, ConnectionState
     from qhal.transport.control import SimulatorControl, SteppedClock
     from qhal.transport.frames import block, exactly, line, message
+    from qhal.transport.memory import MemoryTransport, pair
     from qhal.transport.open import make_transport
     from qhal.transport.proof import Proof
     from qhal.transport.settings import SerialSettings, ZmqSettings
@@ -25,6 +26,7 @@ __all__ = [
     "Connection",
     "ConnectionCounters",
     "ConnectionState",
+    "MemoryTransport",
     "Proof",
     "SerialSettings",
     "SimulatorControl",
@@ -36,6 +38,7 @@ __all__ = [
     "line",
     "make_transport",
     "message",
+    "pair",
 ]
 
 if not TYPE_CHECKING:

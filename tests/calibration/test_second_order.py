@@ -15,7 +15,9 @@ def test_mean_of_what_an_unknown_angle_costs():
 
     for _ in range(600):
         measured = truth * np.cos(rng.normal(0, spread)) + rng.normal(0, 0.003)
-        fitted = fit_values("data", "contrast", model, [measured, 0.0], sigma, [1.0, 0.01])
+        fitted = fit_values(
+            "data", "contrast", model, [measured, 0.0], sigma, {"contrast": 1.0, "angle": 0.01}
+        )
         modes.append(fitted.values[0].nominal_value)
         found.append(means(fitted, model, sigma)[0].nominal_value)
     error = np.std(found) / np.sqrt(600)

@@ -273,7 +273,7 @@ DRIVERS |= {"Module": "acme_absent:X", "Raising": "acme_raises:X", "Needing": "a
 NOT_A_DICT = ["Hookless"]
 """
 INCOMPLETE = {
-    "Hookless": "lacks _home, _identify, _read_attenuation_db, _read_capabilities, _read_settings,",
+    "Hookless": "lacks _home, _identify, _read_attenuation_db, _read_capabilities, _write_attenuation_db",
     "Undeclared": "lacks its declaration",
     "Connectionless": "no connection 'main'",
     "Optionless": "its options_model is not derived from Options",

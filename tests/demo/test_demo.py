@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from uncertainties import ufloat
 
 from qhal.cli import app
 from qhal.demo.truth_checks import alignment_check, link_checks
@@ -173,7 +174,7 @@ def test_few_errors_are_as_uncertain_as_many():
         counts = SimpleNamespace(
             gain=lambda level: GainEstimate(10**6, 100), qber=lambda level, n=errors: QberEstimate(700, n)
         )
-        bound = SimpleNamespace(value=0.02, standard_uncertainty=1e-3)
+        bound = ufloat(0.02, 1e-3)
         state = SimpleNamespace(
             name="off",
             measurement=SimpleNamespace(pattern=SimpleNamespace(counts=counts)),

@@ -256,7 +256,7 @@ def test_number_of_detectors(unit, number):
 def test_counts_that_cannot_be(unit, line):
     found = unit("singlequantum.websq")
     detector = found.device
-    found.between = lambda reply: line + b"\n" if reply[:1].isdigit() else reply
+    found.between = lambda reply: [line + b"\n"] if reply[:1].isdigit() else [reply]
     with pytest.raises((ProtocolError, NoValue)):
         detector.read_counts(0.1)
     del found.between

@@ -138,7 +138,7 @@ CASES = {
     "polatis power": (
         "hubersuhner.polatis",
         polatis(b"N-VST-192x192-LU1-DMHNV-801"),
-        lambda d: d.read_monitor_dbm(25),
+        lambda d: d._read_monitor_dbm(25),
         [(b":PMON:POW? (@25)\n", b"(-12.34)\r\n")],
         {},
     ),
@@ -215,7 +215,7 @@ CASES = {
     "polatis dark monitor": (
         "hubersuhner.polatis",
         polatis(),
-        refuses(NoValue, lambda d: d.read_monitor_dbm(25)),
+        refuses(NoValue, lambda d: d._read_monitor_dbm(25)),
         [(b":PMON:POW? (@25)\n", b"(-9.9E+37)\r\n")],
         {},
     ),
