@@ -6,6 +6,7 @@ One byte more or less than the script is a failure, in opening a device as in it
 import numpy as np
 import pytest
 
+from qhal.devices.power_meter import PowerMeter
 from qhal.errors import DeviceError, NoValue, PositionUnknown, ProtocolError
 from tests.drivers.following import follow, refuses
 
@@ -67,6 +68,16 @@ AWG5014 = [
     (b"*IDN?\n", b"TEKTRONIX,AWG5014C,B010101,SCPI:99.0 FW:4.6.0.7\n"),
     (b"*OPT?\n", b"01\n"),
     *awg_state(b"0", b"1.20000000E+009"),
+]
+
+# Thorlabs PM100D. Lines end with LF; the unit of a reading is set at the panel.
+PM_OK = (b":SYST:ERR?\n", b'+0,"No error"\n')
+PM100D = [
+    PM_OK,
+    (b"*IDN?\n", b"Thorlabs,PM100D,P0027168,2.7.0\n"),
+    (b"SYST:SENS:IDN?\n", b"S155C,1234567,12-Mar-2019,1,18,289\n"),
+    (b"SENS:POW:RANG? MAX\n", b"2.00000000E-02\n"),
+    (b"SENS:CORR:WAV?\n", b"1.55000000E+03\n"),
 ]
 
 LINE = {"reopen_discards": False}
@@ -138,7 +149,7 @@ CASES = {
     "polatis power": (
         "hubersuhner.polatis",
         polatis(b"N-VST-192x192-LU1-DMHNV-801"),
-        lambda d: d._read_monitor_dbm(25),
+        lambda d: d.get(PowerMeter).read_power_dbm(25),
         [(b":PMON:POW? (@25)\n", b"(-12.34)\r\n")],
         {},
     ),
@@ -212,11 +223,32 @@ CASES = {
         ],
         {},
     ),
-    "polatis dark monitor": (
+    "polatis monitor without a value": (
         "hubersuhner.polatis",
         polatis(),
-        refuses(NoValue, lambda d: d._read_monitor_dbm(25)),
-        [(b":PMON:POW? (@25)\n", b"(-9.9E+37)\r\n")],
+        refuses(NoValue, lambda d: d.get(PowerMeter).read_power_dbm(25)),
+        [(b":PMON:POW? (@25)\n", b"(9.91E+37)\r\n")],
+        {},
+    ),
+    "pm100d power": (
+        "thorlabs.pm100d",
+        PM100D,
+        lambda d: d.read_power_dbm(1),
+        [(b"MEAS:POW?\n", b"1.23456789E-06\n"), (b"SENS:POW:UNIT?\n", b"W\n")],
+        {},
+    ),
+    "pm100d wavelength": (
+        "thorlabs.pm100d",
+        PM100D,
+        lambda d: d.set_wavelength_nm(1310.0),
+        [(b"SENS:CORR:WAV 1310.0\n",), PM_OK, (b"SENS:CORR:WAV?\n", b"1.31000000E+03\n")],
+        {},
+    ),
+    "pm100d wavelength of another sensor": (
+        "thorlabs.pm100d",
+        PM100D,
+        refuses(DeviceError, lambda d: d.set_wavelength_nm(300.0)),
+        [(b"SENS:CORR:WAV 300.0\n",), (b":SYST:ERR?\n", b'-222,"Data out of range"\n'), PM_OK],
         {},
     ),
 }
