@@ -14,12 +14,13 @@ from qhal.late import late
 if TYPE_CHECKING:
     from qhal.calibration.figures.labels import with_uncertainty
     from qhal.calibration.figures.record_picture import draw_record, save_picture
+    from qhal.calibration.framework.calibration import Calibration, Site
     from qhal.calibration.framework.data import Data, Evaluation
+    from qhal.calibration.framework.node_runner import calibrate_node
     from qhal.calibration.framework.plan import Extent, Plan
     from qhal.calibration.framework.points import Run
     from qhal.calibration.framework.registry import calibrations, load_calibration
-    from qhal.calibration.framework.roles import calibrate_node
-    from qhal.calibration.framework.runner import Calibration, Site, calibrate
+    from qhal.calibration.framework.runner import calibrate
     from qhal.calibration.framework.setup import Setup
 
 __all__ = [

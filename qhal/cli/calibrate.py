@@ -110,7 +110,7 @@ class _Request:
 def _carry_out(request: _Request) -> Any:
     """Return the record. Raises Failed, with what became of the devices, when interrupted or unable to restore them."""
     from qhal.calibration.framework.device_state import NotRestored, is_unsafe
-    from qhal.calibration.framework.roles import calibrate_prepared
+    from qhal.calibration.framework.node_runner import calibrate_prepared
     from qhal.signals import Terminated, exit_code, name_of, owned
 
     node, prepared = _prepare(request)
@@ -160,8 +160,9 @@ def _notes(error: BaseException) -> list[str]:
 
 def _prepare(request: _Request) -> Any:
     """Return the node, which is not open yet, and what is prepared: all that can be wrong without the devices."""
-    from qhal.calibration.framework.roles import assign_roles, prepare
-    from qhal.calibration.framework.runner import check_journal
+    from qhal.calibration.framework.node_runner import prepare
+    from qhal.calibration.framework.resuming import check_journal
+    from qhal.calibration.framework.roles import assign_roles
     from qhal.node.node import Node
     from qhal.node.schema import load_node_file
     from qhal.records.store import RecordStore

@@ -17,10 +17,10 @@ from uncertainties import UFloat
 
 from qhal.calibration.figures.style import line, points, tidy
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values, numbered
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
 from qhal.calibration.optics.attenuators import turn_on_source
 from qhal.calibration.optics.power import find_level_dbm, isolate_detectors, noise_db, read_powers_dbm

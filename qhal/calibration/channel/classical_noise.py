@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db

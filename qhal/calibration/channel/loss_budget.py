@@ -16,10 +16,10 @@ from qhal.calibration.figures.labels import with_uncertainty
 from qhal.calibration.figures.style import points, tidy
 from qhal.calibration.fitting.agreement import weighted_mean
 from qhal.calibration.fitting.fit import Array, Fitted, fit_values
+from qhal.calibration.framework.calibration import Calibration, Site
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs.attenuator_model import attenuator_model
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.optics.attenuators import (

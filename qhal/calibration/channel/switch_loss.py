@@ -16,10 +16,10 @@ from uncertainties import UFloat
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import points, tidy
 from qhal.calibration.fitting.fit import Array
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Plan
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
 from qhal.calibration.optics.attenuators import close_attenuators, turn_on_source
 from qhal.calibration.optics.power import find_level_dbm

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from qhal.calibration.figures.style import points, tidy
 from qhal.calibration.fitting.clock_phase import Array, Phases, fit_clock
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.phase_recording import TABLE, PhasePlan, measure_phases

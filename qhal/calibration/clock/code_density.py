@@ -14,10 +14,10 @@ from pydantic import Field, field_validator
 from qhal.calibration.figures.labels import with_uncertainty
 from qhal.calibration.figures.style import COLOURS, line, points, tidy
 from qhal.calibration.fitting.fit import Array
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.setups import TaggedSetup
 from qhal.calibration.optics.steady_light import SteadyLightPlan, light_detectors
 from qhal.calibration.optics.tag_recording import record_tags

@@ -24,9 +24,9 @@ from qhal.calibration.fitting.intervals import (
     read,
     smearing_ns,
 )
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Positive
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.interval_recording import IntervalPlan, measure_intervals

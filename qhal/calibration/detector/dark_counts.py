@@ -15,10 +15,10 @@ from uncertainties import umath
 from qhal.calibration.figures.labels import channels_of
 from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Plan, Positive, steps_between
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.framework.setup import Setup
 from qhal.devices.detector import Detector, DetectorState
 from qhal.link.link_errors import NotEnoughCounts

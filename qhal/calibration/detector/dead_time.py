@@ -17,9 +17,9 @@ from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import data_and_residuals
 from qhal.calibration.fitting.hazard_fit import FORMULA, HazardFit
 from qhal.calibration.fitting.intervals import TABLE, read, smearing_ns
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Positive
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.interval_recording import IntervalPlan, measure_intervals
 from qhal.calibration.optics.setups import TaggedSetup

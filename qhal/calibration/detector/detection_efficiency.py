@@ -15,10 +15,10 @@ from uncertainties import UFloat, umath
 from qhal.calibration.figures.efficiency import draw
 from qhal.calibration.fitting.agreement import weighted_mean
 from qhal.calibration.fitting.output_fractions import OutputRates, counted_of, fit_outputs
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses, parts_from, total_loss_db
 from qhal.calibration.optics.attenuators import (

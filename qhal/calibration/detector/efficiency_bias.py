@@ -17,10 +17,10 @@ from uncertainties import umath
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, fit_counts, numbered
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation, turn_on_source
 from qhal.calibration.optics.count_rate import approach_rate, bias_detectors, known_bias_ua

@@ -29,10 +29,10 @@ from qhal.calibration.fitting.gate_fit import (
 )
 from qhal.calibration.fitting.gate_fold import fold_gates, gate_phases, histogram
 from qhal.calibration.fitting.pulse_profile import widened
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.attenuators import close_attenuators
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.setups import TaggedSetup

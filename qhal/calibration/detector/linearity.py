@@ -23,10 +23,10 @@ from qhal.calibration.fitting.linearity_fit import (
     fit_levels,
     rate_counted,
 )
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.inputs.attenuator_model import attenuator_model
 from qhal.calibration.optics.attenuators import close_attenuators, set_attenuators, turn_on_source

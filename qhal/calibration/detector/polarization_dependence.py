@@ -16,10 +16,10 @@ from uncertainties import umath
 
 from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_values, numbered
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation, turn_on_source
 from qhal.calibration.optics.count_rate import SETTINGS, approach_rate, bias_detectors

@@ -13,10 +13,10 @@ from pydantic import Field, model_validator
 from qhal.calibration.figures.labels import channels_of, in_unit
 from qhal.calibration.figures.style import COLOURS, data_and_residuals, line, points
 from qhal.calibration.fitting.threshold_fit import FORMULA, Steps, expected_counts, fit_steps
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.setups import TaggedSetup
 from qhal.calibration.optics.steady_light import SteadyLightPlan, light_detectors

@@ -14,10 +14,10 @@ from uncertainties import umath
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import COLOURS, tidy
 from qhal.calibration.fitting.pulse_profile import Profile, agreement, fold, widened
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.pulse_train import PulseTrainPlan, play_pulses

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qhal.calibration.framework.runner import Calibration
+from qhal.calibration.framework.calibration import Calibration
 from qhal.extras import missing
 from qhal.published import Published, published
 

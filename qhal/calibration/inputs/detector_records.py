@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from uncertainties import UFloat
 
-from qhal.calibration.framework.runner import Site
+from qhal.calibration.framework.calibration import Site
 from qhal.calibration.inputs.transmitter_records import Values, only_record
 from qhal.devices.same_settings import same_setting, setting_text
 from qhal.errors import InvalidRecord

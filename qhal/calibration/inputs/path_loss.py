@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qhal.calibration.framework.runner import Site
+from qhal.calibration.framework.calibration import Site
 from qhal.errors import ConfigurationError
 from qhal.records.record import PathPart
 from qhal.records.uncertain import systematic

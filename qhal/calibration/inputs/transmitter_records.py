@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qhal.calibration.framework.runner import Site
+from qhal.calibration.framework.calibration import Site
 from qhal.errors import InvalidRecord
 from qhal.link.modulation import CARVER_CHANNEL, DECOY_CHANNEL, POLARIZATION_CHANNEL
 from qhal.records.record import Record

@@ -8,9 +8,9 @@ from pydantic import Field
 
 from qhal.calibration.fitting.fit import Array
 from qhal.calibration.fitting.receiver_fit import ReceiverPriors
+from qhal.calibration.framework.calibration import Site
 from qhal.calibration.framework.plan import Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.played_light import count_dark, prepare_dark, set_count_rate
 from qhal.calibration.optics.setups import TransmitterSetup

@@ -17,10 +17,10 @@ from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import COLOURS, line, tidy
 from qhal.calibration.fitting.clock_phase import Array
 from qhal.calibration.fitting.pulse_profile import Profile, agreement, fold, widened
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.played_light import prepare_dark

@@ -15,10 +15,10 @@ from uncertainties import UFloat
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, CountingPlan, Extent, Positive, steps_between
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records
 from qhal.calibration.optics.attenuators import close_attenuators, turn_on_source
 from qhal.calibration.optics.count_rate import bias_detectors

@@ -18,10 +18,10 @@ from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_values, numbered
 from qhal.calibration.fitting.receiver_fit import receiver_model, states
 from qhal.calibration.fitting.second_order import means
+from qhal.calibration.framework.calibration import Calibration, Site
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.four_states import FourStatesPlan, count_states, modulator_inputs, play_states
 from qhal.calibration.optics.setups import ReceiverSetup

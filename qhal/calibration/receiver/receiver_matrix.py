@@ -15,10 +15,10 @@ from uncertainties import umath
 
 from qhal.calibration.figures.style import COLOURS, tidy
 from qhal.calibration.fitting.receiver_fit import FORMULA, expected_clicks, fit_receiver
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.count_rate import SETTINGS
 from qhal.calibration.optics.four_states import FourStatesPlan, count_states, modulator_inputs, play_states

@@ -14,10 +14,10 @@ from uncertainties import umath
 from qhal.calibration.figures.budget import budget_bars
 from qhal.calibration.figures.labels import with_uncertainty
 from qhal.calibration.figures.style import line, points, tidy
+from qhal.calibration.framework.calibration import Calibration, Site
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.inputs.path_loss import PathLoss, losses_to, total_loss_db
 from qhal.calibration.optics.attenuators import close_attenuators, home_unknown

@@ -16,9 +16,9 @@ from pydantic import Field
 from qhal.calibration.figures.labels import in_unit
 from qhal.calibration.figures.style import data_and_residuals, line, points, spread
 from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
+from qhal.calibration.framework.calibration import Calibration
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration
 from qhal.calibration.inputs import detector_records, transmitter_records
 from qhal.calibration.optics import staircase
 from qhal.calibration.optics.attenuators import close_attenuators, set_total_attenuation

@@ -17,10 +17,10 @@ from pydantic import Field, model_validator
 
 from qhal.calibration.figures.style import data_and_residuals, line, points
 from qhal.calibration.fitting.fit import Array, Fitted, Model, fit_counts, numbered
+from qhal.calibration.framework.calibration import Calibration, Site
 from qhal.calibration.framework.data import Data, Evaluation
 from qhal.calibration.framework.plan import CHANNELS, Extent, Positive
 from qhal.calibration.framework.points import Run
-from qhal.calibration.framework.runner import Calibration, Site
 from qhal.calibration.inputs import transmitter_records
 from qhal.calibration.optics.played_light import OneOutputPlan, count_dark, prepare_dark, set_count_rate
 from qhal.calibration.optics.setups import TransmitterSetup
