@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "qhal": ROOT / "qhal",
     "qhal_drivers": ROOT / "drivers" / "qhal_drivers",
+    "qhal_simulators": ROOT / "simulators" / "qhal_simulators",
 }
 
 
@@ -53,3 +54,24 @@ def test_a_file_is_known_by_its_name():
         if path.name not in ("__init__.py", "__main__.py") and not name.startswith("qhal.cli."):
             folders[path.name].append(str(path.parent.relative_to(ROOT)))
     assert not {name: where for name, where in folders.items() if len(where) > 1}
+
+
+def test_a_simulators_file_is_known_by_its_name():
+    """No two files of the simulators have the same name, and none that of a file of the library or of a driver.
+
+    A model's simulator alone is named as its driver: vendor and model.
+    """
+    files = modules("qhal_simulators")
+    names = [path.name for path in files.values() if path.name != "__init__.py"]
+    assert len(names) == len(set(names)), sorted(name for name in names if names.count(name) > 1)
+    assert not set(names) & _file_names("qhal")
+    models = {
+        path.name
+        for name, path in modules("qhal_drivers").items()
+        if name.replace("qhal_drivers", "qhal_simulators.instruments", 1) in files
+    }
+    assert set(names) & _file_names("qhal_drivers") == models - {"__init__.py"}
+
+
+def _file_names(package: str) -> set[str]:
+    return {path.name for path in modules(package).values() if path.name != "__init__.py"}
