@@ -68,12 +68,13 @@ class Options(BaseModel):
 class Instrument(ABC):
     """One simulated unit.
 
-    ``wires`` names its connections. ``settings_type``: of the part of the world it is. ``bind_pair`` is set by the
+    ``wires`` names its connections. ``settings_type``: settings of its part of the world; those of an
+    instrument that acts on no light have no fields. ``bind_pair`` is set by the
     server: it binds a PAIR socket at a TCP port.
     """
 
     wires: ClassVar[Mapping[str, Wire]]
-    settings_type: ClassVar[type[Settings]]
+    settings_type: ClassVar[type[Settings]] = Settings
     port: Port[Any]
     readings: Any
     options_model: ClassVar[type[Options]] = Options

@@ -70,7 +70,7 @@ class Pm100d(Instrument):
         self.wavelength_nm = self.options.wavelength_nm
         self.unit: str = self.options.unit
         self.averages = 1
-        self.readings = 0
+        self.measurements = 0
 
     def connect(self, name: str, send: Send) -> Connection:
         """Return the meter's end of one client's socket."""
@@ -82,8 +82,8 @@ class Pm100d(Instrument):
         lit_w = 0.0 if options.power_dbm is None else watts(options.power_dbm)
         seen_w = lit_w * options.light_nm / self.wavelength_nm + options.dark_w
         range_w = 10.0 ** max(-8, math.ceil(math.log10(max(abs(seen_w), 1e-12))))
-        draw = float(np.random.default_rng((options.seed, self.readings)).standard_normal())
-        self.readings += 1
+        draw = float(np.random.default_rng((options.seed, self.measurements)).standard_normal())
+        self.measurements += 1
         return seen_w + draw * _NOISE_OF_RANGE * range_w / math.sqrt(1000 * self.averages)
 
 
