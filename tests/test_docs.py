@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import socket
 import socketserver
 import sys
 import threading
@@ -59,6 +60,28 @@ def test_the_driver_of_the_page_drives(acme):
         status = meter.status()
     assert status.power_dbm == {1: -12.5, 2: None}
     assert "wavelength 1310 nm" in repr(meter)
+
+
+def test_the_simulator_of_the_page_attenuates(monkeypatch, capsys):
+    names = {"__name__": "acme_a5"}
+    for block in blocks("how-to/add-a-simulator.md", "python"):
+        exec(compile(block, "how-to/add-a-simulator.md", "exec"), names)
+    assert capsys.readouterr().out == "".join(blocks("how-to/add-a-simulator.md", "text"))
+    module = types.ModuleType("acme_a5")
+    vars(module).update(names)
+    monkeypatch.setitem(sys.modules, "acme_a5", module)
+    monkeypatch.setattr(
+        "qhal_simulators.instrument_registry._published",
+        lambda: published.Published("simulated instrument", {"acme.a5": "acme_a5:A5"}),
+    )
+    with Background.of("acme.a5", reply_end="crlf") as background:
+        host, port = background.address("acme.a5").removeprefix("tcp://").split(":")
+        with (
+            socket.create_connection((host, int(port)), timeout=10.0) as client,
+            client.makefile("rb") as lines,
+        ):
+            client.sendall(b"ATT 70\nATT 3\nATT?\n")
+            assert [lines.readline() for _ in range(3)] == [b"ERR range\r\n", b"60.00\r\n", b"OK\r\n"]
 
 
 def test_the_node_file_of_the_page_is_one():
