@@ -1,4 +1,4 @@
-"""Find the sender's pattern in a block of tags."""
+"""Acquisition: the position of the sender's pattern in a block of tags."""
 
 from dataclasses import dataclass
 
@@ -10,17 +10,24 @@ from qhal.link.link_errors import SynchronisationFailed
 from qhal.link.pattern import SymbolPattern
 
 MINIMUM_SIGNIFICANCE = 8.0
-"""Least correlation peak in standard deviations; chance gives 4.5 among 65,536 shifts."""
+"""Minimum correlation peak in standard deviations; chance gives 4.5 among 65,536 shifts."""
 MINIMUM_TAGS = 20
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Where the pattern is: the symbol coordinate at a time.
+    """Position in the pattern at a time.
 
-    ``symbol + fraction`` (fraction in [0, 1)) is the position in the pattern at ``time_ps``; pulses arrive at
-    whole numbers. ``fraction_sigma``: its standard uncertainty. ``significance``: height of the correlation
-    peak over chance, in standard deviations.
+    Attributes
+    ----------
+    time_ps
+        The time.
+    symbol, fraction
+        Position ``symbol + fraction`` in symbols, fraction in [0, 1); pulses arrive at whole numbers.
+    fraction_sigma
+        Standard uncertainty of the fraction.
+    significance
+        Height of the correlation peak, in standard deviations of chance.
     """
 
     time_ps: int
@@ -31,7 +38,7 @@ class Acquisition:
 
 
 class PatternFinder:
-    """Correlates blocks of tags with one pattern; it works whatever the polarization.
+    """Correlates blocks of tags with one pattern; independent of the polarization.
 
     The phase within a symbol is the circular mean of the tags; the symbol is the peak of the cyclic
     cross-correlation of symbol counts with the mean photon numbers over the whole pattern.
@@ -45,11 +52,22 @@ class PatternFinder:
     def find(
         self, times_ps: NDArray[np.int64], start_ps: int, stop_ps: int, rate: float | None = None
     ) -> Acquisition:
-        """Find the pattern in the tags of ``[start_ps, stop_ps)``; the position holds at the middle of it.
+        """Return the position of the pattern at the middle of ``[start_ps, stop_ps)``.
 
-        ``times_ps``: int64, skews taken off. ``rate``: symbols per ps of the tagger, nominal by default; an
-        error that makes the sender slip by half a symbol within the block hides it. Raises
-        SynchronisationFailed when the peak is not significant.
+        Parameters
+        ----------
+        times_ps
+            Times of the tags, corrected for skew.
+        start_ps, stop_ps
+            The block.
+        rate
+            Symbols per picosecond of the tagger, nominal by default; an error that shifts the phase by half a symbol
+            within the block hides the pattern.
+
+        Raises
+        ------
+        SynchronisationFailed
+            If there are too few tags, or the peak is not significant.
         """
         pattern, count = self._pattern, len(times_ps)
         if count < MINIMUM_TAGS:
@@ -81,11 +99,26 @@ class PatternFinder:
 
 
 def phase_sigma(resultant: float, count: int) -> float:
-    """Return the standard uncertainty, in turns, of the direction of a sum of ``count`` unit phasors.
+    """Return the standard uncertainty, in periods, of the direction of a sum of unit phasors.
 
-    ``sqrt((1 - r^4) / 2 n) / r`` with ``r = resultant / count``: that of a wrapped normal distribution, whose second
-    moment is ``r^4`` (Mardia and Jupp, Directional Statistics, 2000). It is bounded below by that of pulses 0.001 turn
-    wide, so that a few coinciding tags are not taken for certainty.
+    ``sqrt((1 - r^4) / 2 n) / r`` with ``r = resultant / n``, of a wrapped normal distribution. Its lower bound is that
+    of pulses 0.001 period wide, so that a few coinciding tags do not count as certain.
+
+    Parameters
+    ----------
+    resultant
+        Length of the sum.
+    count
+        Number n of phasors.
+
+    References
+    ----------
+    K. V. Mardia and P. E. Jupp, Directional Statistics, Wiley (2000).
+
+    Examples
+    --------
+    >>> round(phase_sigma(90.0, 100), 4)
+    0.0073
     """
     mean = resultant / count
     return float(np.sqrt(max((1 - mean**4) / 2, (2 * np.pi * 1e-3) ** 2) / count) / mean / (2 * np.pi))

@@ -1,4 +1,4 @@
-"""From symbols to the volts that a four-channel waveform generator plays.
+"""From symbols to the volts of a four-channel waveform generator.
 
 CH1 decoy intensity (flat over the symbol), CH2 polarization, CH3 phase randomiser, CH4 pulse carver.
 An intensity modulator transmits ``T = Tmin + (1 - Tmin) cos^2(pi (V - V0) / (2 Vpi))`` with
@@ -23,8 +23,24 @@ DECOY_CHANNEL, POLARIZATION_CHANNEL, RANDOMISER_CHANNEL, CARVER_CHANNEL = 1, 2, 
 class IntensityModulator:
     """Calibration of an intensity modulator and its amplifier.
 
-    ``v0_v``: voltage of full transmission, ``vpi_v``: from there to the extinction, both at the
-    modulator. ``extinction_db``: ratio of full to least transmission (infinity is allowed).
+    Attributes
+    ----------
+    v0_v
+        Voltage of full transmission, at the modulator.
+    vpi_v
+        Voltage from there to the extinction.
+    extinction_db
+        Ratio of maximum to minimum transmission; may be infinite.
+    amplifier_gain
+        Voltage at the modulator over that of the generator.
+
+    Examples
+    --------
+    >>> modulator = IntensityModulator(v0_v=0.0, vpi_v=5.0, extinction_db=30.0, amplifier_gain=5.0)
+    >>> modulator.volts_for(1.0)
+    0.0
+    >>> round(modulator.transmission(modulator.volts_for(0.2)), 6)
+    0.2
     """
 
     v0_v: float
@@ -34,19 +50,19 @@ class IntensityModulator:
 
     @property
     def floor(self) -> float:
-        """Least transmission relative to the full one."""
+        """Minimum transmission relative to the maximum."""
         return float(10 ** (-self.extinction_db / 10))
 
     def transmission(self, generator_v: float) -> float:
-        """Return the transmission, relative to the full one, at a generator voltage."""
+        """Return the transmission at a generator voltage, relative to the maximum."""
         angle = math.pi * (self.amplifier_gain * generator_v - self.v0_v) / (2 * self.vpi_v)
         return self.floor + (1 - self.floor) * math.cos(angle) ** 2
 
     def volts_for(self, transmission: float) -> float:
-        """Return the generator voltage for a relative transmission, finite extinction included.
+        """Return the generator voltage for a relative transmission, with the finite extinction.
 
-        A modulator closes on both sides of ``v0_v``: it is the side where that is nearer to 0 V. Raises OutOfRange
-        below the floor that the extinction leaves and above 1.
+        Of the two sides of ``v0_v``, the one whose extinction is nearer to 0 V. Raises OutOfRange below the minimum
+        transmission and above 1.
         """
         if not self.floor <= transmission <= 1:
             raise OutOfRange(
@@ -83,7 +99,7 @@ class TransmitterCalibration:
 
 @dataclass(frozen=True)
 class GeneratorLimits:
-    """What the waveform generator can play; by default a Tektronix AWG5014 without option 01.
+    """Limits of a waveform generator; by default of a Tektronix AWG5014 without option 01.
 
     ``length_step`` and ``minimum_points`` are those of its hardware sequencer.
     """
@@ -95,7 +111,7 @@ class GeneratorLimits:
     length_step: int = 4
 
     def check(self, channel: int, volts: NDArray[np.float64]) -> None:
-        """Raise OutOfRange when a waveform (one value per point) cannot be played."""
+        """Raise OutOfRange for a waveform (one value per point) beyond the limits."""
         points = len(volts)
         if not self.minimum_points <= points <= self.maximum_points or points % self.length_step:
             raise OutOfRange(
@@ -108,9 +124,9 @@ class GeneratorLimits:
 
 
 def intensity_levels_v(pattern: SymbolPattern, modulator: IntensityModulator) -> tuple[float, float, float]:
-    """Return the generator volts of signal (full), decoy (ratio solved exactly) and vacuum (extinction).
+    """Return the generator volts of signal (maximum), decoy (exact ratio) and vacuum (extinction).
 
-    The vacuum's mean photon number is what the extinction leaves, see :func:`achieved_mean_photon_numbers`.
+    The extinction sets the mean photon number of the vacuum: see :func:`achieved_mean_photon_numbers`.
     """
     signal, decoy, _ = pattern.mean_photon_numbers
     return modulator.volts_for(1.0), modulator.volts_for(decoy / signal), modulator.volts_for(modulator.floor)
@@ -119,10 +135,25 @@ def intensity_levels_v(pattern: SymbolPattern, modulator: IntensityModulator) ->
 def achieved_mean_photon_numbers(
     pattern: SymbolPattern, modulator: IntensityModulator, limits: GeneratorLimits | None = None
 ) -> tuple[float, float, float]:
-    """Return what the generator's resolution and the extinction make of the wanted mean photon numbers.
+    """Return the mean photon numbers with the finite resolution of the generator and the extinction.
 
-    The levels are rounded to the steps of a generator whose amplitude and offset just span them; the
-    signal is taken as exact, because an attenuator sets it.
+    The signal is exact, because an attenuator sets it.
+
+    Parameters
+    ----------
+    pattern
+        Pattern with the target mean photon numbers.
+    modulator
+        Modulator of the intensities.
+    limits
+        Generator; its amplitude and offset just span the levels.
+
+    Examples
+    --------
+    >>> from qhal.link import bb84_pattern
+    >>> modulator = IntensityModulator(v0_v=0.0, vpi_v=5.0, extinction_db=30.0, amplifier_gain=5.0)
+    >>> [round(mean, 4) for mean in achieved_mean_photon_numbers(bb84_pattern(1, symbols=64), modulator)]
+    [0.5, 0.1, 0.0005]
     """
     limits = limits or GeneratorLimits()
     levels = intensity_levels_v(pattern, modulator)
@@ -148,9 +179,27 @@ def waveforms(
 ) -> Mapping[int, NDArray[np.float64]]:
     """Return the volts of each generator channel, ``len(pattern) * samples_per_symbol`` points each.
 
-    ``carve_samples``: how long the carver opens in a symbol, from sample ``carve_start`` on (default: just
-    after the middle, where the levels of the symbol have settled). ``randomiser_seed`` draws one phase per
-    symbol, uniform over a full turn. Raises OutOfRange for what the generator cannot play.
+    Parameters
+    ----------
+    pattern
+        Pattern to play.
+    calibration
+        Modulators of the transmitter.
+    samples_per_symbol
+        Points of a symbol.
+    carve_samples
+        Points of a symbol in which the carver is open.
+    carve_start
+        First of them; by default the middle, where the levels of the symbol have settled.
+    randomiser_seed
+        Seed of the phases of the randomiser, uniform over 2 pi, one per symbol.
+    limits
+        Generator.
+
+    Raises
+    ------
+    OutOfRange
+        For a waveform beyond the limits of the generator.
     """
     limits = limits or GeneratorLimits()
     start = samples_per_symbol // 2 if carve_start is None else carve_start
@@ -162,13 +211,13 @@ def waveforms(
     # A phase of 3 pi / 2 is played as -pi / 2, which needs a swing of 1.5 Vpi about the middle.
     wrapped = [math.remainder(phase, 2 * math.pi) for phase in STATE_PHASES_RAD]
     states = calibration.polarization.volts_for(wrapped)[pattern.states]
-    turns = np.random.default_rng(randomiser_seed).uniform(-math.pi, math.pi, len(pattern))
+    phases = np.random.default_rng(randomiser_seed).uniform(-math.pi, math.pi, len(pattern))
     carve = np.full(samples_per_symbol, calibration.carver.volts_for(calibration.carver.floor))
     carve[start : start + carve_samples] = calibration.carver.volts_for(1.0)
     volts = {
         DECOY_CHANNEL: np.repeat(levels, samples_per_symbol),
         POLARIZATION_CHANNEL: np.repeat(states, samples_per_symbol),
-        RANDOMISER_CHANNEL: np.repeat(calibration.randomiser.volts_for(turns), samples_per_symbol),
+        RANDOMISER_CHANNEL: np.repeat(calibration.randomiser.volts_for(phases), samples_per_symbol),
         CARVER_CHANNEL: np.tile(carve, len(pattern)),
     }
     for channel, waveform in volts.items():

@@ -30,9 +30,21 @@ STATE_PHASES_RAD = (0.0, np.pi, np.pi / 2, 3 * np.pi / 2)
 class SymbolPattern:
     """One period of the sender's symbols.
 
-    ``intensity`` (0 signal, 1 decoy, 2 vacuum), ``basis`` (0, 1) and ``bit`` (0, 1): uint8, one entry
-    per symbol, read-only. ``period_ps``: symbol period. ``mean_photon_numbers``: signal, decoy and
-    vacuum, per pulse at the sender's output. Raises OutOfRange when these do not fit together.
+    Attributes
+    ----------
+    intensity
+        Intensity of each symbol (:class:`Intensity`), uint8, read-only.
+    basis, bit
+        Basis and bit of each symbol (0 or 1), uint8, read-only.
+    period_ps
+        Symbol period.
+    mean_photon_numbers
+        Of signal, decoy and vacuum, per pulse at the sender's output.
+
+    Raises
+    ------
+    OutOfRange
+        For arrays of different lengths, codes out of range, or intensities that do not descend.
     """
 
     intensity: NDArray[np.uint8]
@@ -72,7 +84,7 @@ class SymbolPattern:
 
     @property
     def intensity_counts(self) -> tuple[int, int, int]:
-        """Return the number of signal, decoy and vacuum symbols in one period."""
+        """Number of signal, decoy and vacuum symbols in one period."""
         signal, decoy, vacuum = np.bincount(self.intensity, minlength=3)
         return int(signal), int(decoy), int(vacuum)
 
@@ -100,9 +112,33 @@ def bb84_pattern(
 ) -> SymbolPattern:
     """Return a shuffled pattern with an exact fraction of each intensity and the four states equally often in each.
 
-    ``fractions``: of signal, decoy, vacuum; each times ``symbols`` must be a multiple of four
-    ((6/8, 1/8, 1/8) fits the default length too). The pattern starts on a vacuum symbol, so that a
-    generator waiting on its first sample is dark. Raises OutOfRange for fractions that do not give whole numbers.
+    The pattern starts on a vacuum symbol, so that a generator that waits on its first sample is dark.
+
+    Parameters
+    ----------
+    seed
+        Seed of the shuffle.
+    symbols
+        Number of symbols.
+    fractions
+        Of signal, decoy, vacuum; each times ``symbols`` is a multiple of four.
+    period_ps
+        Symbol period.
+    mean_photon_numbers
+        Of signal, decoy, vacuum.
+
+    Raises
+    ------
+    OutOfRange
+        For fractions that do not give multiples of four.
+
+    Examples
+    --------
+    >>> pattern = bb84_pattern(1, symbols=64)
+    >>> pattern.intensity_counts
+    (32, 16, 16)
+    >>> pattern.duration_ps
+    640000.0
     """
     products = [fraction * symbols for fraction in fractions]
     counts = [round(product) for product in products]

@@ -1,4 +1,4 @@
-"""Choose intensities and probabilities for a link: those that give the most key per pulse from blocks of a size."""
+"""Choice of intensities and probabilities that give the most secret key per pulse, for a link and a block size."""
 
 import math
 from collections.abc import Sequence
@@ -19,10 +19,18 @@ _FIXED_POINT_STEPS = 4
 
 @dataclass(frozen=True, slots=True)
 class KeyPlan:
-    """How to run a link, and what comes of it.
+    """Operating point of a link, and the key that it gives.
 
-    ``key_basis_probability``: with which both sides choose the basis of the key. ``pulses``: how many fill a block.
-    ``rate_per_pulse``: secret bits per pulse sent.
+    Attributes
+    ----------
+    intensities
+        Mean photon numbers and their probabilities.
+    key_basis_probability
+        Probability with which each side chooses the basis of the key.
+    pulses
+        Pulses that fill a block.
+    bounds
+        Bounds of the block.
     """
 
     intensities: IntensityDistribution
@@ -37,10 +45,30 @@ class KeyPlan:
 
 
 def best_signal(optical_error: float, correction_efficiency: float = 1.16) -> float:
-    """Return the mean photon number that is best with infinite decoys and small transmission.
+    """Return the optimal mean photon number of the signal with infinitely many decoys and small transmission.
 
-    The root of ``(1 - mu) e^-mu = f H2(e_d) / (1 - H2(e_d))``: Ma, Qi, Zhao and Lo, Phys. Rev. A 72, 012326 (2005).
-    Raises NotEnoughCounts when that error leaves no key.
+    The root of ``(1 - mu) exp(-mu) = f H2(e_d) / (1 - H2(e_d))``.
+
+    Parameters
+    ----------
+    optical_error
+        Probability e_d that a photon is detected in the wrong detector.
+    correction_efficiency
+        Efficiency f of the error correction.
+
+    Raises
+    ------
+    NotEnoughCounts
+        If the error leaves no key.
+
+    References
+    ----------
+    X. Ma, B. Qi, Y. Zhao and H.-K. Lo, Phys. Rev. A 72, 012326 (2005), eq. 12.
+
+    Examples
+    --------
+    >>> round(best_signal(0.033, 1.22), 2)
+    0.48
     """
     entropy = binary_entropy(optical_error)
     needed = correction_efficiency * entropy / (1 - entropy) if entropy < 1 else math.inf
@@ -57,10 +85,29 @@ def expected_plan(
     security: Security,
     secrecy_per_bit: float | None = None,
 ) -> KeyPlan:
-    """Return what a block of ``block_bits`` in the key basis is worth on a link as expected.
+    """Return the key of a block with the expected counts of a link.
 
-    ``secrecy_per_bit``: take the secrecy as this times the length of the key, as Lim 2014 does, instead of the fixed
-    one of ``security``. Raises OutOfRange and NotEnoughCounts.
+    Parameters
+    ----------
+    link
+        Model of the link.
+    intensities
+        Mean photon numbers and their probabilities.
+    key_basis_probability
+        Probability with which each side chooses the basis of the key.
+    block_bits
+        Sifted bits of a block in the key basis.
+    security
+        Security parameters.
+    secrecy_per_bit
+        Secrecy per bit of key, as Lim et al. (2014), instead of the fixed secrecy of ``security``.
+
+    Raises
+    ------
+    OutOfRange
+        For a probability or a size outside its range.
+    NotEnoughCounts
+        If the counts give no bounds.
     """
     if not 0 < key_basis_probability < 1 or block_bits <= 0:
         raise OutOfRange(f"key basis with probability {key_basis_probability}, blocks of {block_bits} bits")
@@ -92,10 +139,33 @@ def best_plan(
     secrecy_per_bit: float | None = None,
     seed: int = 0,
 ) -> KeyPlan:
-    """Return the plan with the largest rate per pulse, for two decoys (the weakest given) or one.
+    """Return the plan with the largest key rate per pulse.
 
-    A global search (differential evolution, seeded) and a local one. Raises OutOfRange for another number of decoys,
-    NotEnoughCounts when no choice gives key.
+    A global search (differential evolution), then a local one (Nelder-Mead).
+
+    Parameters
+    ----------
+    link
+        Model of the link.
+    block_bits
+        Sifted bits of a block in the key basis.
+    security
+        Security parameters, by default those of :class:`Security`.
+    decoys
+        Number of decoy intensities, 1 or 2.
+    weakest
+        Mean photon number of the weakest intensity of two decoys.
+    secrecy_per_bit
+        As in :func:`expected_plan`.
+    seed
+        Seed of the global search.
+
+    Raises
+    ------
+    OutOfRange
+        For another number of decoys.
+    NotEnoughCounts
+        If no choice gives key.
     """
     if decoys not in (1, 2):
         raise OutOfRange(f"{decoys} decoys: there are bounds for 1 and 2")

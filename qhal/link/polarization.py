@@ -1,4 +1,4 @@
-"""Align the receiver's polarization by fitting the fibre, not by climbing the error rate."""
+"""Alignment of the receiver's polarization by a fit of the fibre, instead of a descent of the error rate."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,10 +15,18 @@ from qhal.link.retarders import LOOPS_121_RAD
 
 @dataclass(frozen=True, eq=False)
 class AlignmentResult:
-    """Where the controller stands after an alignment.
+    """Result of an alignment.
 
-    ``qber``: measured there, both bases, all intensities that the click matrix holds. ``settings``: how many
-    settings were measured, ``restarts`` how often it began again. ``fit``: the last model of the fibre.
+    Attributes
+    ----------
+    angles_deg
+        Angles of the controller.
+    qber
+        Error rate measured there, of both bases and all intensities of the click matrix.
+    settings, restarts
+        Number of settings measured, and of restarts.
+    fit
+        Last model of the fibre.
     """
 
     angles_deg: tuple[float, ...]
@@ -29,15 +37,40 @@ class AlignmentResult:
 
 
 class PolarizationAlignment:
-    """Brings a controller to the angles of least error, with 6 to 12 measured settings as a rule.
+    """Sets a controller to the angles of minimum error, usually with 6 to 12 measured settings.
 
-    ``set_angles_deg``: moves the paddles and returns when they are there. ``measure``: returns the click
-    matrix at the present setting (3e5 clicks are plenty; background raises the floor, so measure with
-    classical light off). ``nominal_retardances_rad``: of the paddles, in the order the light passes them.
-    ``range_deg``: angles used. ``receiver``: what splitter, analysers and detectors are, if they are not
-    even; the least error is that of this receiver then. ``target_qber``: the error rate to reach.
-    ``first_settings`` random settings are measured, up to ``most_settings`` of them while the model does not
-    fit; then it jumps to the best angles, and refines ``refinements`` times with what was seen there.
+    Random settings are measured until the model fits; then the controller is set to the best angles, and these are
+    refined with the measurement there.
+
+    Parameters
+    ----------
+    set_angles_deg
+        Sets the paddles and returns when they are in position.
+    measure
+        Returns the click matrix at the present setting; 3e5 clicks are enough, with classical light off.
+    nominal_retardances_rad
+        Retardances of the paddles, in optical order.
+    range_deg
+        Range of the angles.
+    receiver
+        Model of an uneven receiver.
+    target_qber
+        Error rate to reach.
+    first_settings, most_settings
+        Minimum and maximum number of random settings.
+    refinements
+        Maximum number of refinements.
+    restarts
+        Maximum number of restarts with new random settings.
+    seed
+        Seed of the random settings.
+    largest_reduced_chi2
+        Maximum misfit of a model that fits.
+
+    Raises
+    ------
+    OutOfRange
+        For numbers of settings that do not fit together.
     """
 
     def __init__(
@@ -68,8 +101,8 @@ class PolarizationAlignment:
     def run(self) -> AlignmentResult:
         """Align, and leave the controller at the best setting seen.
 
-        Raises AlignmentNotReachable when a model that fits says that no angles reach the target, or when the
-        restarts are used up; NotEnoughCounts when a measurement shows no clicks.
+        Raises AlignmentNotReachable if no angles reach the target in a model that fits, or after the last restart;
+        NotEnoughCounts for a measurement without clicks.
         """
         measured = 0
         best: tuple[QberEstimate, tuple[float, ...]] | None = None

@@ -1,4 +1,4 @@
-"""Count symbols, clicks and errors by intensity, in the time in which the detectors could click."""
+"""Counts of symbols, clicks and errors by intensity, while all detectors are live."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -15,12 +15,12 @@ from qhal.link.symbol_tags import SymbolTags
 from qhal.tags.codecs.sfifteen import WordLayout
 
 _EDGE_ROOM = 2**31 - 1
-"""Tags after which 32 bits could not hold the edges of one place any more."""
+"""Tags after which the edges at one symbol of the pattern might overflow 32 bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class StraightClock:
-    """Where symbols are for a while: the pulse of symbol n arrives where ``symbol + fraction + (t - time) rate`` is n.
+    """A clock of constant rate: the pulse of symbol n arrives where ``symbol + fraction + (t - time_ps) rate`` is n.
 
     ``rate``: symbols per picosecond of the tagger.
     """
@@ -32,14 +32,27 @@ class StraightClock:
 
 
 class Sifter:
-    """Accumulates the counts of an endless stream of symbol tags.
+    """Counts an endless stream of symbol tags.
 
-    A symbol counts only if all four detectors were live when its slot began: after any click, in or out of
-    the window, the next ``ceil(hold_off / period)`` symbols leave numerator and denominator of their
-    intensity. The same holds for symbols in a gap of the stream, and for as many after it, because a click
-    in the gap may have gone unseen. Without this, bright symbols (which follow clicks) look dimmer.
-    Two clicks in one basis give a random bit, a hash of ``seed`` and the symbol's number; clicks in
-    both bases count in the gain and are dropped from sifting.
+    A symbol counts only if all four detectors were live when its slot began: after any click, in or out of the window,
+    the next ``ceil(hold_off / period)`` symbols are excluded from numerator and denominator. So are the symbols of a
+    gap in the stream, and as many after it, because a click in the gap may be lost. Without this, bright symbols
+    (which follow clicks) look dimmer. Two clicks in one basis give a random bit, a hash of ``seed`` and the symbol's
+    number; clicks in both bases count in the gain and are dropped from sifting.
+
+    Parameters
+    ----------
+    pattern
+        Pattern of the sender.
+    hold_off_ps
+        Dead time of a detector after a click.
+    seed
+        Seed of the random bits.
+
+    Raises
+    ------
+    OutOfRange
+        For a negative number.
     """
 
     def __init__(self, pattern: SymbolPattern, hold_off_ps: float, seed: int = 0) -> None:
@@ -62,7 +75,7 @@ class Sifter:
         self._live = np.zeros(3, np.int64)
 
     def push(self, parts: Iterable[SymbolTags]) -> None:
-        """Count the next parts of the stream. Raises OutOfRange when one goes back."""
+        """Count the next parts of the stream. Raises OutOfRange for one that goes back."""
         for tags in parts:
             self._begin(tags.start, tags.stop, len(tags))
             ascending = sift(

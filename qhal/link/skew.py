@@ -1,4 +1,4 @@
-"""Detector skews: estimate them from the phase of each detector, and take them off a tag stream."""
+"""Detector skews: estimation from the phase of each detector, and correction of a tag stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,15 +12,24 @@ from qhal.link.symbol_kernels import NO_DETECTOR, deskew
 from qhal.tags.batch import Loss, TagBatch
 
 MINIMUM_RAYLEIGH = 25.0
-"""Least ``|sum of unit phasors|^2 / count`` of a phase that is not chance; e^-25 is its probability."""
+"""Minimum of ``|sum of unit phasors|^2 / count`` for a phase; chance exceeds it with probability e^-25."""
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """The tagger channels of the four detectors, and their skews.
+    """Tagger inputs of the four detectors, and their skews.
 
-    ``channels``: of the detectors for state ``2 * basis + bit``, in this order. ``skews_ps``: how much later
-    each detector's tags are than the light; only differences matter.
+    Attributes
+    ----------
+    channels
+        Input of the detector for state ``2 * basis + bit``, in this order.
+    skews_ps
+        Delay of each detector's tags after the light; only differences matter.
+
+    Raises
+    ------
+    OutOfRange
+        For equal channels, or channels outside 0..255.
     """
 
     channels: tuple[int, int, int, int] = (1, 2, 3, 4)
@@ -38,12 +47,38 @@ def estimate_skews_ps(
     *,
     block_ps: int = 500_000_000,
 ) -> tuple[tuple[int, int, int, int], tuple[float, float, float, float]]:
-    """Estimate the skew of each detector against their mean, in ps, and its standard uncertainty.
+    """Estimate the skew of each detector relative to their mean, and its standard uncertainty, both in ps.
 
-    In each block the phases of the detectors within a symbol are compared, so the frequency of the sender
-    may be off by some ppm; the comparison is averaged over the batch (50 ms of it are plenty). A skew is
-    known modulo the symbol period: those beyond half a period come out wrong by whole periods.
-    Raises NotEnoughCounts when a detector shows no pulses.
+    Phases of the detectors within a symbol are compared in each block and averaged over the batch, so that the
+    sender's frequency may be off by some ppm. A skew is known modulo the symbol period.
+
+    Parameters
+    ----------
+    batch
+        Tags of a pattern; 50 ms are enough.
+    channels
+        Input of each detector.
+    period_ps
+        Symbol period.
+    block_ps
+        Length of a block.
+
+    Raises
+    ------
+    NotEnoughCounts
+        If a detector shows no pulses.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from qhal.tags import TagBatch
+    >>> pulses = np.arange(0, 10**9, 10_000)
+    >>> times = np.concatenate([pulses + delay for delay in (0, 100, 200, 300)])
+    >>> channels = np.repeat(np.array([1, 2, 3, 4], np.uint8), len(pulses))
+    >>> order = np.argsort(times, kind="stable")
+    >>> skews, _ = estimate_skews_ps(TagBatch(times[order], channels[order], 0, 10**9), (1, 2, 3, 4), 10_000.0)
+    >>> skews
+    (-150, -50, 50, 150)
     """
     phasors = np.stack([_block_phasors(batch, channel, period_ps, block_ps) for channel in channels])
     reference = np.sum(phasors[:, 0], axis=0)
@@ -78,8 +113,18 @@ def _block_phasors(batch: TagBatch, channel: int, period_ps: float, block_ps: in
 class Piece:
     """Tags of the four detectors on one time base, complete over ``[start_ps, stop_ps)``.
 
-    ``follows``: no time is missing since the last piece. ``trusted``: the time base is the one of the last
-    piece (False after a gap of unknown size, and in a new epoch). ``same_epoch``: it has the same origin.
+    Attributes
+    ----------
+    times_ps, detectors
+        Tags corrected for skew, ascending, and their detectors, ``2 * basis + bit``.
+    start_ps, stop_ps
+        The span.
+    follows
+        Whether the piece begins where the last one ends.
+    trusted
+        Whether the time base is that of the last piece; not after a gap of unknown size or in a new epoch.
+    same_epoch
+        Whether times have the origin of the last piece.
     """
 
     times_ps: NDArray[np.int64]
@@ -92,10 +137,10 @@ class Piece:
 
 
 class Deskewer:
-    """Turns batches into pieces without gaps, tags less their skew and ascending.
+    """Corrects a stream for skew and cuts it at its gaps.
 
-    Tags near the end of a batch wait for the next one, because a detector with less skew may still
-    deliver earlier ones; how a stream is cut into batches does not change the tags.
+    Tags near the end of a batch wait for the next one, in which a detector with a smaller skew may have earlier tags;
+    the result does not depend on how the stream is cut into batches.
     """
 
     def __init__(self, receiver: Receiver) -> None:
@@ -107,7 +152,7 @@ class Deskewer:
         self._epoch: int | None = None
         self._raw_stop = 0
         self._covered_to = 0
-        # What the next piece will be called.
+        # Flags of the next piece.
         self._follows = self._trusted = self._same_epoch = False
 
     def push(self, batch: TagBatch) -> list[Piece]:
@@ -143,11 +188,11 @@ class Deskewer:
             first, last = np.searchsorted(times, [start_ps, stop_ps])
             times, channels = times[first:last], channels[first:last]
         waiting_times, waiting_detectors = self._waiting
-        kept = len(waiting_times) if self._follows else 0
-        out_times = np.empty(kept + len(times), np.int64)
-        out_detectors = np.empty(kept + len(times), np.uint8)
-        out_times[:kept], out_detectors[:kept] = waiting_times[:kept], waiting_detectors[:kept]
-        filled = deskew(times, channels, self._detector_of, self._skews, kept, out_times, out_detectors)
+        carried = len(waiting_times) if self._follows else 0
+        out_times = np.empty(carried + len(times), np.int64)
+        out_detectors = np.empty(carried + len(times), np.uint8)
+        out_times[:carried], out_detectors[:carried] = waiting_times[:carried], waiting_detectors[:carried]
+        filled = deskew(times, channels, self._detector_of, self._skews, carried, out_times, out_detectors)
         begin = self._covered_to if self._follows else start_ps - int(self._skews.min())
         end = max(begin, stop_ps - int(self._skews.max()))
         first, last = np.searchsorted(out_times[:filled], [begin, end])

@@ -1,4 +1,4 @@
-"""Put tags on the sender's clock: acquire the pattern once, then follow it block by block."""
+"""Assign tags to symbols: acquire the pattern once, then track the sender's clock block by block."""
 
 import math
 from collections import deque
@@ -32,17 +32,35 @@ _COSINES, _SINES = np.cos(_TURN), np.sin(_TURN)
 
 
 class SymbolClock:
-    """Follows the sender's clock through an endless stream of tag batches.
+    """Tracks the sender's clock through an endless stream of batches and assigns its tags to symbols.
 
-    ``receiver``: channels and skews of the detectors. ``window_ps``: detection window about the pulse.
-    ``block_ps``: the phase is measured once per block, and once in four when the clock has settled; a sender
-    off by ``frequency_range`` must not slip by more than a tenth of a symbol in one. ``patience_blocks``: so
-    many blocks in a row without the pattern are a failure.
+    No marker is used. A block is output after it and the next one are checked: phase against the prediction, counts
+    against the pattern. A step of the tagger's time base, or a slip by whole symbols, costs the tags around it and a
+    new acquisition, never wrong symbols. The result does not depend on how the stream is cut into batches.
 
-    No marker is used. Each block is checked before it is given out: its phase against the prediction, its
-    counts against the pattern, and the same of the block after it; so a step of the tagger's time base or a
-    slip by whole symbols costs the tags around it and a new acquisition, never wrong symbols. How the
-    stream is cut into batches makes no difference.
+    Parameters
+    ----------
+    pattern
+        Pattern of the sender.
+    receiver
+        Tagger inputs and skews of the detectors.
+    window_ps
+        Detection window, centred on the pulse.
+    block_ps
+        Length of a block. The phase is measured once per block, and once in four when the clock has settled.
+    frequency_range
+        Maximum relative frequency offset; it must shift the phase by at most 0.1 symbol in a block.
+    noise
+        Noise of the two clocks.
+    patience_blocks
+        Consecutive blocks without the pattern after which synchronisation fails.
+    minimum_significance
+        Minimum correlation peak of an acquisition, in standard deviations.
+
+    Raises
+    ------
+    OutOfRange
+        For a window that does not fit a symbol.
     """
 
     def __init__(
@@ -78,7 +96,7 @@ class SymbolClock:
 
     @property
     def locked(self) -> bool:
-        """Whether the pattern is being followed."""
+        """Whether the pattern is tracked."""
         return self._locked
 
     @property
@@ -102,10 +120,10 @@ class SymbolClock:
         return tuple(self._events)
 
     def push(self, batch: TagBatch) -> list[SymbolTags]:
-        """Take the next batch; return the symbols whose place is now certain, ascending.
+        """Add the next batch; return the tags whose symbols are now certain, ascending.
 
-        Raises SynchronisationFailed when ``patience_blocks`` blocks in a row do not show the pattern (make a
-        new clock then), OutOfRange for a batch that goes back in time.
+        Raises SynchronisationFailed if ``patience_blocks`` consecutive blocks do not show the pattern (make a new
+        clock then), OutOfRange for a batch that goes back in time.
         """
         for piece in self._deskewer.push(batch):
             if not piece.follows:
@@ -117,7 +135,7 @@ class SymbolClock:
         return self._take()
 
     def finish(self) -> list[SymbolTags]:
-        """Return what is left at the end of the stream."""
+        """Return the remaining tags at the end of the stream."""
         self._run_tail()
         return self._take()
 
