@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from qhal.records.quantity import Contribution, Quantity
     from qhal.records.record import Instrument, PathPart, Record, Table, Validity
     from qhal.records.shared import correlation, shared_error, statistical_errors
-    from qhal.records.store import Found, RecordStore
+    from qhal.records.store import RecordStore, StoredRecord
     from qhal.records.uncertain import (
         budget,
         correlated,
@@ -41,7 +41,6 @@ __all__ = [
     "AttenuatorCurve",
     "Contribution",
     "Fit",
-    "Found",
     "Instrument",
     "PathPart",
     "Quantity",
@@ -49,6 +48,7 @@ __all__ = [
     "RecordOrigin",
     "RecordStore",
     "RoleOrigin",
+    "StoredRecord",
     "Table",
     "UnitOrigin",
     "UnknownOrigin",

@@ -10,7 +10,7 @@ from qhal.records.record import Record
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredRecord:
     """A file of a folder: its record, or the reason why it cannot be read."""
 
     path: Path
@@ -50,7 +50,7 @@ class RecordStore:
         write_record(record, path)
         return path
 
-    def list(self) -> list[Found]:
+    def list(self) -> list[StoredRecord]:
         """Return all files, oldest record first; unreadable files are listed first, with the reason.
 
         Raises
@@ -61,9 +61,9 @@ class RecordStore:
         listed = []
         for path in self._files():
             try:
-                listed.append(Found(path, read_record(path)))
+                listed.append(StoredRecord(path, read_record(path)))
             except DataError as error:
-                listed.append(Found(path, None, str(error)))
+                listed.append(StoredRecord(path, None, str(error)))
         return sorted(listed, key=lambda each: each.record.finished.isoformat() if each.record else "")
 
     def load(self, name: str | Path) -> Record:
