@@ -20,7 +20,13 @@ from qhal_simulators.physics.scenario_tables import load_scenario
 from qhal_simulators.servers.background import Background
 
 ROOT = Path(__file__).parents[1]
-ANSWERS = {b"*IDN?": b"Acme,PM42,17,1.2", b"READ1:POW?": b"-12.5", b"READ2:POW?": b"-INF"}
+ANSWERS = {
+    b"*IDN?": b"Acme,PM42,17,1.2",
+    b":SYST:ERR?": b'0,"No error"',
+    b"SENS:WAV?": b"1310.0NM",
+    b"READ1:POW?": b"-12.5",
+    b"READ2:POW?": b"-INF",
+}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -36,7 +42,7 @@ class Unit(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def acme(monkeypatch):
-    (source,) = blocks("how-to/add-a-driver.md", "python")
+    source, _ = blocks("how-to/add-a-driver.md", "python")
     module = types.ModuleType("acme_pm42")
     exec(compile(source, "how-to/add-a-driver.md", "exec"), vars(module))
     monkeypatch.setitem(sys.modules, "acme_pm42", module)
@@ -53,7 +59,7 @@ def acme(monkeypatch):
 
 
 def test_the_driver_of_the_page_drives(acme):
-    with open_device("acme.pm42", acme, PowerMeter, wavelength_nm=1310.0) as meter:
+    with open_device("acme.pm42", acme, PowerMeter, floor_dbm=-60.0) as meter:
         assert meter.device.identity.serial_number == "17"
         assert meter.read_power_dbm(1) == -12.5
         assert meter.read_power_dbm(2) is None, "no light is an answer"
@@ -82,6 +88,11 @@ def test_the_simulator_of_the_page_attenuates(monkeypatch, capsys):
         ):
             client.sendall(b"ATT 70\nATT 3\nATT?\n")
             assert [lines.readline() for _ in range(3)] == [b"ERR range\r\n", b"60.00\r\n", b"OK\r\n"]
+
+
+def test_the_script_of_the_page_is_followed(acme):
+    _, script = blocks("how-to/add-a-driver.md", "python")
+    exec(compile(script, "how-to/add-a-driver.md", "exec"), {})
 
 
 def test_the_node_file_of_the_page_is_one():
