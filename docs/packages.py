@@ -70,11 +70,11 @@ def picture() -> str:
     widest = max(map(len, rows))
     size_x = 2 * MARGIN + widest * WIDTH + (widest - 1) * GAP_X
     size_y = 2 * MARGIN + len(rows) * HEIGHT + (len(rows) - 1) * GAP_Y
-    corners = {}
+    corners: dict[str, tuple[float, float]] = {}
     for y, row in enumerate(rows):
-        left = (size_x - len(row) * WIDTH - (len(row) - 1) * GAP_X) / 2
+        begin_x = (size_x - len(row) * WIDTH - (len(row) - 1) * GAP_X) / 2
         for x, name in enumerate(row):
-            corners[name] = (left + x * (WIDTH + GAP_X), MARGIN + y * (HEIGHT + GAP_Y))
+            corners[name] = (begin_x + x * (WIDTH + GAP_X), MARGIN + y * (HEIGHT + GAP_Y))
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size_x} {size_y}" width="{size_x}" height="{size_y}"'
         ' font-family="sans-serif" font-size="13" text-anchor="middle">',
@@ -84,9 +84,11 @@ def picture() -> str:
     ]
     for one, other in sorted(shown):
         (x1, y1), (x2, y2) = corners[one], corners[other]
+        x1, y1, x2 = x1 + WIDTH / 2, y1 + HEIGHT, x2 + WIDTH / 2
+        # Past a row of boxes the arrow bends around those between.
+        bend = 2 * WIDTH if y2 - y1 > GAP_Y else 0
         parts.append(
-            f'<path d="M{x1 + WIDTH / 2:g},{y1 + HEIGHT:g} C{x1 + WIDTH / 2:g},{y1 + HEIGHT + GAP_Y:g}'
-            f' {x2 + WIDTH / 2:g},{y2 - GAP_Y:g} {x2 + WIDTH / 2:g},{y2:g}"'
+            f'<path d="M{x1:g},{y1:g} C{x1 + bend:g},{y1 + GAP_Y:g} {x2 + bend:g},{y2 - GAP_Y:g} {x2:g},{y2:g}"'
             f' fill="none" stroke="#555" marker-end="url(#tip)"><title>{one} imports {other}</title></path>'
         )
     for name, (x, y) in corners.items():

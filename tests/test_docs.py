@@ -2,6 +2,7 @@
 
 import json
 import re
+import runpy
 import shutil
 import socket
 import socketserver
@@ -93,6 +94,11 @@ def test_the_simulator_of_the_page_attenuates(monkeypatch, capsys):
 def test_the_script_of_the_page_is_followed(acme):
     _, script = blocks("how-to/add-a-driver.md", "python")
     exec(compile(script, "how-to/add-a-driver.md", "exec"), {})
+
+
+def test_the_picture_of_the_packages_is_that_of_the_imports():
+    names = runpy.run_path(str(ROOT / "docs" / "packages.py"))
+    assert names["PICTURE"].read_text() == names["picture"](), "run python docs/packages.py"
 
 
 def test_the_node_file_of_the_page_is_one():
