@@ -1,4 +1,4 @@
-"""``qhal calibrate``: carry out a calibration on a node's devices and keep its record."""
+"""``qhal calibrate``: run a calibration on a node's devices and store its record."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -143,7 +143,7 @@ def _carry_out(request: _Request) -> Any:
 
 
 def _lines(error: BaseException, causes: Sequence[Exception]) -> list[str]:
-    """Return what the causes say, and all notes, each once."""
+    """Return the messages of the causes, and all notes, each once."""
     notes = chain.from_iterable(map(_notes, (error, *causes)))
     return list(dict.fromkeys([*map(str, causes), *notes]))
 
@@ -217,11 +217,11 @@ def _progress() -> Iterator[Any]:
     from qhal.calibration.framework.points import Progress
 
     if not CONSOLE.is_terminal:
-        told: set[str] = set()
+        reported: set[str] = set()
 
         def tell_line(progress: Progress) -> None:
-            if progress.stage not in told:
-                told.add(progress.stage)
+            if progress.stage not in reported:
+                reported.add(progress.stage)
                 total = "" if progress.total is None else f" ({progress.total} points)"
                 CONSOLE.print(f"  {progress.stage}{total}", style="dim", highlight=False)
 

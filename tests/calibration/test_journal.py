@@ -59,8 +59,8 @@ def test_a_full_disk(tmp_path):
     ("content", "message"),
     [
         (b"", "empty"),
-        (line_of({"format": FORMAT}), "does not say when it was started"),
-        (line_of({"format": FORMAT, "started": "x"}), "does not say when"),
+        (line_of({"format": FORMAT}), "the time of its start is missing"),
+        (line_of({"format": FORMAT, "started": "x"}), "the time of its start is missing"),
         (line_of({"format": "other"}), "not a qhal calibration journal"),
         (b'{"format": "qhal calibration journal"}\n', "line 1: altered or damaged"),
         (b"[" * 100_000 + b"\n", "not a qhal calibration journal"),
@@ -143,7 +143,7 @@ def test_two_processes_do_not_go_on_with_one_journal(whole):
     code += f"Journal.resume(Path({str(path)!r}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=50)
     assert "Busy" in done.stderr
-    assert "another process goes on with this journal" in done.stderr
+    assert "another process has this journal open" in done.stderr
     with pytest.raises(Busy):
         Journal.resume(path)
     first.append("t", {"counts": 1})

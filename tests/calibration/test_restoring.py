@@ -56,7 +56,7 @@ def test_a_second_ctrl_c_hides_nothing(refuses, signalled, tmp_path):
     assert safe == (
         "not safe, or not as it was: voa: stuck" if refuses else "the devices are safe (detectors: safe)"
     )
-    assert "go on with it: resume" in resume
+    assert "continue with: resume" in resume
 
 
 def test_one_device_does_not_play_two_roles(tmp_path):

@@ -47,7 +47,7 @@ _MOST_DB = 60.0
 
 
 class AttenuatorCurvePlan(Plan):
-    """Set points from ``first_db`` (None: the lowest) to ``last_db`` (None: as far as the meter sees) in ``step_db``.
+    """Set points from ``first_db`` (None: the lowest) to ``last_db`` (None: the meter's range) in ``step_db``.
 
     The first is the reference. Its loss is ``reference_loss_db`` (None: the set point itself) with the standard
     uncertainty ``reference_uncertainty_db``: the data sheet's insertion loss, which no difference depends on.
@@ -149,7 +149,7 @@ def _passes(
 
     reached = {each for shift_db in shifts for each in seen(shift_db)}
     missing = [each for each in set_points if each not in reached]
-    # Beyond what the meter sees there is nothing to measure; a last set point that was asked for must be seen.
+    # Set points below the meter's range are left out, but not a last set point that the plan names.
     if (
         len(reached) < 2
         or min(missing, default=np.inf) < max(reached)
@@ -240,7 +240,7 @@ def _design(table: Table) -> tuple[Array, NDArray[np.float64]]:
     set_points, place = np.unique(table["set_db"], return_inverse=True)
     visits, visit = np.unique(table["visit"], return_inverse=True)
     if len(set_points) < 2:
-        raise NotEnoughCounts("one set point: there is no change of attenuation to find")
+        raise NotEnoughCounts("one set point: two or more are needed for a change of attenuation")
     first_rows = [int(np.argmax(visit == n)) for n in range(len(visits))]
     shifts, shift = np.unique(table["auxiliary_db"][first_rows], return_inverse=True)
     changes, levels = len(set_points) - 1, len(visits)

@@ -45,7 +45,7 @@ _LEAST_RATE_HZ = 1e-6
 
 
 class RamanPath(BaseModel):
-    """What is between launched power and counted photons, so that a Raman coefficient can be told.
+    """The path from launched power to counted photons, for the Raman coefficient.
 
     ``launch_db``: from the multiplexer's input to the fibre's; ``after_db``: from the fibre's far end to the detectors;
     ``loss_uncertainty_db``: standard uncertainty of these and the fibre's loss together. ``efficiency``: counts for a
@@ -192,7 +192,7 @@ def _set_level(run: Run, plan: ClassicalNoisePlan, classical: Source, level: int
 
 
 def evaluate(data: Data, plan: ClassicalNoisePlan) -> Evaluation:
-    """Fit each channel's line, and tell noise per milliwatt at the multiplexer's input."""
+    """Fit each channel's line, and refer the noise to a milliwatt at the multiplexer's input."""
     table, quantities, fits, noises = data[TABLE], [], [], []
     common = plan.dead_time_error
     launched: Any = from_db(
@@ -266,7 +266,7 @@ def draw(figure: Any, record: Record) -> None:
     for n, channel in enumerate(channels):
         counts, fit = table["counts"][:, n], record.fit(FORMULA, channel=channel)
         expected = _model(table, plan.dead_time_ns)(fit.values)
-        # Channels stand a little apart, so that their points can be told.
+        # Channels are shifted a little, so that their points do not overlap.
         shift = (n - (len(channels) - 1) / 2) * 0.006 * launched_uw.max()
         corrected = 1 / (1 - counts / period * dead_s)
         noise = record.quantity("classical_noise", channel=channel)

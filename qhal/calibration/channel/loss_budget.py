@@ -1,7 +1,7 @@
 """Loss of a path between two power monitors, against the sum of its parts.
 
 The level at the beginning less that at the end. What is more than the parts are declared to lose is the excess: a bad
-connector, a bend, or a part that is not what the path map says.
+connector, a bend, or a part that differs from the path map.
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class LossBudgetPlan(Plan):
 
     The attenuators take ``levels_db`` more than they must, ``repetitions`` times in turn; ``readings`` of both
     monitors, ``settle_s`` after a move. They are parts of the path when it begins at the source. ``ingress`` and
-    ``egress``: connected through the switch meanwhile, with the detectors' bias off; None: nothing is connected.
+    ``egress``: connected during the measurement, with the detectors' bias off; None: nothing is connected.
     ``power_dbm`` of the source None: as it is set.
 
     ``path``: the other parts; where the node file has a path, those of it from source to meter. Standard uncertainties:

@@ -190,7 +190,7 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
         at = {"ingress": plan.ingress, "egress": port}
         own = table["egress"] == port
         mean_db = float(connected_db[own].mean())
-        # While it drifts, more visits do not tell better what the next one will find.
+        # During a drift, more visits do not predict the next one better.
         sigma_db = scatter_db if drift.poor else scatter_db / float(own.sum()) ** 0.5
         measured = statistical("connecting and reading", mean_db, sigma_db)
         leaving = systematic(f"scale of the monitor at port {port}", 0.0, plan.scale_uncertainty_db, METER)
@@ -215,7 +215,7 @@ def evaluate(data: Data, plan: SwitchLossPlan) -> Evaluation:
         )
     else:
         quantities.append(Quantity.of("repeatability", "dB", repeatability, ingress=plan.ingress))
-    remarks.append("connected anew, a path differs from its loss here by the repeatability")
+    remarks.append("connected again, a path differs from its loss here by the repeatability")
     return Evaluation(quantities, fits, remarks)
 
 
@@ -246,7 +246,7 @@ def _threshold_dbm(data: Data, column: int) -> float:
 def _stray_db(data: Data, column: int, leaving_dbm: float) -> Any:
     """Return by how much less light leaves an egress than its monitor reads, because of light from elsewhere.
 
-    Of a monitor that shows the end of its range without light, all that is known is that there is no more than that.
+    A monitor that shows the end of its range without light gives an upper bound only.
     """
     dark_dbm, lowest_dbm = data[DARK]["power_dbm"][0][column], data[DARK]["lowest_dbm"][0]
     fraction = from_db(max(dark_dbm, lowest_dbm) - leaving_dbm)
@@ -266,7 +266,7 @@ def _crosstalk_db(more_db: Array, plan: SwitchLossPlan) -> tuple[float, float, F
 
 
 def _drift(table: Table, deviations_db: Array, freedom: int, plan: SwitchLossPlan) -> Fit:
-    """Test whether the losses go on changing in one direction."""
+    """Test whether the losses keep changing in one direction."""
     since_s = table["at_s"] - table["at_s"].mean()
     slope = float((since_s * deviations_db).sum() / (since_s**2).sum())
     left = max(

@@ -2,8 +2,8 @@
 
 The phase of a train of pulses is taken block by block (:mod:`qhal.calibration.fitting.clock_phase`). Overlapping Allan
 deviations and their degrees of freedom follow W. J. Riley, Handbook of Frequency Stability Analysis, NIST Special
-Publication 1065 (2008). The white frequency noise of the clocks is told from the noise of the clicks by a fit to the
-phases themselves, because the deviations at different times are not independent.
+Publication 1065 (2008). The white frequency noise of the clocks is separated from the noise of the clicks by a fit to
+the phases themselves, because the deviations at different times are not independent.
 """
 
 from typing import Annotated, Any, ClassVar

@@ -28,11 +28,11 @@ from qhal.tags.batch import TagBatch
 
 TABLE = "bins"
 _TURNS = 12
-"""Turns of the interpolator that are told apart: they show what repeats with two, three, four or six of them."""
+"""Interpolator periods that are distinguished: they show what repeats with two, three, four or six of them."""
 _LEAST = 20.0
 """Counts needed for each bin of each turn, on average: chi2 of fewer is not distributed as chi2."""
 _CLEAR = 5.0
-"""A variance that is so many standard uncertainties above 0 is there."""
+"""Standard uncertainties above 0 for a significant variance."""
 _RANGES = 10.0
 """Peak-to-peak value, in ``turn / sqrt(counts)``, above which chance adds little: equal bins would show 1.2."""
 
@@ -40,7 +40,7 @@ _RANGES = 10.0
 class CodeDensityPlan(SteadyLightPlan):
     """Light of ``rate_hz`` clicks on the mean input, recorded ``repetitions`` times for ``period_s``.
 
-    ``interpolator_bins``: after so many bins their widths repeat (a multiple of the true number will do). ``inputs``:
+    ``interpolator_bins``: number of bins after which their widths repeat, or a multiple of it. ``inputs``:
     those whose tags are used, None for all; they must share one interpolator. If each has its own, calibrate one at a
     time.
     """
@@ -134,7 +134,7 @@ def _used(table: Table, plan: CodeDensityPlan) -> Array:
         counts = counts[:, [n - 1 for n in plan.inputs]]
     needed = _LEAST * len(counts) * _TURNS * counts.shape[-1]
     if counts.sum() < needed:
-        raise NotEnoughCounts(f"{counts.sum():.0f} tags: {needed:.0f} are needed for so many bins")
+        raise NotEnoughCounts(f"{counts.sum():.0f} tags: {needed:.0f} are needed for this many bins")
     if not counts.sum(axis=(2, 3)).all():
         raise NotEnoughCounts("an input has no tags in a repetition: leave it out of `inputs`")
     return counts
@@ -238,12 +238,12 @@ def draw(figure: Any, record: Record) -> None:
         ends, error_ps - sigma_ps, error_ps + sigma_ps, color=COLOURS[0], alpha=0.3, linewidth=0
     )
     line(lower, ends, error_ps, 0)
-    told = {q.name: with_uncertainty(q) for q in record.quantities if q.name != "bin_width"}
+    texts_of = {q.name: with_uncertainty(q) for q in record.quantities if q.name != "bin_width"}
     for axes, names in (
         (upper, {"dnl_rms": "rms"}),
         (lower, {"inl_rms": "rms", "inl_peak_to_peak": "peak to peak"}),
     ):
-        texts = [f"{words} {told[name]}" for name, words in names.items() if name in told]
+        texts = [f"{words} {texts_of[name]}" for name, words in names.items() if name in texts_of]
         axes.set_title(", ".join(texts), fontsize=9, loc="right")
     upper.legend(frameon=False, fontsize=7.5, ncols=inputs + 1, loc="lower left", bbox_to_anchor=(0, 1))
 

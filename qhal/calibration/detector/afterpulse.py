@@ -1,7 +1,7 @@
 """Afterpulse probability and lifetime of detectors from the intervals between their clicks in weak light.
 
 Without afterpulses the hazard of an interval is flat once the detector has recovered. An afterpulse follows a click
-with a probability, at an exponential time after the dead time; so the excess of the hazard, as far as intervals
+with a probability, at an exponential time after the dead time; so the excess of the hazard, while intervals
 survive, is the distribution of afterpulses, and its area their probability. (ETSI GS QKD 011 finds it in the empty
 gates behind lit ones; steady light needs no pulses.) In weak light hardly any other click comes between.
 """

@@ -125,7 +125,7 @@ def evaluate(data: Data, plan: DarkCountPlan) -> Evaluation:
 
 
 def _linear(table: Table, column: int, largest_rate_hz: float) -> NDArray[np.bool_]:
-    """Return which rows of a channel are below the switch current and count what they should."""
+    """Return which rows of a channel are below the switching current and linear in the counts."""
     rates = table["counts"][:, column] / table["period_s"]
     kept: NDArray[np.bool_] = ~table["latched"][:, column] & (rates <= largest_rate_hz)
     return kept
@@ -137,7 +137,7 @@ def _fit(table: Table, column: int, good: NDArray[np.bool_]) -> tuple[Fitted, fl
     counts = counts[:, column]
     if len(bias) < 4:
         raise NotEnoughCounts(
-            f"channel {column + 1}: {len(bias)} bias currents below the switch current, 4 are needed"
+            f"channel {column + 1}: {len(bias)} bias currents below the switching current, 4 are needed"
         )
     # The middle is where most of the counts are: there the height and the slope are nearly independent.
     middle_ua = float(np.average(bias, weights=counts + 1.0))

@@ -203,7 +203,7 @@ def _fit(data: Data, plan: EfficiencyPlan) -> tuple[OutputRates, bool]:
 
 
 def _photons(table: Table, bright: BrightLight, plan: EfficiencyPlan, found: OutputRates) -> list[UFloat]:
-    """Return logarithms of the photons per second in the first visit, as each visit tells them."""
+    """Return logarithms of the photons per second in the first visit, an estimate from each visit."""
     loss_db = total_loss_db(plan.path)
     _, first_rows = np.unique(table["visit"], return_index=True)
     estimates = []

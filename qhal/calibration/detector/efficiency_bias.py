@@ -2,7 +2,7 @@
 
 The count rate, less the dark one at the same current, rises with the bias and saturates where every absorbed photon
 makes a pulse. The curve is a sigmoid; the logistic function is used, ``1 / (1 + exp(-(I - knee) / width))``, which
-tells by how much the plateau is missed. Whether it describes the detector is tested.
+gives the distance from the plateau. Whether it describes the detector is tested.
 """
 
 import math
@@ -153,7 +153,7 @@ def _set_light(source: Source, lit: bool) -> float:
 
 
 def evaluate(data: Data, plan: EfficiencyBiasPlan) -> Evaluation:
-    """Fit each channel's curve; tell where it saturates and how near the operating point is to the plateau."""
+    """Fit each channel's curve; report where it saturates and how near the operating point is to the plateau."""
     quantities, fits, remarks = [], [], []
     common = plan.dead_time_error
     beyond = math.log(plan.saturated / (1 - plan.saturated))

@@ -153,9 +153,7 @@ def evaluate(data: Data, plan: EfficiencySpectrumPlan) -> Evaluation:
             place = {**at, "frequency_thz": frequency}
             quantities.append(Quantity.of(f"{prefix}relative_efficiency", "1", ratio, **place))
         if lines[0].fit.poor and not levels[0].fit.poor:
-            remarks.append(
-                f"{who}: the efficiency is no straight line over the frequency: use the relative ones"
-            )
+            remarks.append(f"{who}: the efficiency is not linear in frequency: use the relative ones")
     remarks.append(f"relative to {reference_thz:g} THz")
     return Evaluation(quantities, fits, remarks, {"detectors": SETTINGS})
 
@@ -254,7 +252,7 @@ def draw(figure: Any, record: Record) -> None:
             q, who = record.quantity("total_efficiency_slope"), "all"
         else:
             q, who = record.quantity("efficiency_slope", channel=channel), f"channel {channel}"
-        # Channels stand a little apart, so that their points can be told.
+        # Channels are shifted a little, so that their points do not overlap.
         shift = (n - (len(channels) - 1) / 2) * 0.006 * width_thz
         label = f"{who}: slope {in_unit(q, 100, '% per THz')}"
         points(

@@ -1,6 +1,6 @@
-"""Gates of gated detectors: width, edges, place and period, and what is counted outside of them.
+"""Gates of gated detectors: width, edges, position and period, and counts outside of them.
 
-ETSI GS QKD 011 asks for the efficiency over the position in the gate and scans a short pulse through it. Here light is
+ETSI GS QKD 011 defines the efficiency over the position in the gate and scans a short pulse through it. Here light is
 steady: photons arrive at any position in the gate alike, so that the clicks, folded on the gates' own period, are the
 efficiency there, as far as jitter allows (:mod:`qhal.calibration.fitting.gate_fit`). Dark counts are folded, too:
 those of a gated detector come within the gates, those of its electronics at any time.
@@ -44,9 +44,9 @@ from qhal.records.uncertain import statistical, systematic, values_of
 LIGHT, DARK = "light", "dark"
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _CLEAR = 3.0
-"""A value so many standard uncertainties above 0 is there."""
+"""Standard uncertainties above 0 for a significant value."""
 _WIDE = 2.4
-"""Gates so many times wider than the rise of their edges have the width at half maximum that is between these."""
+"""Width over rise time from which the width at half maximum is that between the middles of the edges."""
 _MOST_PER_GATE = 0.1
 
 
@@ -195,7 +195,7 @@ def _period(light: Table, nominal_ps: float) -> tuple[Any, Fit, list[str]]:
         for row in light.rows()
     ]
     t_ps = np.stack([(np.arange(len(each.delay_ps)) + 0.5) * each.block_s * 1e12 for each in found])
-    # Against gates of the nominal period, of which those that were folded on are so much longer.
+    # Against gates of the nominal period; by this the folded period is longer.
     longer = np.array([1 - nominal_ps / each.period_ps for each in found])
     late_ps = np.stack([each.delay_ps for each in found]) + longer[:, None] * t_ps
     begin = float(longer.mean())
@@ -247,7 +247,7 @@ def _skews(gates: Sequence[GateFit], turn: Turn) -> tuple[list[Any], list[Fit]]:
     # All recordings within half a turn of the first, so that none is a turn off where a channel is opposite to another.
     late = late[:, :1] + np.mod(late - late[:, :1] + half, turn.period_ps) - half
     means = [sum(gate.centre_ps) / recordings for gate in gates]
-    # One shape has been found for all recordings: what its errors move is common to them, and is no disagreement.
+    # One shape has been found for all recordings: what its errors move is common to them, and not a disagreement.
     own = [
         [(each - mean).std_dev for each in gate.centre_ps] for gate, mean in zip(gates, means, strict=True)
     ]
@@ -277,7 +277,7 @@ def _dark(dark: Table, gates: Sequence[GateFit], centres_ps: Sequence[float], tu
     """Divide the dark counts of each channel into those in the gates and those outside.
 
     Where a recording begins in a turn is found from all channels together: there the gates hold most of the counts. The
-    light says what the gates look like.
+    recordings with light give the shape of the gates.
     """
     shapes = [_shape(gate) for gate in gates]
     patterns = np.stack(

@@ -55,7 +55,7 @@ class LinearityPlan(SteadyLightPlan):
     ``attenuator_uncertainty_db``: standard uncertainty of each set point, without a record of
     ``attenuator-curve``; ``repeatability_db`` of each move. ``fraction_stability``: relative standard deviation of each
     detector's fraction of the light, which drifts with the polarization. ``recovery_time_ns`` and its uncertainty: see
-    ``dead-time``. ``compression_db``: where counts are told.
+    ``dead-time``. ``compression_db``: compression at which the count rate is reported.
     """
 
     brightest_hz: Positive = 1e7

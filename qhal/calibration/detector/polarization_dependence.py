@@ -1,8 +1,8 @@
-"""How much the detection efficiency depends on polarization: most over least counts of each detector.
+"""How much the detection efficiency depends on polarization: maximum over minimum counts of each detector.
 
 Steady polarized light goes through the paddles of a controller, which visit settings at random. A detector counts
 ``a (1 + c . s)``, s the Stokes vector that the paddles make of the light: the most general linear dependence on
-polarization. Most over least is ``(1 + |c|) / (1 - |c|)``. The vectors c and the light's own s are fitted with the
+polarization. Maximum over minimum is ``(1 + |c|) / (1 - |c|)``. The vectors c and the light's own s are fitted with the
 paddles as linear retarders; so no maximum has to be hit, and the noise of counts does not pose as a dependence, as it
 does in the largest and the least of many counts.
 """
@@ -32,7 +32,7 @@ from qhal.records.record import Quantity, Record
 FORMULA = "rate = a (1 + c . paddles s) + dark, less what dead time takes"
 _SEARCH_S = 0.1
 _CLEAR = 3.0
-"""A dependence below so many standard uncertainties is not told, but a bound."""
+"""Below this significance only an upper bound is reported."""
 _DIRECTIONS = 400
 
 
@@ -40,7 +40,7 @@ class PolarizationDependencePlan(CountingPlan):
     """``settings`` of the paddles, drawn from ``seed``, at each of which is counted for ``period_s``.
 
     The attenuators open until the brightest detector counts ``rate_hz``; ``dark_s`` is counted without light.
-    ``retardances_pi``: nominal ones of the paddles in the order of the light, known to ``retardance_uncertainty``
+    ``retardances_pi``: nominal values of the paddles in optical order, known to ``retardance_uncertainty``
     (relative); ``twist_uncertainty``: how large the twist may be that paddles leave in the fibre behind them;
     ``play_deg``: how exactly a paddle stops. ``light_uncertainty``: relative standard deviation of the light from
     setting to setting: of the laser, and of what bent fibre in the paddles loses. ``power_dbm``, ``bias_ua``: None
@@ -109,7 +109,7 @@ def measure(run: Run, plan: PolarizationDependencePlan, setup: PolarizationSetup
 
 
 def evaluate(data: Data, plan: PolarizationDependencePlan) -> Evaluation:
-    """Fit all detectors together, and say how much each depends on polarization."""
+    """Fit all detectors together, and report how much each depends on polarization."""
     measured = _Measured(data)
     fitted = _fit(measured, plan, plan.dead_time_ns)
     other = _fit(measured, plan, plan.dead_time_ns + plan.dead_time_uncertainty_ns, fitted)
@@ -123,21 +123,19 @@ def evaluate(data: Data, plan: PolarizationDependencePlan) -> Evaluation:
         excess = max(total - length.std_dev**2, 0.0) / (2 * length.nominal_value)
         if length.nominal_value < _CLEAR * max(length.std_dev, (total / 3) ** 0.5):
             bound = length.nominal_value + 2 * (total / 3) ** 0.5
-            remarks.append(f"channel {channel}: below {_ratio_db(bound):.2f} dB, not told from none")
+            remarks.append(f"channel {channel}: below {_ratio_db(bound):.2f} dB, not significant")
             continue
         shift = float(np.linalg.norm([c.nominal_value for c in moved])) - length.nominal_value
         length = length - excess + shift * plan.dead_time_error
         if length.nominal_value + 2 * length.std_dev >= 1:
             least = length.nominal_value - 2 * length.std_dev
             remarks.append(
-                f"channel {channel}: above {_ratio_db(least):.1f} dB, not told from complete"
-                if least < 1
-                else ""
+                f"channel {channel}: above {_ratio_db(least):.1f} dB, may be complete" if least < 1 else ""
             )
             continue
         depends = _ratio_db(length)
         quantities.append(Quantity.of("polarization_dependence", "dB", depends, channel=channel))
-    remarks.append("most over least counts of all polarizations of the light")
+    remarks.append("maximum over minimum counts of all polarizations of the light")
     return Evaluation(quantities, [fitted.fit], remarks, {"detectors": SETTINGS})
 
 

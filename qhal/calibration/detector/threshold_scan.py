@@ -32,8 +32,8 @@ class ThresholdPlan(SteadyLightPlan):
     """Thresholds from ``highest_v`` down to ``lowest_v`` in ``step_v``, ``repetitions`` times, ``period_s`` each.
 
     Light of ``rate_hz`` clicks on the mean input at ``threshold_v``. A quick look on the way down ends where an input
-    counts more than ``largest_rate_hz``; such rates are not used. Then all thresholds come in an order that looks
-    random, so that light that drifts is scatter. A threshold is recommended between the one at which noise counts
+    counts more than ``largest_rate_hz``; such rates are not used. Then all thresholds come in random
+    order, so that a drift of the light is scatter. A threshold is recommended between the one at which noise counts
     ``noise_rate_hz`` and the one at which ``lost`` (fraction) of the pulses are lost.
     """
 

@@ -28,7 +28,7 @@ from qhal.records.uncertain import systematic
 
 _FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
 _CLEAR = 3.0
-"""A variance that is left is a jitter when it is so many standard uncertainties above 0."""
+"""Standard uncertainties above 0 for a remaining variance to be jitter."""
 
 
 class TimingProfilePlan(PulseTrainPlan):
@@ -37,7 +37,7 @@ class TimingProfilePlan(PulseTrainPlan):
     ``span_ps``: about the pulse; what is further away is background. ``light_rms_ps``: standard deviation of the time
     of a photon in the pulse of light, however it is shaped, with its standard uncertainty ``light_rms_uncertainty_ps``:
     from a sampling oscilloscope, or this calibration with a detector that is much faster. Without it (None) the jitter
-    of the detectors alone is not told.
+    of the detectors alone is not reported.
     """
 
     carve_samples: Annotated[int, Field(ge=1)] = 1
@@ -80,7 +80,7 @@ def evaluate(data: Data, plan: TimingProfilePlan) -> Evaluation:
     table, quantities, fits, remarks = data["profile"], [], [], []
     light: Any = None
     if plan.light_rms_ps is None:
-        remarks.append("light_rms_ps is not told, so the jitter is not separated from the light's own width")
+        remarks.append("light_rms_ps is not given, so the jitter is not separated from the light's own width")
     else:
         light = systematic("width of the light", plan.light_rms_ps, plan.light_rms_uncertainty_ps)
     # Sheppard: values rounded to steps have a variance that is greater by a twelfth of the step squared.

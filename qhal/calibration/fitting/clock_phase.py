@@ -147,9 +147,9 @@ def fit_clock(recordings: Sequence[Phases], nominal_ps: float) -> ClockFit:
 
     The noise is estimated by restricted maximum likelihood beside a frequency, a drift and a curvature of each
     recording, so that what is not noise does not pass for it; how much better these describe the data than one
-    frequency is the fit's chi2. Because few blocks do not tell the noise well, what follows from it (the chi2 by its
-    probability) is averaged over its likelihood, times an even prior of ``walk_ps``. Raises NotEnoughCounts for fewer
-    than 8 blocks in a recording.
+    frequency is the fit's chi2. Because few blocks do not determine the noise well, what follows from it (the chi2 by
+    its probability) is averaged over its likelihood, times an even prior of ``walk_ps``. Raises NotEnoughCounts for
+    fewer than 8 blocks in a recording.
     """
     parts = [_Differences(recording, nominal_ps) for recording in recordings]
     walks_ps, likelihood = _likelihood(parts)

@@ -21,7 +21,7 @@ Model = Callable[[Array], Array]
 """Expected values of all measurements for the parameters."""
 
 _LEAST_EXPECTED = 5.0
-"""Counts are merged until so many are expected, because chi2 of fewer is not distributed as chi2."""
+"""Counts to which neighbours are merged, because chi2 of fewer does not follow the chi2 distribution."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -22,7 +22,7 @@ RISE_PER_SIGMA = 2 * float(special.ndtri(0.9))
 FORMULA = "gate = floor + rectangle with edges that are error functions"
 _ROOT_2_PI = np.sqrt(2 * np.pi)
 _CLEAR = 4.0
-"""So many standard deviations of its edge outside of a gate there is nothing left of it (3e-5)."""
+"""Standard deviations of its edge outside of which a gate is negligible (3e-5)."""
 _LEAST_SHARE = 0.05
 _LEAST_LIVE = 0.1
 
@@ -98,7 +98,7 @@ def live_fraction(counts: Array, gates: Array, turn: Turn, dead_time_ps: float) 
     """Return the fraction of the gates (recordings, bins) in which a detector is not dead at a place of the turn.
 
     Dead are those in which a click came within the dead time before; all that come are in ``counts`` (recordings,
-    bins), of so many ``gates`` (recordings). Raises NotEnoughCounts when the dead times are longer than the time.
+    bins), in the number of ``gates`` (recordings). Raises NotEnoughCounts when the dead times are longer than the time.
     """
     clicks = counts / gates[:, None]
     turns, rest = divmod(dead_time_ps / turn.bin_ps, turn.bins)
@@ -118,7 +118,7 @@ def live_fraction(counts: Array, gates: Array, turn: Turn, dead_time_ps: float) 
 def fit_gate(counts: Array, live: Array, turn: Turn, who: str) -> GateFit:
     """Fit one channel's histograms (recordings, bins): one shape, at a place and of a height of its own in each.
 
-    Raises NotEnoughCounts where there is no time between the gates, or no gate.
+    Raises NotEnoughCounts without time between the gates, or without a gate.
     """
     start = [_rough(row, turn) for row in counts]
     count = len(counts)

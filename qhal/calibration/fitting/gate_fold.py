@@ -16,7 +16,7 @@ from qhal.tags.batch import TagBatch
 
 _BLOCKS = 20
 _RAYLEIGH = 40.0
-"""Power of a sum of phases, of so many tags, that chance never gives (exp(-40))."""
+"""Power of a sum of phases over their number that chance practically never gives (exp(-40))."""
 _MULTIPLES = range(2, 9)
 _CELLS = 1024
 _LEAST_TAGS = 1000
@@ -40,7 +40,7 @@ def fold_gates(
 ) -> Folded:
     """Fold a recording on the period of its gates, which is within ``tolerance`` (relative) of the nominal one.
 
-    Raises NotEnoughCounts that says what is wrong: too few tags; no gates, or a channel without; gates of several times
+    Raises NotEnoughCounts with the reason: too few tags; no gates, or a channel without; gates of several times
     the period; gates that keep to a few places of the tagger's bins.
     """
     tags = np.bincount(batch.channels, minlength=channels + 1)[1 : channels + 1]

@@ -1,6 +1,6 @@
 """Fit the hazard of intervals: dead time, exponential recovery, afterpulses.
 
-A dead time is where something begins, so its likelihood is no parabola: it falls slowly towards shorter dead times and
+A dead time is an onset, so its likelihood is not a parabola: it falls slowly towards shorter dead times and
 like a wall behind the first counts. Values and covariance are therefore the mean and the scatter over the likelihood
 along the dead time (Pitman's estimator of a location), not the maximum and its curvature.
 """

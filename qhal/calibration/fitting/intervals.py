@@ -20,7 +20,7 @@ TABLE = "intervals"
 _GROWTH = 0.05
 """Width of a group of bins over its distance from the first counts: fine where the hazard changes quickly."""
 _FIRST, _SOME = 3, 20
-"""Counts that tell where they begin, and that a group at the edge should have: a likelihood of less is not Gaussian."""
+"""Counts that mark the first interval, and those of a group at the edge: a likelihood of less is not Gaussian."""
 _FWHM_PER_SIGMA = 2.354820045
 _ROOT_2_PI = 2.5066282746310002
 

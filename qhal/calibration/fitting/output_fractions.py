@@ -1,4 +1,4 @@
-"""Fit the counts of detectors behind analysers: whatever the polarization, both outputs of one share its light.
+"""Fit the counts of detectors behind analysers: for any polarization, both outputs of one share its light.
 
 With light rates ``x`` of the two outputs of an analyser, ``x1 / y1 + x2 / y2`` is the strength of the light: 1 by
 definition in the first visit. So some polarizations determine ``y``, the rate that a detector would have with all light

@@ -22,7 +22,7 @@ def fold(batch: TagBatch, channels: int, nominal_ps: float, bins: int, span_ps: 
     """Return counts (channels, bins) over the period of the pulses, with the pulses in the middle.
 
     The pulses' own period is found; all detectors share one zero, so that their skews show. Clicks within ``span_ps``
-    about a detector's pulse say when it comes: those that are further away, background, would add nothing but noise.
+    about a detector's pulse locate it: those that are further away, background, would add nothing but noise.
     Raises NotEnoughCounts without clear pulses.
     """
     period_ps = find_period_ps(batch, nominal_ps)

@@ -86,7 +86,7 @@ class ReceiverPriors:
 class _Counts:
     """Clicks (settings, 4, 4), live symbols of a state and angles of the table ``settings``, and the dark counts.
 
-    Clicks of vacuum symbols are few: all settings together (4, 4). They are there to tell leaks of the receiver from
+    Clicks of vacuum symbols are few: all settings together (4, 4). They separate leaks of the receiver from
     clicks that come with the light but not with its polarization, such as afterpulses.
     """
 

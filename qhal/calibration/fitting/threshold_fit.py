@@ -1,4 +1,4 @@
-"""Fit counts against threshold: a plateau, pulses of a Gaussian height, and noise where there is any."""
+"""Fit counts against threshold: a plateau, pulses of a Gaussian height, and noise if any."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CLEARLY = 6.0
 _NOISY = 2
 """Levels with noise that its two parameters need."""
 _ENOUGH = 100
-"""Counts without which a rate is too rough to tell whether it is flat."""
+"""Minimum counts for a rate to be tested for flatness."""
 _EDGE = 0.02
 """Share of the plateau by which a level on the slope differs from top and bottom."""
 

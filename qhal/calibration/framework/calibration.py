@@ -46,9 +46,9 @@ class Calibration(Generic[PlanType, SetupType]):
     from_node: "tuple[Callable[[Site, Mapping[str, Any], Sequence[Record]], dict[str, Any]], ...]" = ()
 
     def plan_at(self, site: "Site", values: Mapping[str, Any], records: Sequence[Record] = ()) -> PlanType:
-        """Return the plan of these values and, for what they do not say, of the node file and the records.
+        """Return the plan of these values, completed from the node file and the records.
 
-        Raises ConfigurationError naming what is wrong or missing, and what there is; InvalidRecord.
+        Raises ConfigurationError that names the wrong or missing value and the known parameters; InvalidRecord.
         """
         self.check_values(values)
         found: dict[str, Any] = {}
@@ -93,7 +93,7 @@ def _shown(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where it is done, as a node file says: the node's name, and the optical path that a result rests on."""
+    """The site of a calibration: the node's name, and the optical path that a result depends on."""
 
     node: str = ""
     path_name: str = ""

@@ -105,7 +105,7 @@ def remember_all(devices: Mapping[str, Interface]) -> list[Remembered]:
 
 
 def restore(remembered: Sequence[Remembered], *, ended_well: bool) -> tuple[list[Exception], str]:
-    """Restore what was remembered; return what failed, and how safe the devices are, in words.
+    """Restore stored states; return what failed, and how safe the devices are, in words.
 
     Dark first, then settings and, if all is dark, paths of switches; attenuators, bias and light only if it ended well.
     Whatever a device raises, the others are restored.
@@ -123,7 +123,7 @@ def restore(remembered: Sequence[Remembered], *, ended_well: bool) -> tuple[list
 
 
 def _attempt(actions: Sequence[Action]) -> list[Exception]:
-    """Carry out every action; return what they raised, of whatever type."""
+    """Run every action; return what they raised."""
     failures: list[Exception] = []
     for action in actions:
         try:
@@ -223,7 +223,7 @@ def _of_traffic(switch: OpticalSwitch, pattern: Mapping[int, int]) -> dict[int, 
 
 
 def _reconnect_traffic(switch: OpticalSwitch, traffic: Mapping[int, int]) -> None:
-    """Connect a customer's ports that were disconnected; leave, and report, those that were moved meanwhile."""
+    """Connect a customer's ports that were disconnected; leave, and report, those that were moved since then."""
     for ingress, egress in traffic.items():
         now = switch.read_pattern()
         if ingress not in now and egress not in now.values():

@@ -29,7 +29,7 @@ _ENDING = b', "sha256": "%s"}'
 
 
 class Journal:
-    """Rows by table, and a header that says what they belong to. One process at a time has it open."""
+    """Rows by table, and a header that identifies the run. One process at a time has it open."""
 
     def __init__(self, path: Path, file: BinaryIO, rows: list[tuple[str, Row]], chain: "_Chain") -> None:
         self.path = path
@@ -56,7 +56,7 @@ class Journal:
 
     @classmethod
     def resume(cls, path: Path) -> "tuple[Journal, dict[str, Any]]":
-        """Open a journal to go on with it, and return its header; a last line that was cut is dropped.
+        """Open a journal to continue it, and return its header; a last line that was cut is dropped.
 
         Raises ConfigurationError for a file that cannot be opened, DataError for one that is not a journal or whose
         line, which it names, is not as it was written; Busy while another process has it open.
@@ -123,7 +123,7 @@ class _Chain:
         self._sum = hashlib.sha256()
 
     def copy(self) -> "_Chain":
-        """Return the same, to go on with on trial."""
+        """Return a copy, to continue on trial."""
         other = _Chain()
         other._sum = self._sum.copy()
         return other
@@ -134,7 +134,7 @@ class _Chain:
         return body + self._ending(body) + b"\n"
 
     def content(self, line: bytes) -> Any:
-        """Return what the next line holds. Raises ValueError when it is not as it was written."""
+        """Return the content of the next line. Raises ValueError when it is not as it was written."""
         body = line[: -(len(_ENDING) - 2 + _DIGITS)]
         if line[len(body) :] != self._ending(body):
             raise ValueError("altered or damaged: it does not have the checksum at its end")
@@ -157,7 +157,7 @@ def _own(path: Path, file: BinaryIO) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        raise Busy(f"{path}: another process goes on with this journal") from error
+        raise Busy(f"{path}: another process has this journal open") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be locked: {error.strerror}") from error
 

@@ -18,7 +18,7 @@ from qhal.records.record import Record
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A calibration of a node that is known to be possible, as far as that can be known without its devices.
+    """A calibration of a node, checked without its devices.
 
     ``assigned``: name of the device by role. ``records``: those that are used; whether they are valid depends on the
     devices.
@@ -93,12 +93,12 @@ def calibrate_node(
     on_progress: ProgressCallback = ignore_progress,
     resume: str | Path | None = None,
 ) -> Record:
-    """Carry out a calibration on the devices of an open node and return its record.
+    """Run a calibration on the devices of an open node and return its record.
 
-    ``values``: of the plan, where neither its defaults nor what the node file's path and the records tell are meant.
-    ``names``: devices by role, where there is a choice. Records that the node file names are used, but for those of
+    ``values``: of the plan, instead of its defaults and of values from the node file's path and the records.
+    ``names``: devices by role, for roles with a choice. Records that the node file names are used, but for those of
     calibrations of which ``records`` has some. Raises what :func:`prepare` and
-    :func:`~qhal.calibration.framework.runner.calibrate` do, InvalidRecord for a record that does not hold.
+    :func:`~qhal.calibration.framework.runner.calibrate` do, InvalidRecord for a record that is not valid.
     """
     prepared = prepare(node, calibration, values, names, path=path, records=records)
     return calibrate_prepared(
@@ -115,7 +115,7 @@ def calibrate_prepared(
     on_progress: ProgressCallback = ignore_progress,
     resume: str | Path | None = None,
 ) -> Record:
-    """Carry out what was prepared on the devices of the node, which is open now; see :func:`calibrate_node`."""
+    """Run a prepared calibration on the devices of the node, which is open now; see :func:`calibrate_node`."""
     calibration = prepared.calibration
     devices = {role: node.get(name, calibration.roles[role][0]) for role, name in prepared.assigned.items()}
     return calibrate(

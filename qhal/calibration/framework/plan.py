@@ -1,4 +1,4 @@
-"""What a calibration is told to do, and how large that is."""
+"""Plans: the parameters of calibrations, and the extent of a measurement."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ BIN_PS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How large a measurement is, as far as its plan alone shows.
+    """Size of a measurement, estimated from its plan.
 
     ``rows``: of all tables. ``seconds``: of counting and waiting. ``numbers``: kept in all rows together. ``tags``: in
     memory at one time. ``samples``: of the waveforms that a generator plays.

@@ -1,4 +1,4 @@
-"""A calibration being carried out: its points, what was measured at them, and its progress."""
+"""A running calibration: its points, the rows measured at them, and its progress."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -40,10 +40,10 @@ def _nothing() -> None:
 
 
 class Run:
-    """Keeps the rows that ``measure`` obtains, so that a run that was interrupted goes on where it was.
+    """Stores the rows that ``measure`` obtains, so that an interrupted run continues where it stopped.
 
-    A row is kept as soon as it is measured. When a journal is resumed, :meth:`points` yields only those points that
-    have no row yet. ``guard`` is called before a row is kept; it raises when what was measured cannot be right.
+    A row is stored as soon as it is measured. When a journal is resumed, :meth:`points` yields only those points that
+    have no row yet. ``guard`` is called before a row is stored; it raises if the measurement is invalid.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Run:
         """Yield the points of a table that have no row yet, and report the progress.
 
         ``points``: dicts of the columns that identify a point. For each, the caller measures and calls
-        :meth:`store` with these columns and what was found.
+        :meth:`store` with these columns and the measured ones.
         """
-        wanted = [dict(point) for point in points]
-        self._on_progress(Progress(table, 0, len(wanted)))
-        for done, point in enumerate(wanted, 1):
+        targets = [dict(point) for point in points]
+        self._on_progress(Progress(table, 0, len(targets)))
+        for done, point in enumerate(targets, 1):
             if not self._has(table, point):
                 yield point
-            self._on_progress(Progress(table, done, len(wanted)))
+            self._on_progress(Progress(table, done, len(targets)))
 
     def store(self, table: str, **row: Any) -> None:
-        """Keep a row: numbers, texts, or arrays of one shape in all rows of the table."""
+        """Store a row: numbers, texts, or arrays of one shape in all rows of the table."""
         self._guard()
         self._journal.append(table, row)
 
@@ -95,7 +95,7 @@ class Run:
         self._on_progress(Progress(stage, done, total))
 
     def tables(self) -> dict[str, Table]:
-        """Return everything kept."""
+        """Return everything stored."""
         return tables_of(self._journal.rows)
 
     def _has(self, table: str, point: Mapping[str, Any]) -> bool:

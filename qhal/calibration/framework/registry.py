@@ -1,4 +1,4 @@
-"""Which calibrations there are: strings published in the entry-point group ``qhal.calibrations``."""
+"""Known calibrations: modules by name, published in the entry-point group ``qhal.calibrations``."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def _published() -> Published:
 
 
 def load_calibration(name: str) -> Calibration[Any, Any]:
-    """Return a calibration. Raises ConfigurationError for a name that nobody published."""
+    """Return a calibration. Raises ConfigurationError for an unknown name."""
     try:
         found = _published().load(name).CALIBRATION
     except ModuleNotFoundError as error:

@@ -60,7 +60,7 @@ def _began(resume: str | Path, header: Mapping[str, Any]) -> datetime:
     try:
         return datetime.fromisoformat(header["started"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{resume}: it does not say when it was started") from error
+        raise DataError(f"{resume}: the time of its start is missing") from error
 
 
 def _check_same(resume: str | Path, found: Mapping[str, Any], header: Mapping[str, Any]) -> None:

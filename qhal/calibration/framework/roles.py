@@ -14,10 +14,10 @@ from qhal.node.schema import PathTable
 
 
 def assign_roles(calibration: Calibration[Any, Any], node: Node, names: Mapping[str, str]) -> dict[str, str]:
-    """Return the device of each role: as ``names`` says, else the only ones that can, in the order of the light.
+    """Return the device of each role: that in ``names``, else the only suitable ones, in optical order.
 
     When several roles are of one kind, and as many devices of it exist, they are given out in the order in which
-    the node's optical paths name them. Raises ConfigurationError for a role that nobody, or more than one, can play.
+    the node's optical paths name them. Raises ConfigurationError for a role with no suitable device, or several.
     """
     roles = calibration.roles
     if unknown := set(names) - set(roles):
@@ -73,7 +73,7 @@ def _passes(path: PathTable, names: Iterable[str]) -> bool:
 
 
 def _in_order(node: Node, kind: type[Interface]) -> list[str]:
-    """Return the devices of a kind, those on optical paths first, in the order of the light.
+    """Return the devices with an interface, those on optical paths first, in optical order.
 
     A source's internal monitor does not measure what others send.
     """

@@ -39,12 +39,11 @@ def calibrate(
     on_progress: ProgressCallback = ignore_progress,
     resume: str | Path | None = None,
 ) -> Record:
-    """Carry out a calibration with open devices, by role, and return its record, which is in ``folder`` then.
+    """Run a calibration with open devices, by role; store its record in ``folder`` and return it.
 
-    What the devices were set to is restored, but for roles that it ``retains``; when it does not end well (Ctrl-C, a
-    lost device), light and bias stay off, and what was measured is kept in a journal in ``folder``, from which
-    ``resume`` goes on. ``records``: results of other calibrations to use. ``site``: which node, path and device names
-    the record is for.
+    The devices' settings are restored, but for roles that it ``retains``; after a bad end (Ctrl-C, a lost device) light
+    and bias stay off, and the measured rows stay in a journal in ``folder``, from which ``resume`` continues.
+    ``records``: results of other calibrations to use. ``site``: node, path and device names of the record.
 
     Raises ConfigurationError for wrong roles, plans and journals (then nothing was sent), what devices raise, what the
     evaluation raises, and NotRestored when it ended well but not everything could be restored (the record is kept).
@@ -90,7 +89,7 @@ def _calibrate(
                     # What the result rests on is how they were set then, not before or after.
                     instruments = tuple(_instrument(role, kind, site) for role, kind in devices.items())
                 except QhalError as error:
-                    guard(error)  # a latched detector is the cause of whatever else went wrong
+                    guard(error)  # a latched detector explains any other error
                     raise
         except NotRestored as error:
             not_restored = error
@@ -100,7 +99,7 @@ def _calibrate(
         journal.close()
         for note in restoring.notes:
             error.add_note(note)
-        error.add_note(f"what was measured is kept; go on with it: resume {journal.path}")
+        error.add_note(f"measurements stored; continue with: resume {journal.path}")
         raise
     journal.remove()
     if not_restored is not None:
@@ -162,8 +161,7 @@ def _refuse_latched(devices: Sequence[Interface], cause: QhalError | None = None
         states = kind.status().states if isinstance(kind, Detector) else ()
         if bad := [n for n, state in enumerate(states, 1) if state in wrong]:
             raise DeviceError(
-                f"{kind.device.name}: channels {bad} are latched, or it is unknown whether they are; "
-                "what was counted is of no use"
+                f"{kind.device.name}: channels {bad} are latched, or in an unknown state; counts discarded"
             )
 
 
@@ -178,7 +176,7 @@ def _check_roles(calibration: Calibration[Any, Any], devices: Mapping[str, Inter
         )
     for role, kind in devices.items():
         if not isinstance(kind, roles[role][0]):
-            raise ConfigurationError(f"{calibration.name}: {role} is no {roles[role][0].__name__}")
+            raise ConfigurationError(f"{calibration.name}: {role} is not a {roles[role][0].__name__}")
         if twice := [other for other, also in devices.items() if also is kind and other != role]:
             raise ConfigurationError(
                 f"{calibration.name}: {kind.device.name} cannot be {role} and {twice[0]} at once"

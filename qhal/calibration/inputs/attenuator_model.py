@@ -1,4 +1,4 @@
-"""True attenuation of any set point: from a record of ``attenuator-curve``, or as far as the data sheet promises."""
+"""True attenuation of any set point: from a record of ``attenuator-curve``, or from the data sheet's accuracy."""
 
 from typing import TypeAlias
 

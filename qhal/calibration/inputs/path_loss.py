@@ -45,7 +45,7 @@ def losses(parts: Sequence[PathPart]) -> dict[str, Any]:
 def losses_to(site: Site, values: Mapping[str, Any], role: str, field: str) -> dict[str, Any]:
     """Return ``path`` of a plan: from the device of a role to the part that the plan's ``field`` names, with it.
 
-    Nothing when the values say the path themselves, or the device is on none. Raises ConfigurationError when the
+    Nothing if the values contain the path, or the device is on none. Raises ConfigurationError when the
     field names no part of it.
     """
     parts = () if "path" in values else parts_from(site, role)

@@ -1,4 +1,4 @@
-"""What records of other calibrations say of a plan: modulators by the generator's output, intensities of a pattern."""
+"""Values of a plan from records of the transmitter: modulators by generator output, intensities of a pattern."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ Values = dict[str, Any]
 
 
 def modulator_volts(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> Values:
-    """Return ``carver``, ``decoy`` and ``polarization``, each as far as there is a record of it."""
+    """Return ``carver``, ``decoy`` and ``polarization``, each if its record is given."""
     known = {
         name: _volts(found[channel])
         for channel, name in ((CARVER_CHANNEL, "carver"), (DECOY_CHANNEL, "decoy"))
@@ -62,7 +62,7 @@ def intensity_ratios(records: Sequence[Record]) -> Values:
 
 
 def only_record(calibration: str, records: Sequence[Record]) -> Record | None:
-    """Return the record of a calibration, if there is one. Raises InvalidRecord for several."""
+    """Return the record of a calibration, or None. Raises InvalidRecord for several."""
     found = [record for record in records if record.calibration == calibration]
     if len(found) > 1:
         raise InvalidRecord(f"{', '.join(record.id for record in found)} are all of {calibration}: give one")

@@ -1,4 +1,4 @@
-"""Light of a wanted strength from a source and the attenuators behind it."""
+"""Light of a given level from a source and the attenuators downstream of it."""
 
 from collections.abc import Sequence
 
@@ -55,7 +55,7 @@ def set_total_attenuation(total_db: float, attenuators: Sequence[Attenuator]) ->
 
 
 def set_attenuators(attenuators: Sequence[Attenuator], wanted: Sequence[float]) -> tuple[float, ...]:
-    """Bring each attenuator to its set point, rising before falling; return what each then reports, dB."""
+    """Set each attenuator to its set point, rising before falling; return what each then reports, dB."""
     achieved = [each.read_attenuation_db() for each in attenuators]
     for rising in (True, False):
         for n, (attenuator, point) in enumerate(zip(attenuators, wanted, strict=True)):
@@ -65,7 +65,7 @@ def set_attenuators(attenuators: Sequence[Attenuator], wanted: Sequence[float]) 
 
 
 def close_attenuators(attenuators: Sequence[Attenuator]) -> None:
-    """Close all attenuators as far as they go; one whose position is not known is homed before, which may open it.
+    """Set all attenuators to their maximum; one whose position is unknown is homed before, which may open it.
 
     The caller has turned the light off.
     """
@@ -76,7 +76,7 @@ def close_attenuators(attenuators: Sequence[Attenuator]) -> None:
 
 
 def home_unknown(source: Source, attenuators: Sequence[Attenuator]) -> None:
-    """Home attenuators whose position is not known, with the source off: the path may open meanwhile."""
+    """Home attenuators whose position is not known, with the source off: homing may open the path."""
     unknown = [each for each in attenuators if each.status().attenuation_db is None]
     if unknown:
         source.disable()

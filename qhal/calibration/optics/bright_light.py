@@ -1,4 +1,4 @@
-"""Light of a known power at a meter, and how many photons per second are left behind known attenuators."""
+"""Light of a known power at a meter, and its photons per second downstream of known attenuators."""
 
 import math
 from collections.abc import Sequence
@@ -35,14 +35,14 @@ LEVEL, POWER, ATTENUATORS = "level", "power", "attenuators"
 CONSTANT_POWER = "power the same each time"
 _NEPERS_PER_DB = math.log(10) / 10
 _CLEARLY_DB = 3.0
-"""Above the lower end of a meter's range, where it may show that end whatever there is."""
+"""Above the lower end of a meter's range, because a meter may show that end without light."""
 _Decibel = Annotated[float, Field(ge=0)]
 
 
 class BrightPlan(Plan):
     """Light that a meter reads before it is attenuated.
 
-    The attenuators open until channel ``meter_channel`` of the meter reads ``meter_power_dbm``, or as far as they can;
+    The attenuators open until channel ``meter_channel`` of the meter reads ``meter_power_dbm``, or fully;
     ``readings`` are taken, ``settle_s`` after a move. ``power_dbm`` of the source None: as it is set.
 
     Standard uncertainties (k = 1): ``meter_uncertainty_db`` of the meter's scale against the reference that

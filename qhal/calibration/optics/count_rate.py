@@ -1,4 +1,4 @@
-"""Detectors for calibrations: biased, counting, and lit just as brightly as wanted."""
+"""Bias detectors, and set attenuators for a target count rate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from qhal.devices.status import required
 from qhal.errors import DeviceError, OutOfRange
 
 SETTINGS = ("bias_ua", "trigger_mv")
-"""On them rests what is found out about detectors."""
+"""Settings that a detector's results depend on."""
 _SETTLE_S = 0.1
 _STEP_DB = 10.0
 _CLEARLY = 10.0
@@ -44,7 +44,7 @@ def approach_rate(
     target_rate_hz: float,
     dark_hz: float | None = None,
 ) -> float:
-    """Open attenuators until a rate is near the wanted one, never by more than 10 dB at once; return the total, dB.
+    """Open attenuators until a count rate is near the target, in steps of 10 dB at most; return the total, dB.
 
     ``count`` returns counts and the seconds they took. The attenuators begin closed. ``dark_hz``: rate without any
     light; by default the first count is taken for the dark one, which is wrong where closed attenuators let much

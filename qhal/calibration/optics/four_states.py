@@ -62,7 +62,7 @@ class FourStatesPlan(PatternPlan):
 
 
 def modulator_inputs(site: Site, values: Mapping[str, Any], records: Sequence[Record]) -> dict[str, Any]:
-    """Return what records of the modulators say of a plan."""
+    """Return values of a plan from records of the modulators."""
     found = transmitter_records.modulator_volts(site, values, records)
     for record in records:
         if record.calibration == transmitter_records.POLARIZATION:

@@ -1,4 +1,4 @@
-"""Light with a pattern on counting detectors: none at first, then just as bright as wanted."""
+"""Light with a pattern on counting detectors: dark counts first, then light of a given count rate."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated
@@ -98,7 +98,7 @@ def set_count_rate(
 
     The rate is that of the brightest one, or what ``combine`` makes of all; dark counts are in the table ``dark``. The
     attenuation is kept in the table ``light``, and a resumed run takes it from there. Raises what devices raise, and
-    DeviceError where there is not enough light.
+    DeviceError without enough light.
     """
     turn_on_source(setup.source, plan.power_dbm, [setup.attenuator])
     if not run.rows("light"):

@@ -1,4 +1,4 @@
-"""Bright light on a power meter, and nothing of it on the detectors."""
+"""Bright light on a power meter, with the detectors isolated from it."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""Staircases: all levels of a modulator's voltage within a millisecond, over and over, found again in the clicks.
+"""Staircases: all levels of a modulator's voltage within a millisecond, repeated, and located in the clicks.
 
 What drifts more slowly (laser, fibre, attenuator) then changes all levels alike. The levels are in an order without
-symmetry, so that the clicks tell by themselves where the staircase begins: no marker and no common clock are needed.
+symmetry, so that the clicks alone show where the staircase begins: no marker and no common clock are needed.
 """
 
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ from qhal.tags.batch import TagBatch
 
 Array = NDArray[np.float64]
 BINS = 10
-"""Bins of a level. One holds the step, one on either side of it is left out: for a clock that is off, and settling."""
+"""Bins of a level. One contains the step, one on either side of it is left out: for clock offset and settling."""
 _KEPT = slice(2, BINS - 1)
 _STAIRCASES = 2
 """A calibration plays two at most."""
 _CLEAR = 5.0
-"""Least chi2 per degree of freedom of the levels against none, below which there is no staircase."""
+"""Minimum chi2 per degree of freedom of the levels against a constant, for a staircase."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,7 +45,7 @@ class Staircase:
 
     @property
     def period_ps(self) -> int:
-        """Duration of one turn."""
+        """Duration of one staircase."""
         return round(self.dwell_s * 1e12) * len(self.levels_v)
 
     def play(self, generator: PatternGenerator, channel: int, held_v: dict[int, float]) -> None:

@@ -1,4 +1,4 @@
-"""Steady light on counting detectors, about as bright on each of them."""
+"""Steady light on counting detectors, of similar level on each."""
 
 from qhal.calibration.framework.plan import Plan
 from qhal.calibration.optics.attenuators import turn_on_source
@@ -15,7 +15,7 @@ _EVEN_ENOUGH = 0.5
 """Least over mean rate that is good enough: all but a third of the polarizations are worse."""
 _TRIES = 16
 _STRIDES = (0.7548776662466927, 0.5698402909980532, 0.4301597090019468)
-"""OutputRates of the range by which each paddle goes on: they never come back to where they were."""
+"""Fractions of the range by which each paddle moves on: irrational, so that no setting repeats."""
 
 
 class SteadyLightPlan(Plan):
@@ -55,7 +55,7 @@ def light_detectors(rate_hz: float, plan: SteadyLightPlan, setup: TaggedSetup) -
 
 
 def balance_channels(polarization: PolarizationController, counter: TimeTagger | Detector) -> float:
-    """Turn paddles until channels count about alike, or leave the best of 16 settings; return least over mean rate."""
+    """Set paddles until all channels count similarly, or to the best of 16 settings; return minimum over mean rate."""
     limits = polarization.capabilities
     found: list[tuple[float, tuple[float, ...]]] = []
     for n in range(_TRIES):

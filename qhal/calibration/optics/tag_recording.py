@@ -37,7 +37,7 @@ def batches(tagger: TimeTagger, duration_s: float) -> Iterator[TagBatch]:
 
 
 def record_tags(tagger: TimeTagger, duration_s: float) -> TagBatch:
-    """Return the tags of a time of the tagger; it pauses between sub-records, which the batch's gaps tell.
+    """Return the tags of a time of the tagger; its pauses between sub-records are gaps of the batch.
 
     Raises DeviceError when tags are missing.
     """

@@ -94,7 +94,7 @@ class _Link:
     detectors: int
 
     def rate(self, clicks: float, background: float) -> float:
-        """Return secret bits per pulse of so many clicks of signal and background in a pulse's window."""
+        """Return secret bits per pulse for given clicks of signal and background in a pulse's window."""
         mu = self.plan.mean_photon_number
         link = ThresholdLink(
             min(clicks / mu, 1.0),
@@ -240,7 +240,7 @@ def evaluate(data: Data, plan: DetectionWindowPlan) -> Evaluation:
     ]
     if limited:
         remarks.append(
-            f"there is so little background that the window ends where the signal is {plan.least_fraction:g} of its"
+            f"the background is so low that the window ends where the signal is {plan.least_fraction:g} of its"
             " height; more would still be better"
         )
     fits = [fit.model_copy(update={"scaled": fit.poor}) for fit in measured.fits]

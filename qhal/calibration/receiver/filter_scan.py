@@ -119,7 +119,7 @@ def measure(run: Run, plan: FilterScanPlan, setup: DetectorSetup) -> None:
 
 
 def evaluate(data: Data, plan: FilterScanPlan) -> Evaluation:
-    """Fit the filter, and tell where the laser works in it."""
+    """Fit the filter, and report the laser's position in it."""
     working_thz = float(data["working"]["frequency_thz"][0])
     fitted = _fit(data, plan.dead_time_ns)
     longer = _fit(data, plan.dead_time_ns + plan.dead_time_uncertainty_ns)
@@ -142,7 +142,7 @@ def evaluate(data: Data, plan: FilterScanPlan) -> Evaluation:
         f"the laser works at {working_thz:.4f} THz; detuning and loss are relative to the filter's centre"
     ]
     if nominal(order) > 0.99 * _LARGEST_ORDER:
-        remarks.append("the edges are steeper than the steps of the scan can tell")
+        remarks.append("the edges are steeper than the steps of the scan resolve")
     if nominal(floor) < 3 * standard_uncertainty(floor):
         limit = max(nominal(floor), 0.0) + 2 * standard_uncertainty(floor)
         remarks.append(

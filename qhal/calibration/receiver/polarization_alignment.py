@@ -2,7 +2,7 @@
 
 The controller visits random settings; the fibre is fitted to the correlations of sent and seen bits, and the paddles go
 to the angles of least error that the fit gives (:mod:`qhal.link.polarization`). They stay there. The evaluation fits
-the fibre once more to everything that was seen, with where each paddle stopped and how the fibre walked meanwhile as
+the fibre once more to everything that was seen, with where each paddle stopped and how the fibre walked between them as
 unknowns (isotropic walk on the Poincaré sphere: Czegledi et al., arXiv:1507.00953).
 """
 
@@ -55,7 +55,7 @@ class KnownReceiver(BaseModel):
 
     @classmethod
     def of(cls, record: Record) -> "KnownReceiver":
-        """Return what a record of ``receiver-matrix`` says. Raises InvalidRecord."""
+        """Return the receiver of a record of ``receiver-matrix``. Raises InvalidRecord."""
         model = receiver_model(record)
         return cls(
             directions=model.directions.tolist(),
@@ -70,12 +70,12 @@ class KnownReceiver(BaseModel):
         return self
 
     def model(self) -> ReceiverModel:
-        """Return the model. Raises OutOfRange for a receiver that there cannot be."""
+        """Return the model. Raises OutOfRange for an impossible receiver."""
         return ReceiverModel(*(np.array(values) for _, values in self))
 
 
 class PolarizationAlignmentPlan(FourStatesPlan):
-    """What :class:`FourStatesPlan` says, and where the alignment is to end.
+    """A :class:`FourStatesPlan`, and the target of the alignment.
 
     ``target_error_rate``: of the signal, both bases; the controller's random settings are drawn from ``seed``.
     ``receiver``: an ideal one by default, else as ``receiver-matrix`` found it. At the end clicks are counted

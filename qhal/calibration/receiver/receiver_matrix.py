@@ -28,11 +28,11 @@ from qhal.records.uncertain import to_db
 
 STATES = ("H", "V", "D", "A")
 _CLEAR = 3.0
-"""A leak below so many standard uncertainties has no extinction ratio but a bound."""
+"""Below this significance of a leak only a bound of the extinction ratio is reported."""
 
 
 class ReceiverMatrixPlan(FourStatesPlan):
-    """What :class:`FourStatesPlan` says, at ``settings`` of the paddles that are drawn from ``settings_seed``."""
+    """A :class:`FourStatesPlan` at ``settings`` of the paddles that are drawn from ``settings_seed``."""
 
     settings: Annotated[int, Field(ge=8, le=100)] = 14
     settings_seed: int = 0
@@ -63,7 +63,7 @@ def measure(run: Run, plan: ReceiverMatrixPlan, setup: ReceiverSetup) -> None:
 
 
 def evaluate(data: Data, plan: ReceiverMatrixPlan) -> Evaluation:
-    """Fit sender, fibre, paddles and receiver together, and say what the receiver is."""
+    """Fit sender, fibre, paddles and receiver together, and report the receiver."""
     fitted = fit_receiver(data, plan.priors())
     values = fitted.values
     paddles = len(plan.retardances_pi)

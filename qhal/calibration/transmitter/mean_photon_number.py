@@ -39,7 +39,7 @@ Uncertainty = Annotated[float, Field(ge=0)]
 class MeanPhotonNumberPlan(BrightPlan):
     """Power of the pattern that plays, ``repetitions`` times, ``pause_s`` apart.
 
-    ``set_db``: set points of the attenuators in operation, in the order of the light; for these the result holds.
+    ``set_db``: set points of the attenuators in operation, in optical order; the result is for these.
     ``path``: the parts from the meter to the transmitter's output; where the node file has a path, those of it up to
     ``output``, the name of the last one. ``pulse_rate_hz``: pulses per second, those of every intensity; a record of
     ``intensity-ratio`` knows them.
@@ -102,7 +102,7 @@ def evaluate(data: Data, plan: MeanPhotonNumberPlan) -> Evaluation:
     return Evaluation(
         quantities,
         [bright.fit],
-        [f"holds with attenuators at {set_points}"],
+        [f"with attenuators at {set_points}"],
         {"source": ("frequency_thz", "power_dbm")},
         traceability=plan.traceability,
     )

@@ -66,7 +66,7 @@ def measure(run: Run, plan: ModulatorPlan, setup: TransmitterSetup) -> None:
 
 
 def _near_extinction(table: Table, plan: ModulatorPlan, more_db: float) -> Staircase:
-    """Return a staircase about the extinction, no brighter with so much more light than the range was on average.
+    """Return a staircase about the extinction, with this much more light no brighter than the range on average.
 
     Raises DeviceError when the range has no extinction.
     """
@@ -134,7 +134,7 @@ def _fit(measured: _Sorted, dead_time_ns: float) -> Fitted:
     dark_hz = (measured.dark_counts + 0.5) / measured.dark_s
     floor = np.log(1e-3)
     curve = staircase.interference(measured.levels_v, found.v0_v, found.vpi_v, floor)
-    # Weighted by the light, because what is dark says nothing about the scale.
+    # Weighted by the light, because dark levels do not determine the scale.
     scale = (measured.counts * curve[:, None, :]).sum(axis=2) / (curve**2).sum(axis=1)[:, None]
     scale /= measured.seconds[:, None]
     start = {
@@ -177,7 +177,7 @@ def draw(figure: Any, record: Record) -> None:
     for number, series in enumerate(SERIES):
         chosen = np.arange(rows) // len(record.tables["range"]) == number
         levels_v = measured.levels_v[chosen][0]
-        # Rows and detectors together, corrected for dead time by what the model says of it.
+        # Rows and detectors together, corrected for dead time by the model.
         counts, model = measured.counts[chosen].sum(axis=(0, 1)), expected[chosen].sum(axis=(0, 1))
         curve = staircase.interference(levels_v, *p[:3])
         light = (scale[chosen].sum(axis=1) * measured.seconds[chosen]).sum()

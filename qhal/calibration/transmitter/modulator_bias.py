@@ -2,7 +2,7 @@
 
 The generator plays a dither about the voltage that is held. At the extinction the light has no part at the dither's own
 frequency (first harmonic), only at twice that. Off it by e, of counts n at the dither's +d, -d and 0,
-``(n- - n+) / (n+ + n- - 2 n0) = tan(pi e / Vpi) / tan(pi d / 2 Vpi)``, whatever the light and the floor are. The
+``(n- - n+) / (n+ + n- - 2 n0) = tan(pi e / Vpi) / tan(pi d / 2 Vpi)``, for any light and floor. The
 evaluation fits all counts with the curve of two-beam interference whose null moves linearly in time.
 """
 
@@ -64,9 +64,7 @@ class ModulatorBiasPlan(OneOutputPlan):
     @model_validator(mode="after")
     def _fits(self) -> "ModulatorBiasPlan":
         if 4 * _MARK * self.dither_v > self.vpi_v:
-            raise ValueError(
-                f"dither_v is more than 1/{4 * _MARK} of vpi_v: that is no longer near the extinction"
-            )
+            raise ValueError(f"dither_v is more than 1/{4 * _MARK} of vpi_v: too far from the extinction")
         return self
 
     def extent(self) -> Extent:
@@ -127,7 +125,7 @@ def _ordered(folded: NDArray[np.int64], steps: Staircase, plan: ModulatorBiasPla
 
 
 def _error_v(counts: NDArray[np.int64], plan: ModulatorBiasPlan) -> float:
-    """Return how far the null is above the centre, as the dither's harmonics tell; the mark's distance at most."""
+    """Return the distance of the null above the centre, from the dither's harmonics; the mark's distance at most."""
     low, high, middle = _sums(counts)
     second = low + high - 2 * middle
     reach_v = _MARK * plan.dither_v

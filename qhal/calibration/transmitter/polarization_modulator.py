@@ -1,8 +1,8 @@
 """Vpi of the modulator that makes the polarizations, from the count rates of the passive receiver's detectors.
 
-A phase between two components of the polarization turns the state on the Poincaré sphere about an axis, by
-``phi = pi (V - V0) / Vpi``. The fibre turns the whole circle of states, and an analyser passes light in proportion to
-``1 + a.s``: whatever fibre and axis are, each detector counts ``a + b cos(pi V / Vpi) + c sin(pi V / Vpi)``. Only
+A phase between two components of the polarization rotates the state on the Poincaré sphere about an axis, by
+``phi = pi (V - V0) / Vpi``. The fibre rotates the whole circle of states, and an analyser passes light in proportion to
+``1 + a.s``: for any fibre and axis, each detector counts ``a + b cos(pi V / Vpi) + c sin(pi V / Vpi)``. Only
 Vpi is common to all. All levels are played within a millisecond
 (:mod:`qhal.calibration.optics.staircase`), and each recording has coefficients of its own.
 """
