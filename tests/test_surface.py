@@ -1,12 +1,15 @@
 """The public names of each package: complete, documented, and importable without loading the package's modules."""
 
 import ast
+import re
 import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import qhal.errors
 
 ROOT = Path(__file__).parents[1]
 INTERNAL = {
@@ -92,3 +95,22 @@ def test_importing_the_packages_loads_none_of_their_modules():
     script = f"import sys; import {', '.join(INTERNAL)}; print(*sorted(m for m in sys.modules if m.startswith('qhal')))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) == {"qhal", "qhal.errors", "qhal.late", *INTERNAL}
+
+
+def test_the_documentation_uses_public_names():
+    """But for what a new calibration in the tree needs of the others."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
+    used = {
+        (page.name, package, name.strip(" ,()\n"))
+        for page in pages
+        for package, names in re.findall(
+            r"^from (qhal[\w.]*) import (\([^)]*\)|.*)$", page.read_text(), re.MULTILINE
+        )
+        for name in names.split(",")
+        if not package.startswith("qhal.calibration.")
+    }
+    assert len(used) > 20
+    for page, package, name in used:
+        module = import_module(package)
+        public = defined(Path(module.__file__)) if module is qhal.errors else module.__all__
+        assert not name or name in public, f"{page}: from {package} import {name}"
