@@ -15,63 +15,98 @@ from qhal.link.statistics import ONE_SIGMA, Interval, binomial_interval, binomia
 from qhal.records.uncertain import statistical
 
 
+class _Proportion:
+    """A probability that was estimated from counts: ``_successes`` of ``_trials``."""
+
+    @property
+    def _successes(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def _trials(self) -> int:
+        raise NotImplementedError
+
+    @property
+    def value(self) -> float:
+        """The probability, 0 to 1."""
+        return self._successes / self._trials
+
+    @property
+    def standard_uncertainty(self) -> float:
+        """Binomial standard uncertainty of the value, never zero."""
+        return binomial_standard_uncertainty(self._successes, self._trials)
+
+    def interval(self, confidence: float = ONE_SIGMA) -> Interval:
+        """Return the exact (Clopper-Pearson) confidence interval of the probability."""
+        return binomial_interval(self._successes, self._trials, confidence)
+
+    def number(self, name: str = "counts") -> UFloat:
+        """Return the value for computations, with one statistical error of this name; a new one at each call."""
+        return statistical(name, self.value, self.standard_uncertainty)
+
+
 @dataclass(frozen=True)
-class GainEstimate:
-    """Clicked symbols of one intensity over its live symbols."""
+class GainEstimate(_Proportion):
+    """Gain of one intensity: the probability of at least one click in the window of a live symbol.
+
+    Attributes
+    ----------
+    live
+        Symbols at whose start all detectors could click.
+    clicked
+        Those of them with a click in the window.
+
+    Examples
+    --------
+    >>> f"{GainEstimate(live=1_000_000, clicked=29_280).number():.2u}"
+    '0.02928+/-0.00017'
+    """
 
     live: int
     clicked: int
 
     @property
-    def value(self) -> float:
-        """Probability of at least one click in the window of a live symbol."""
-        return self.clicked / self.live
+    def _successes(self) -> int:
+        return self.clicked
 
     @property
-    def standard_uncertainty(self) -> float:
-        """Binomial standard uncertainty of the value, never zero."""
-        return binomial_standard_uncertainty(self.clicked, self.live)
-
-    def interval(self, confidence: float = ONE_SIGMA) -> Interval:
-        """Return the exact (Clopper-Pearson) interval of the gain."""
-        return binomial_interval(self.clicked, self.live, confidence)
-
-    def number(self, name: str = "clicks") -> UFloat:
-        """Return the value for computations, with one statistical contribution of this name."""
-        return statistical(name, self.value, self.standard_uncertainty)
+    def _trials(self) -> int:
+        return self.live
 
 
 @dataclass(frozen=True)
-class QberEstimate:
-    """Wrong bits of one intensity over its sifted bits."""
+class QberEstimate(_Proportion):
+    """Quantum bit error rate of one intensity.
+
+    Attributes
+    ----------
+    sifted
+        Sifted bits.
+    errors
+        Those of them that are wrong.
+    """
 
     sifted: int
     errors: int
 
     @property
-    def value(self) -> float:
-        """Quantum bit error rate, 0 to 1."""
-        return self.errors / self.sifted
+    def _successes(self) -> int:
+        return self.errors
 
     @property
-    def standard_uncertainty(self) -> float:
-        """Binomial standard uncertainty of the value, never zero."""
-        return binomial_standard_uncertainty(self.errors, self.sifted)
-
-    def interval(self, confidence: float = ONE_SIGMA) -> Interval:
-        """Return the exact (Clopper-Pearson) interval of the error rate."""
-        return binomial_interval(self.errors, self.sifted, confidence)
-
-    def number(self, name: str = "errors") -> UFloat:
-        """Return the value for computations, with one statistical contribution of this name."""
-        return statistical(name, self.value, self.standard_uncertainty)
+    def _trials(self) -> int:
+        return self.sifted
 
 
 @dataclass(frozen=True, eq=False)
 class ClickMatrix:
-    """Clicks in the window, by state of the sender (row) and detector (column), int64 (4, 4).
+    """Clicks in the window, by state of the sender and detector.
 
-    Both are numbered ``2 * basis + bit``. Clicks of a symbol with several clicks all count.
+    Attributes
+    ----------
+    counts
+        int64 (4, 4): state of the sender (row), detector (column), both numbered ``2 * basis + bit``. All clicks of a
+        symbol count.
     """
 
     counts: NDArray[np.int64]
@@ -95,12 +130,25 @@ class ClickMatrix:
         return QberEstimate(right + wrong, wrong)
 
     def balanced_error_rate(self, weights: ArrayLike) -> UFloat:
-        """Return the error rate as detectors of equal efficiency would show it.
+        """Return the error rate of detectors of equal efficiency and bases of equal probability.
 
-        ``weights`` (4): of :class:`~qhal.link.receiver.ReceiverModel`, only their ratios matter; a click counts one
-        over that of its detector. An unequal splitter is taken out, too: as if both bases were chosen alike. The
-        uncertainty is that of the clicks.
-        Raises OutOfRange, and NotEnoughCounts without a click in the sender's basis.
+        Parameters
+        ----------
+        weights
+            Of the four detectors (:class:`~qhal.link.receiver.ReceiverModel`); only their ratios matter. A click counts
+            one over the weight of its detector.
+
+        Returns
+        -------
+        UFloat
+            With the statistical error of the clicks.
+
+        Raises
+        ------
+        OutOfRange
+            If the weights are not 4 positive numbers.
+        NotEnoughCounts
+            Without a click in the sender's basis.
         """
         each = np.asarray(weights, np.float64)
         if each.shape != (4,) or not np.all(each > 0) or not np.isfinite(each).all():
@@ -111,7 +159,7 @@ class ClickMatrix:
         if total == 0:
             raise NotEnoughCounts("no click in the sender's basis")
         rate = float(wrong.sum()) / total
-        # Half a click more of each, so that none is not taken for certainty.
+        # Half a click more of each: no click is not certainty.
         variance = np.sum((np.diag(self.counts) + 0.5) * (rate / each) ** 2)
         variance += np.sum((self.counts[own, own ^ 1] + 0.5) * ((1 - rate) / each[own ^ 1]) ** 2)
         return statistical("clicks", rate, float(np.sqrt(variance)) / total)
@@ -121,11 +169,22 @@ class ClickMatrix:
 class SiftedCounts:
     """Counts of a :class:`~qhal.link.sifting.Sifter`, int64 arrays by intensity (signal, decoy, vacuum).
 
-    ``live``: symbols at whose start all four detectors could click. Of these: ``clicked`` in the window; sifted to a
-    bit in the sender's basis, with errors (``sifted_by_basis``, ``errors_by_basis``: (3, 2) by intensity and basis);
-    ``cross_basis`` have clicks in both bases (dropped from sifting), ``same_basis`` two clicks in one basis (a random
-    bit). ``clicks``: (3, 4, 4) by intensity, state and detector. Counts of disjoint spans can be added, and an earlier
-    snapshot subtracted.
+    Counts of disjoint spans can be added, and an earlier snapshot subtracted.
+
+    Attributes
+    ----------
+    live
+        Symbols at whose start all four detectors could click; all else is of these.
+    clicked
+        Symbols with a click in the window.
+    sifted_by_basis, errors_by_basis
+        Bits in the sender's basis, and the wrong ones, (3, 2) by intensity and basis.
+    cross_basis
+        Symbols with clicks in both bases, dropped from sifting.
+    same_basis
+        Symbols with two clicks in one basis, a random bit.
+    clicks
+        Clicks, (3, 4, 4) by intensity, state and detector.
     """
 
     live: NDArray[np.int64]
