@@ -68,7 +68,7 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
     def home(self) -> None:
         """Find the reference position again.
 
-        The path may become transparent meanwhile: see ``capabilities.transparent_while_homing``.
+        The path may become transparent during the search: see ``capabilities.transparent_while_homing``.
         """
         with self.device.exclusive("home"):
             self._home()
@@ -119,11 +119,11 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
 
     @abstractmethod
     def _write_attenuation_db(self, attenuation_db: float) -> None:
-        """Send the set point and wait until the unit says that it is there."""
+        """Send the set point and wait until the unit reports that it is reached."""
 
     @abstractmethod
     def _read_attenuation_db(self) -> float:
-        """Ask for the attenuation. Raises PositionUnknown while the unit does not know it."""
+        """Read the attenuation. Raises PositionUnknown while the unit does not know it."""
 
     @abstractmethod
     def _home(self) -> None:

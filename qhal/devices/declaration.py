@@ -99,7 +99,7 @@ class Options(BaseModel):
 class Identity(Worded):
     """Who answers. A field that the instrument does not report is empty.
 
-    ``shape`` holds what stands in for a serial number: channel count, limits.
+    ``shape``: properties in place of a serial number, such as channel count and limits.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -125,7 +125,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         """Count for one period that begins after this call, and return its counts.
 
         Other verbs do not wait for it. Raises OutOfRange for a period that the unit cannot count, DeviceError when
-        another thread changes a setting meanwhile.
+        another thread changes a setting during the count.
         """
         check_range(self.device, "period", period_s, self.capabilities.min_period_s, 3600.0, "s")
         with self.device.counting():
@@ -270,7 +270,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
 
     @abstractmethod
     def _read_bias_ua(self) -> tuple[float, ...]:
-        """Ask for all bias currents; NaN for one that is not a number."""
+        """Read all bias currents; NaN for one that is not a number."""
 
     @abstractmethod
     def _write_trigger_mv(self, trigger_mv: tuple[float, ...]) -> None:
@@ -278,7 +278,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
 
     @abstractmethod
     def _read_trigger_mv(self) -> tuple[float, ...]:
-        """Ask for all trigger levels; NaN for one that is not a number."""
+        """Read all trigger levels; NaN for one that is not a number."""
 
     @abstractmethod
     def _write_enabled(self, on: bool) -> None:
@@ -286,11 +286,11 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
 
     @abstractmethod
     def _read_enabled(self) -> bool:
-        """Ask whether the bias is on."""
+        """Read whether the bias is on."""
 
     @abstractmethod
     def _read_latched(self) -> tuple[bool | None, ...]:
-        """Ask which channels are latched; None for one of which the unit does not say so."""
+        """Read which channels are latched; None for one of which the unit does not report it."""
 
     @abstractmethod
     def _read_counts(self, period_s: float) -> CountReading:
@@ -298,7 +298,7 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
 
     @abstractmethod
     def _read_temperature_k(self) -> float | None:
-        """Ask for the temperature of the cold stage; None where the unit does not know it."""
+        """Read the temperature of the cold stage; None where the unit does not report it."""
 
     @abstractmethod
     def _settle(self) -> None:

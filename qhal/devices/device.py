@@ -145,7 +145,7 @@ class Device(Guarded, Hooks):
         ``first`` is called as soon as commands can be sent, before the unit is asked who it is: to make safe without
         delay a unit that was identified at this address before.
 
-        Raises Disconnected, ReplyTimeout, WrongDevice, ProtocolError; whatever was opened is closed again.
+        Raises Disconnected, ReplyTimeout, WrongDevice, ProtocolError; all connections are closed again then.
         """
         self.session.open(first)
         return self
@@ -193,7 +193,7 @@ class Device(Guarded, Hooks):
     def counting(self) -> Iterator[None]:
         """Keep other threads from counting, but not from anything else: what makes safe must not wait for a count.
 
-        Raises DeviceError when another thread changed a setting meanwhile: what was counted belongs to neither.
+        Raises DeviceError when another thread changed a setting during the count, which belongs to neither setting.
         """
         self.session.refuse_inherited()
         with self._counting:

@@ -21,7 +21,7 @@ class Hooks(Described):
         """The device itself and its sub-devices."""
 
     def _align(self) -> None:
-        """End what another program may have left half said, on a connection that outlives its clients."""
+        """End a request that another program left incomplete, on a connection that outlives its clients."""
 
     def _proofs(self) -> tuple[Proof, ...]:
         """Return at least two queries on the main connection whose replies fit no other request.

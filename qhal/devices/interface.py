@@ -97,7 +97,7 @@ class Interface(Described, Generic[CapabilitiesT, StatusT]):
         """Bring the device into the state that cannot harm anything behind it, and read it back.
 
         A device that carries a customer's traffic is left as it is. Raises DeviceError when the unit ends elsewhere,
-        ReplyTimeout when another thread holds the device for a minute, and whatever the exchange raises.
+        ReplyTimeout when another thread holds the device for a minute, and what the exchange raises.
         """
         if self.device.carries_traffic:
             return SafeState.UNTOUCHED
@@ -138,7 +138,7 @@ def check_range(device: Device, name: str, value: float, low: float, high: float
 
 
 def check_read(device: Device, what: str, value: float, low: float, high: float, unit: str) -> float:
-    """Return a value that was read, when it can be what the unit says that it is.
+    """Return a value that was read, if the unit can have it.
 
     It may lie beyond the unit's own limits by 1 % of the range between them. Raises ProtocolError beyond that, and
     for what is not finite.

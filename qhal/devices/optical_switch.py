@@ -170,7 +170,7 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
 
     @abstractmethod
     def _read_pattern(self) -> dict[int, int]:
-        """Ask for the pattern, ingress to egress."""
+        """Read the pattern, ingress to egress."""
 
     @abstractmethod
     def _add(self, ingress: int, egress: int) -> None:

@@ -142,7 +142,7 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
             return snapshot.taken(PatternGeneratorStatus, **self._play_settings(snapshot.read))
 
     def _play_settings(self, read: Callable[..., Any] = _simply) -> dict[str, Any]:
-        """Ask for what a status shows, each value by ``read``."""
+        """Read the values of a status, each by ``read``."""
         channels = range(1, self.capabilities.channels + 1)
         return {
             "running": read(self._read_running),
@@ -227,23 +227,23 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
 
     @abstractmethod
     def _read_running(self) -> bool:
-        """Ask whether it plays."""
+        """Read whether it plays."""
 
     @abstractmethod
     def _read_sample_rate_hz(self) -> float:
-        """Ask for the sample rate."""
+        """Read the sample rate."""
 
     @abstractmethod
     def _read_reference(self) -> str:
-        """Ask for the reference: "internal" or "external"."""
+        """Read the reference: "internal" or "external"."""
 
     @abstractmethod
     def _read_output(self, channel: int) -> bool:
-        """Ask whether an output is on."""
+        """Read whether an output is on."""
 
     @abstractmethod
     def _read_problems(self) -> tuple[str, ...]:
-        """Ask for errors, in words."""
+        """Read the errors, in words."""
 
 
 def _is_waveform(values: object) -> bool:

@@ -26,7 +26,7 @@ class PolarizationControllerStatus(Status):
 
 
 class PolarizationController(Interface[PolarizationControllerCapabilities, PolarizationControllerStatus]):
-    """Turns paddles; what that does to the light is for those who look at the light to find out."""
+    """A controller whose paddles rotate fibre retarders; the polarization that results is not known to it."""
 
     def set_angle_deg(self, paddle: int, angle_deg: float) -> float:
         """Turn one paddle and return the angle reached. Raises Unsupported, OutOfRange, DeviceError."""
@@ -112,7 +112,7 @@ class PolarizationController(Interface[PolarizationControllerCapabilities, Polar
 
     @abstractmethod
     def _read_angle_deg(self, paddle: int) -> float:
-        """Ask for the angle of one paddle."""
+        """Read the angle of one paddle."""
 
     @abstractmethod
     def _home(self) -> None:

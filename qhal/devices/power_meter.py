@@ -78,4 +78,4 @@ class PowerMeter(Interface[PowerMeterCapabilities, PowerMeterStatus]):
 
     @abstractmethod
     def _read_power_dbm(self, channel: int) -> float:
-        """Ask for the power, dBm. Raises NoValue when the light is below or above the meter's range."""
+        """Read the power, dBm. Raises NoValue when the light is below or above the meter's range."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, TypeVar
 
 from qhal.devices.device import Device
@@ -13,8 +14,8 @@ from qhal.errors import ReplyTimeout
 from qhal.signals import owned, shielded
 
 _GRACE_S = 0.5
-"""A step of the order that has not ended by then does not hold up the next one: bias that cannot be turned off is no
-reason to leave the light on."""
+"""A step of the order that has not ended by then does not hold up the next one: bias that cannot be turned off does
+not keep the light on."""
 _LIMIT_S = 120.0
 """An attenuator may be homing, which takes half a minute; what has not ended after four times that does not end."""
 
@@ -42,7 +43,7 @@ def in_thread(action: Action[Result]) -> "Future[Result]":
     def run() -> None:
         try:
             future.set_result(action())
-        except BaseException as error:  # noqa: BLE001  # it is what became of the action, of whatever type
+        except BaseException as error:  # noqa: BLE001  # an outcome of the action, of any type
             future.set_exception(error)
 
     try:
@@ -61,7 +62,7 @@ def in_order_of_danger(
 ) -> list[Result | Exception]:
     """Carry out actions in the order of danger, those of one danger in parallel; return what each gave or raised.
 
-    Every action is carried out, whatever the others raise. One that has not ended after ``limit_s`` is a ReplyTimeout.
+    Every action runs, even when others raise. One that has not ended after ``limit_s`` is a ReplyTimeout.
     """
     until = None if limit_s is None else time.monotonic() + limit_s
     started: dict[int, Future[Result]] = {}
@@ -90,7 +91,7 @@ def make_devices_safe(devices: Mapping[str, Device]) -> dict[str, Outcome]:
         if device.is_open:
             actions += [(name, each.hazard, each.make_safe) for each in interfaces_of(device)]
         else:
-            actions.append((name, hazard_of(device), lambda device=device: open_and_make_safe(device)))  # type: ignore[misc]
+            actions.append((name, hazard_of(device), partial(open_and_make_safe, device)))
     with owned():
         outcomes = in_order_of_danger([(hazard, action) for _, hazard, action in actions], _LIMIT_S)
         return by_device(zip((name for name, _, _ in actions), outcomes, strict=True))

@@ -71,7 +71,7 @@ class Scpi:
         return self.ask_parsed(query, replies.flag)
 
     def ask_word(self, query: str, *allowed: str) -> str:
-        """Return the one of the allowed words that the reply is, in whatever case it comes."""
+        """Return the one of the allowed words that the reply is, in any case."""
         return self.ask_parsed(query, lambda reply: replies.word(reply, *allowed))
 
     def ask_label(self, query: str, *, timeout_s: float | None = None) -> str:

@@ -21,7 +21,7 @@ log = logging.getLogger("qhal")
 OPEN_S = 5.0
 """How long opening waits for a connection."""
 OPENING_S = 60.0
-"""How long opening may take in all; a unit that says nothing ends it at its first time-out."""
+"""How long opening may take in all; with a silent unit it ends at the first time-out."""
 _REOPENING_S = 5.0
 """What a call may take beyond its own time-out to open a lost device again."""
 _CONNECT_S = 1.0
@@ -208,9 +208,7 @@ class Session:
             for part in self.device.parts:
                 capabilities = self.unit.capabilities[part] = part._read_capabilities()
                 if wrong := capabilities.contradictions():
-                    raise ProtocolError(
-                        f"{self.device.name}: what it says it can do cannot be: {'; '.join(wrong)}"
-                    )
+                    raise ProtocolError(f"{self.device.name}: impossible capabilities: {'; '.join(wrong)}")
             settings = self.device._read_settings()
         except BaseException as error:
             self.unit = before
@@ -236,7 +234,7 @@ class Session:
         """Make the connections ready for a call with a time-out: verify a tainted one, reopen all when one is lost.
 
         Takes as long as the call and the line's delay, twice; reopening takes up to ``_REOPENING_S`` while the unit
-        answers. What is not done by then is left to the next call, and the error says what is being waited for.
+        answers. The next call completes what is not done by then; the error names what is waited for.
         """
         with self.main.held(limit_s + _REOPENING_S):
             self.refuse_inherited()

@@ -159,11 +159,11 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
 
     @abstractmethod
     def _read_set_power_dbm(self) -> float:
-        """Ask for the power set point."""
+        """Read the power set point."""
 
     @abstractmethod
     def _read_output_dbm(self) -> float:
-        """Ask for the power measured at the output."""
+        """Read the power measured at the output."""
 
     @abstractmethod
     def _write_frequency_thz(self, frequency_thz: float) -> None:
@@ -171,7 +171,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
 
     @abstractmethod
     def _read_frequency_thz(self) -> float:
-        """Ask for the frequency."""
+        """Read the frequency."""
 
     @abstractmethod
     def _write_emitting(self, emitting: bool) -> None:
@@ -179,8 +179,8 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
 
     @abstractmethod
     def _read_emitting(self) -> bool:
-        """Ask whether light comes out."""
+        """Read whether light comes out."""
 
     @abstractmethod
     def _read_problems(self) -> tuple[str, ...]:
-        """Ask for faults and warnings, in words."""
+        """Read the faults and warnings, in words."""

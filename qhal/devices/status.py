@@ -25,7 +25,7 @@ class Quality(StrEnum):
 class Status(Worded):
     """A snapshot of a device. Each interface adds its own fields.
 
-    ``time`` is UTC wall time of the reading. ``problems`` says in words what makes the quality less than good. A value
+    ``time`` is UTC wall time of the reading. ``problems``: in words, what makes the quality less than good. A value
     that the device does not have, or that cannot be what it says, is None and a problem; the quality is then faulted.
     """
 

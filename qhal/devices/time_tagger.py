@@ -78,7 +78,7 @@ class InputSettings(Worded):
     delay_ps: int
 
     def named(self, channel: int) -> dict[str, object]:
-        """Return each setting by a name that says of which input it is."""
+        """Return each setting by a name with the number of the input."""
         return {f"input_{channel}_{name}": value for name, value in self}
 
 
@@ -154,7 +154,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         """Count the pulses of all inputs for one period that begins after this call.
 
         Other verbs do not wait for it. Raises OutOfRange for a period that the unit cannot count, DeviceError when
-        another thread changes a setting meanwhile.
+        another thread changes a setting during the count.
         """
         limits = self.capabilities
         check_range(self.device, "period", period_s, limits.min_period_s, limits.max_period_s, "s")
@@ -208,7 +208,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         return settings
 
     def _input(self, channel: int) -> InputSettings:
-        """Ask for all settings of an input. Raises ProtocolError for one that cannot be."""
+        """Read all settings of an input. Raises ProtocolError for one that cannot be."""
         limits, found = self.capabilities, self._read_input(channel)
         for what, value, low, high, unit in (
             ("threshold", found.threshold_v, limits.min_threshold_v, limits.max_threshold_v, "V"),
@@ -251,7 +251,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     @abstractmethod
     def _read_input(self, channel: int) -> InputSettings:
-        """Ask for all settings of an input."""
+        """Read all settings of an input."""
 
     @abstractmethod
     def _write_clock_reference(self, reference: ClockReference) -> None:
@@ -259,7 +259,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     @abstractmethod
     def _read_clock_reference(self) -> ClockReference:
-        """Ask for the clock reference."""
+        """Read the clock reference."""
 
     @abstractmethod
     def _read_counts(self, period_s: float) -> tuple[tuple[int, ...], float]:
@@ -267,7 +267,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     @abstractmethod
     def _read_problems(self) -> tuple[str, ...]:
-        """Ask what is wrong, in words."""
+        """Read the problems, in words."""
 
     @abstractmethod
     def _make_recording(self) -> TagSource:

@@ -4,7 +4,6 @@ A driver's module is imported only when a device needs it.
 """
 
 import inspect
-from typing import Any
 
 from qhal.devices.declaration import Declaration, Options
 from qhal.devices.device import Device
@@ -31,22 +30,24 @@ def load_driver(name: str) -> type[Device]:
         found = known.load(name)
     except ModuleNotFoundError as error:
         raise missing(f"driver {name!r}", error) from error
-    if wrong := _what_is_wrong(found):
-        raise ConfigurationError(f"driver {name!r} ({known.places[name]}): {wrong}")
-    assert isinstance(found, type)
-    assert issubclass(found, Device)
+    where = f"driver {name!r} ({known.places[name]})"
+    if not (isinstance(found, type) and issubclass(found, Device) and issubclass(found, Interface)):
+        raise ConfigurationError(
+            f"{where}: not a class derived from Device and an interface such as Attenuator"
+        )
+    if fault := _fault(found):
+        raise ConfigurationError(f"{where}: {fault}")
     return found
 
 
-def _what_is_wrong(found: Any) -> str:
-    if not (isinstance(found, type) and issubclass(found, Device) and issubclass(found, Interface)):
-        return "not a class derived from Device and an interface such as Attenuator"
-    if inspect.isabstract(found):
-        return f"incomplete: it lacks {', '.join(sorted(found.__abstractmethods__))}"
-    if not isinstance(getattr(found, "declaration", None), Declaration):
+def _fault(driver: type[Device]) -> str:
+    """Return what is missing in a driver, or wrong; an empty text when nothing is."""
+    if inspect.isabstract(driver):
+        return f"incomplete: it lacks {', '.join(sorted(driver.__abstractmethods__))}"
+    if not isinstance(getattr(driver, "declaration", None), Declaration):
         return "incomplete: it lacks its declaration"
-    if "main" not in found.declaration.connections:
+    if "main" not in driver.declaration.connections:
         return "its declaration has no connection 'main'"
-    if not (isinstance(found.options_model, type) and issubclass(found.options_model, Options)):
+    if not (isinstance(driver.options_model, type) and issubclass(driver.options_model, Options)):
         return "its options_model is not derived from Options"
     return ""

@@ -1,7 +1,7 @@
 """pytest plugin behind ``qhal test``: one open device per interface fixture, from an open node."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,12 @@ class Suites:
         """Count what is not allowed."""
         self.left_out.update(mark for item in items for mark in MARKS if item.get_closest_marker(mark))
 
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Iterator[None]:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Note the outcome of each test."""
-        outcome = yield
-        report = outcome.get_result()  # type: ignore[attr-defined]
+        report = yield
         if report.when == "call" or report.outcome != "passed":
             self.outcomes.append(
                 {
@@ -58,6 +59,7 @@ class Suites:
                     "seconds": report.duration,
                 }
             )
+        return report
 
     def _names(self, fixture: str) -> list[str]:
         return [name for name, device in self._devices.items() if device.offers(INTERFACES[fixture])]

@@ -22,7 +22,7 @@ _MOST_PORTS = 1024
 class PolatisOptions(BaseOptions):
     """``settle_s``: how long a reconfiguration is given before it is read back.
 
-    ``meter_floor_dbm``: lowest power at which this unit's monitors mean something, as its data sheet says.
+    ``meter_floor_dbm``: lowest power at which the monitors of this unit are of use, by its data sheet.
     """
 
     settle_s: float = 0.05
@@ -57,7 +57,7 @@ class _PowerMonitor(SubDevice["Polatis"], PowerMeter):
     """The power monitors of the ports; useless at the power of single photons."""
 
     def is_fitted(self) -> bool:
-        """Return whether the unit has power monitors, which its model says."""
+        """Return whether the unit has power monitors, by the name of its model."""
         return not self.device.identity.model.startswith("I-")
 
     def _read_capabilities(self) -> PowerMeterCapabilities:

@@ -72,7 +72,7 @@ def _counts(status: Any) -> tuple[int, int]:
 
 
 def _description(error: Any) -> str:
-    """Return what the service says of an error, whether as text or in an object."""
+    """Return the description of an error, given as text or in an object."""
     return str(error.get("description", error) if isinstance(error, dict) else error)[:200]
 
 

@@ -121,7 +121,7 @@ class Recording:
         for channel in self._channels:
             found = channel.take(index)
             if found is None:
-                # Who lost a message may have lost it earlier: the count says how many, not where.
+                # A lost message may be an earlier one: the count gives the number of tags, not their times.
                 missed = channel.take_lost_tags()
                 loss = Loss.EXACT if missed else Loss.UNKNOWN
                 gaps.append(Gap(start, record_stop, missed, loss, (channel.number,)))

@@ -32,7 +32,7 @@ _MOST_DETECTORS = 64
 _LATCHED_V = 0.5
 """Some 10 mV stand over a bias line below the switch current, 2 V and more above it."""
 _VOLTAGES_V = (-0.1, 20.0)
-"""What can stand over a bias line: some noise around 0 V at the least; beyond it the label is of no use."""
+"""What can stand over a bias line: some noise around 0 V at the least; beyond it the label is invalid."""
 _PERIOD = "InptMeasurementPeriod"
 _LABELS = {_DETECTORS, "BiasCurrent", "TriggerLevel", "BiasVoltage", "DetectorEnable"}
 _LONGEST_PERIOD_MS = 3.6e6
@@ -40,7 +40,7 @@ _LATE_S = 2.0
 """How much later than its period a line of counts may come."""
 _SETTLE_S = 0.1
 _SHOWN_S, _POLL_S = 2.0, 0.05
-"""Within what time the labels show a set-up, and how often they are read meanwhile."""
+"""Within what time the labels show a set-up, and how often they are read until then."""
 
 
 class WebSqOptions(Options):
@@ -161,7 +161,7 @@ class WebSq(Device, Detector):
             left_s -= _POLL_S
 
     def _labels(self, *further: str) -> dict[str, Any]:
-        """Ask for all labels; a broadcast in between differs by its bare value.
+        """Read all labels; a broadcast in between differs by its bare value.
 
         The reply ends with the last of the labels in ``_LABELS`` and of ``further`` ones, so that none of them is left
         to pass for the next reply.
@@ -182,7 +182,7 @@ class WebSq(Device, Detector):
         return replies.as_whole_number(labels[_DETECTORS], _DETECTORS, low=1, high=_MOST_DETECTORS)
 
     def _numbers(self, label: str) -> tuple[float, ...]:
-        """Ask for a label with one number a channel; one that is none is NaN."""
+        """Read a label with one number a channel; NaN for one that is not a number."""
         values = replies.as_list(replies.member(self._labels(), label), label, self.capabilities.channels)
         return tuple(_number(value) for value in values)
 

@@ -118,7 +118,7 @@ class Awg5014(ScpiDevice, PatternGenerator):
         return tuple(self._scpi.errors())
 
     def _wait(self) -> None:
-        """Wait for pending operations; the instrument answers nothing else meanwhile."""
+        """Wait for pending operations; the instrument answers nothing else before they end."""
         self._scpi.ask_parsed(
             "*OPC?", lambda reply: replies.whole_number(reply, low=1, high=1), timeout_s=_OPERATION_TIMEOUT_S
         )

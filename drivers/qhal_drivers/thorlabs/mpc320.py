@@ -2,8 +2,8 @@
 
 Rests on issue 28 of the APT manual and on public clients run on hardware. 1370 counts are 170 degrees. Without
 being enabled a channel counts steps but does not move. A move has ended when the position equals the target, homing
-when the message of that paddle says so and it is at the home position. Replies keep the order of requests, so a
-position that is asked for after another reply is none from before the move.
+when the message of that paddle reports it and it is at the home position. Replies keep the order of requests, so a
+position that is read after another reply is not one from before the move.
 """
 
 import struct
@@ -97,7 +97,7 @@ class Mpc320(Device, PolarizationController):
         if text not in _MODELS:
             raise WrongDevice(f"{self.name}: a {text!r} answers, expected {' or '.join(_MODELS)}")
         if (paddles := int.from_bytes(data[-2:], "little")) != _MODELS[text]:
-            raise ProtocolError(f"{self.name}: an {text} says that it has {paddles} paddles")
+            raise ProtocolError(f"{self.name}: an {text} reports {paddles} paddles")
         return Identity(
             manufacturer="Thorlabs",
             model=text,

@@ -18,7 +18,7 @@ _WAVELENGTHS_NM = (100.0, 20_000.0)
 
 
 class Pm100dOptions(Options):
-    """``floor_dbm``: lowest power at which readings of the sensor are of use, as its data sheet says."""
+    """``floor_dbm``: lowest power at which readings of the sensor are of use, by its data sheet."""
 
     floor_dbm: float = -60.0
 

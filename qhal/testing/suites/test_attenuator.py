@@ -13,7 +13,7 @@ def _know_position(attenuator: Attenuator) -> None:
 
 @pytest.mark.reads
 def test_attenuation_is_within_its_limits(attenuator: Attenuator) -> None:
-    """What the unit reports lies within what it says it can do; it says so when it does not know."""
+    """The attenuation is within the limits of the unit, or reported as unknown."""
     limits = attenuator.capabilities
     assert limits.min_attenuation_db < limits.max_attenuation_db
     if attenuator.status().attenuation_db is None:

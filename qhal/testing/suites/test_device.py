@@ -29,7 +29,7 @@ def test_opening_again_changes_nothing(device: Device) -> None:
 
 
 def test_status_is_one_snapshot(device: Device) -> None:
-    """A status has a time and a quality; what is not good is said in words."""
+    """A status has a time and a quality, and a problem when the quality is not good."""
     status = device.status()
     assert status.time.tzinfo is not None
     assert (status.quality.value == "good") == (not status.problems)

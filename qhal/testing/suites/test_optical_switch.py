@@ -61,7 +61,7 @@ def test_reserved_paths_are_their_owners(optical_switch: OpticalSwitch) -> None:
     optical_switch.reserve(port, "suite")
     try:
         with pytest.raises(QhalError, match="suite"):
-            optical_switch.set_pattern({port: limits.egress[-1]}, owner="somebody else")
+            optical_switch.set_pattern({port: limits.egress[-1]}, owner="another owner")
         assert optical_switch.read_pattern() == before
     finally:
         optical_switch.release("suite")

@@ -13,7 +13,7 @@ def _first_input(status: TimeTaggerStatus) -> InputSettings:
 
 @pytest.mark.reads
 def test_status_covers_every_input(time_tagger: TimeTagger) -> None:
-    """Settings are there for every input, and nobody streams."""
+    """The status has settings of every input; no tags are recorded."""
     status = time_tagger.status()
     assert len(status.inputs) == time_tagger.capabilities.channels
     assert not status.streaming
