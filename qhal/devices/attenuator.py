@@ -42,7 +42,7 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
         Raises OutOfRange beyond its limits (nothing is sent), DeviceError when the unit ends elsewhere.
         """
         limits = self.capabilities
-        wanted = check_range(
+        target = check_range(
             self.device,
             "attenuation",
             attenuation_db,
@@ -50,15 +50,15 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
             limits.max_attenuation_db,
             "dB",
         )
-        with self.device.exclusive("set_attenuation_db", wanted):
-            self._write_attenuation_db(wanted)
-            achieved = self._attenuation_db()
-            if abs(achieved - wanted) > limits.resolution_db:
+        with self.device.exclusive("set_attenuation_db", target):
+            self._write_attenuation_db(target)
+            readback = self._attenuation_db()
+            if abs(readback - target) > limits.resolution_db:
                 raise DeviceError(
-                    f"{self.device.name}: attenuation is {achieved} dB after setting {wanted} dB"
+                    f"{self.device.name}: attenuation is {readback} dB after setting {target} dB"
                 )
-            self.device.note_settings(attenuation_db=achieved)
-        return achieved
+            self.device.note_settings(attenuation_db=readback)
+        return readback
 
     def read_attenuation_db(self) -> float:
         """Return the total loss, dB. Raises PositionUnknown before the first homing."""
@@ -80,14 +80,14 @@ class Attenuator(Interface[AttenuatorCapabilities, AttenuatorStatus]):
         with self.device.exclusive("make_safe"):
             self._write_attenuation_db(limits.max_attenuation_db)
             try:
-                achieved = self._attenuation_db()
+                readback = self._attenuation_db()
             except PositionUnknown:
                 self.device.note_settings(attenuation_db=None)
                 return SafeState.COMMANDED
-            self.device.note_settings(attenuation_db=achieved)
-            if abs(achieved - limits.max_attenuation_db) > limits.resolution_db:
+            self.device.note_settings(attenuation_db=readback)
+            if abs(readback - limits.max_attenuation_db) > limits.resolution_db:
                 raise DeviceError(
-                    f"{self.device.name}: attenuation is {achieved} dB, not the maximum of"
+                    f"{self.device.name}: attenuation is {readback} dB, not the maximum of"
                     f" {limits.max_attenuation_db} dB"
                 )
         return SafeState.VERIFIED

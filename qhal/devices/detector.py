@@ -92,26 +92,26 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         Raises OutOfRange for a wrong number of currents or one beyond the limits; then nothing was sent.
         """
         limits = self.capabilities
-        wanted = self._checked("bias", bias_ua, limits.min_bias_ua, limits.max_bias_ua, "uA")
-        with self.device.exclusive("set_bias_ua", wanted):
-            self._write_bias_ua(wanted)
-            achieved = self._bias_ua()
-            self.device.note_settings(bias_ua=achieved)
-            self._compare("bias", wanted, achieved, limits.bias_resolution_ua)
-        return achieved
+        target = self._checked("bias", bias_ua, limits.min_bias_ua, limits.max_bias_ua, "uA")
+        with self.device.exclusive("set_bias_ua", target):
+            self._write_bias_ua(target)
+            readback = self._bias_ua()
+            self.device.note_settings(bias_ua=readback)
+            self._compare("bias", target, readback, limits.bias_resolution_ua)
+        return readback
 
     def set_trigger_mv(self, trigger_mv: Sequence[float]) -> tuple[float, ...]:
         """Set the trigger level of every channel and return the levels read back, millivolts."""
         limits = self.capabilities
-        wanted = self._checked(
+        target = self._checked(
             "trigger level", trigger_mv, -limits.max_trigger_mv, limits.max_trigger_mv, "mV"
         )
-        with self.device.exclusive("set_trigger_mv", wanted):
-            self._write_trigger_mv(wanted)
-            achieved = self._trigger_mv()
-            self.device.note_settings(trigger_mv=achieved)
-            self._compare("trigger level", wanted, achieved, limits.trigger_resolution_mv)
-        return achieved
+        with self.device.exclusive("set_trigger_mv", target):
+            self._write_trigger_mv(target)
+            readback = self._trigger_mv()
+            self.device.note_settings(trigger_mv=readback)
+            self._compare("trigger level", target, readback, limits.trigger_resolution_mv)
+        return readback
 
     def enable(self) -> None:
         """Turn the bias of the whole group on. Raises DeviceError when it does not come on."""
@@ -252,10 +252,10 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         )
 
     def _compare(
-        self, what: str, wanted: tuple[float, ...], achieved: tuple[float, ...], resolution: float
+        self, what: str, target: tuple[float, ...], readback: tuple[float, ...], resolution: float
     ) -> None:
-        if not same_setting(wanted, achieved, resolution):
-            raise DeviceError(f"{self.device.name}: {what} is {achieved} after setting {wanted}")
+        if not same_setting(target, readback, resolution):
+            raise DeviceError(f"{self.device.name}: {what} is {readback} after setting {target}")
 
     def _read_settings(self) -> dict[str, Any]:
         return {

@@ -158,12 +158,12 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
             if holder != owner:
                 raise Busy(f"{self.device.name}: ingress {port} is reserved by {holder!r}")
 
-    def _confirm(self, wanted: dict[int, int]) -> None:
+    def _confirm(self, target: dict[int, int]) -> None:
         self.device.clock.sleep_s(self.capabilities.settle_s)
         found = self._pattern()
         self.device.note_settings(pattern=found)
-        if found != wanted:
-            raise DeviceError(f"{self.device.name}: the pattern is {found} after setting {wanted}")
+        if found != target:
+            raise DeviceError(f"{self.device.name}: the pattern is {found} after setting {target}")
 
     def _read_settings(self) -> dict[str, Any]:
         return {"pattern": self.device.known(self._pattern)}

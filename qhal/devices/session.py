@@ -223,11 +223,11 @@ class Session:
             connection.settle(ConnectionState.READY)
 
     def _check_identity(self, identity: Identity) -> None:
-        for field, wanted in self.expected.items():
+        for field, target in self.expected.items():
             found = getattr(identity, field)
-            if found != wanted:
+            if found != target:
                 raise WrongDevice(
-                    f"{self.device.name} ({self.main.address}): {field} is {found!r}, {wanted!r} is expected"
+                    f"{self.device.name} ({self.main.address}): {field} is {found!r}, {target!r} is expected"
                 )
 
     def _recover(self, limit_s: float) -> None:

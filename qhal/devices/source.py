@@ -47,14 +47,14 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
     def set_power_dbm(self, power_dbm: float) -> float:
         """Set the output power and return the set point read back, dBm. Raises OutOfRange."""
         limits = self.capabilities
-        wanted = check_range(
+        target = check_range(
             self.device, "power", power_dbm, limits.min_power_dbm, limits.max_power_dbm, "dBm"
         )
-        with self.device.exclusive("set_power_dbm", wanted):
-            self._write_power_dbm(wanted)
-            achieved = self._set_power_dbm()
-            self.device.note_settings(power_dbm=achieved)
-        return achieved
+        with self.device.exclusive("set_power_dbm", target):
+            self._write_power_dbm(target)
+            readback = self._set_power_dbm()
+            self.device.note_settings(power_dbm=readback)
+        return readback
 
     def set_frequency_thz(self, frequency_thz: float) -> float:
         """Set the optical frequency and return what the unit then reports, THz.
@@ -62,7 +62,7 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
         Raises OutOfRange, Busy while emitting when the unit cannot tune then, DeviceError when it ends elsewhere.
         """
         limits = self.capabilities
-        wanted = check_range(
+        target = check_range(
             self.device,
             "frequency",
             frequency_thz,
@@ -70,15 +70,15 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
             limits.max_frequency_thz,
             "THz",
         )
-        with self.device.exclusive("set_frequency_thz", wanted):
+        with self.device.exclusive("set_frequency_thz", target):
             if not limits.tunes_while_emitting and self._read_emitting():
                 raise Busy(f"{self.device.name}: cannot change its frequency while it emits")
-            self._write_frequency_thz(wanted)
-            achieved = self._frequency_thz()
-            if abs(achieved - wanted) > limits.frequency_resolution_thz:
-                raise DeviceError(f"{self.device.name}: frequency is {achieved} THz after setting {wanted}")
-            self.device.note_settings(frequency_thz=achieved)
-        return achieved
+            self._write_frequency_thz(target)
+            readback = self._frequency_thz()
+            if abs(readback - target) > limits.frequency_resolution_thz:
+                raise DeviceError(f"{self.device.name}: frequency is {readback} THz after setting {target}")
+            self.device.note_settings(frequency_thz=readback)
+        return readback
 
     def enable(self) -> None:
         """Turn the output on and return when it is stable. Raises DeviceError when it is not."""

@@ -118,12 +118,12 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         self._set(channel, "enabled", check_flag(self.device, "enabled", on))
 
     def set_threshold_v(self, channel: int, threshold_v: float) -> float:
-        """Set the discriminator level of an input and return the level achieved, volts."""
+        """Set the discriminator level of an input and return the level reached, volts."""
         limits = self.capabilities
-        wanted = check_range(
+        target = check_range(
             self.device, "threshold", threshold_v, limits.min_threshold_v, limits.max_threshold_v, "V"
         )
-        return self._set(channel, "threshold_v", wanted).threshold_v
+        return self._set(channel, "threshold_v", target).threshold_v
 
     def set_edge(self, channel: int, edge: Edge) -> None:
         """Set the slope on which an input is tagged."""
@@ -134,7 +134,7 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         self._set(channel, "coupling", check_choice(self.device, "coupling", coupling, Coupling))
 
     def set_delay_ps(self, channel: int, delay_ps: int) -> int:
-        """Delay the pulses of an input and return the delay achieved, picoseconds."""
+        """Delay the pulses of an input and return the delay reached, picoseconds."""
         check_range(self.device, "delay", delay_ps, 0, self.capabilities.max_delay_ps, "ps")
         if delay_ps != int(delay_ps):
             raise OutOfRange(f"{self.device.name}: delay {delay_ps} is not a whole number of picoseconds")
@@ -142,13 +142,13 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
 
     def set_clock_reference(self, reference: ClockReference) -> None:
         """Lock the time base to a reference. Raises Busy while tags are recorded."""
-        wanted = check_choice(self.device, "clock reference", reference, ClockReference)
-        with self.device.exclusive("set_clock_reference", wanted.value):
+        target = check_choice(self.device, "clock reference", reference, ClockReference)
+        with self.device.exclusive("set_clock_reference", target.value):
             self._refuse_while_streaming("the clock reference")
-            self._write_clock_reference(wanted)
-            if self._read_clock_reference() is not wanted:
-                raise DeviceError(f"{self.device.name}: the clock reference is not {wanted.value}")
-            self.device.note_settings(clock_reference=wanted)
+            self._write_clock_reference(target)
+            if self._read_clock_reference() is not target:
+                raise DeviceError(f"{self.device.name}: the clock reference is not {target.value}")
+            self.device.note_settings(clock_reference=target)
 
     def read_counts(self, period_s: float) -> InputCounts:
         """Count the pulses of all inputs for one period that begins after this call.
@@ -235,15 +235,15 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
         check_channel(self.device, channel, self.capabilities.channels, "input")
         with self.device.exclusive(f"set_{name}", (channel, value)):
             self._write_input(channel, name, value)
-            achieved = self._input(channel)
-            self.device.note_settings(**achieved.named(channel))
-            found = getattr(achieved, name)
+            readback = self._input(channel)
+            self.device.note_settings(**readback.named(channel))
+            found = getattr(readback, name)
             step = self.capabilities.threshold_step_v
             if found != value and not (name == "threshold_v" and abs(found - float(str(value))) <= step):
                 raise DeviceError(
                     f"{self.device.name}: {name} of input {channel} is {found}, {value} was set"
                 )
-        return achieved
+        return readback
 
     @abstractmethod
     def _write_input(self, channel: int, name: str, value: object) -> None:
