@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks.runner import Outcome
+from benchmarks.runner import Outcome, processor
 
 NAMES = ("roundtrip", "imports", "clicks", "tags", "scale")
 
@@ -17,6 +17,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write all figures here")
     arguments = parser.parse_args()
     outcomes: list[Outcome] = []
+    on = processor()
+    print(f"on {on}", flush=True)
     for name in arguments.names or NAMES:
         for outcome in importlib.import_module(f"benchmarks.{name}").outcomes():
             outcomes.append(outcome)
@@ -27,7 +29,9 @@ def main() -> int:
                 flush=True,
             )
     if arguments.json:
-        arguments.json.write_text(json.dumps([outcome.record() for outcome in outcomes], indent=2))
+        arguments.json.write_text(
+            json.dumps([{**outcome.record(), "on": on} for outcome in outcomes], indent=2)
+        )
     return 0 if all(outcome.met for outcome in outcomes) else 1
 
 

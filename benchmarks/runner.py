@@ -5,6 +5,8 @@ median and best of wall and process time is enough to show that the code itself 
 """
 
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -41,6 +44,14 @@ class _Times:
     cpu_s: list[float]
 
 
+def processor() -> str:
+    """The processor that the figures are of, how many of it, and the load that was on it before."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    names = {line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))}
+    load = os.getloadavg()[0]
+    return f"{', '.join(sorted(names)) or platform.machine()}, {os.cpu_count()} processors, load {load:.1f}"
+
+
 def compare(
     name: str,
     subject: Callable[[], object],
@@ -65,6 +76,7 @@ def compare(
         "wall median": statistics.median(ours.wall_s) / statistics.median(theirs.wall_s),
         "wall best": min(ours.wall_s) / min(theirs.wall_s),
         "cpu median": statistics.median(ours.cpu_s) / max(1e-9, statistics.median(theirs.cpu_s)),
+        "cpu best": min(ours.cpu_s) / max(1e-9, min(theirs.cpu_s)),
     }
     detail = f"{min(ours.wall_s) * 1e3:.4g} ms against {min(theirs.wall_s) * 1e3:.4g} ms (best)"
     return Outcome(name, wanted, bound, ratios, detail)

@@ -34,7 +34,7 @@ class TcpTransport(Transport):
         address.refuse_other_options()
         self._socket: socket.socket | None = None
         self._poll = select.poll()
-        self._limit_s = 0.0
+        self._limit_s = self._least_s = 0.0
         self._chunk_bytes = _SHORT_BYTES
 
     def open(self, deadline: float) -> None:
@@ -45,7 +45,7 @@ class TcpTransport(Transport):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.setblocking(True)
-        self._socket, self._limit_s = connection, 0.0
+        self._socket, self._limit_s, self._least_s = connection, 0.0, 0.0
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN | select.POLLRDHUP)
         forget_in_forked(self)
@@ -89,7 +89,7 @@ class TcpTransport(Transport):
         if connection is None:
             raise lost(self.address, "not open")
         limit_s = deadline - monotonic()
-        if not 0.9 * self._limit_s <= limit_s <= self._limit_s:
+        if not self._least_s <= limit_s <= self._limit_s:
             self._set_limit(connection, limit_s)
         limit_bytes = self._chunk_bytes
         try:
@@ -116,7 +116,7 @@ class TcpTransport(Transport):
         seconds, fraction = divmod(limit_s, 1.0)
         timeval = struct.pack("ll", int(seconds), max(1, int(fraction * 1e6)))
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-        self._limit_s = limit_s
+        self._limit_s, self._least_s = limit_s, 0.9 * limit_s
 
 
 def connect(address: str, endpoint: tuple[str, int], deadline: float) -> socket.socket:
