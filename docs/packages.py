@@ -91,10 +91,10 @@ def picture() -> str:
             f'<path d="M{x1:g},{y1:g} C{x1 + bend:g},{y1 + GAP_Y:g} {x2 + bend:g},{y2 - GAP_Y:g} {x2:g},{y2:g}"'
             f' fill="none" stroke="#555" marker-end="url(#tip)"><title>{one} imports {other}</title></path>'
         )
-    for name, (x, y) in corners.items():
+    for name, (corner_x, corner_y) in corners.items():
         parts.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{WIDTH}" height="{HEIGHT}" rx="5" fill="#eef3fa" stroke="#345"/>'
-            f'<text x="{x + WIDTH / 2:g}" y="{y + HEIGHT / 2 + 5:g}">{name}</text>'
+            f'<rect x="{corner_x:g}" y="{corner_y:g}" width="{WIDTH}" height="{HEIGHT}" rx="5" fill="#eef3fa" stroke="#345"/>'
+            f'<text x="{corner_x + WIDTH / 2:g}" y="{corner_y + HEIGHT / 2 + 5:g}">{name}</text>'
         )
     return "\n".join([*parts, "</svg>", ""])
 
