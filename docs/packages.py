@@ -93,7 +93,8 @@ def picture() -> str:
         )
     for name, (corner_x, corner_y) in corners.items():
         parts.append(
-            f'<rect x="{corner_x:g}" y="{corner_y:g}" width="{WIDTH}" height="{HEIGHT}" rx="5" fill="#eef3fa" stroke="#345"/>'
+            f'<rect x="{corner_x:g}" y="{corner_y:g}" width="{WIDTH}" height="{HEIGHT}" rx="5"'
+            ' fill="#eef3fa" stroke="#345"/>'
             f'<text x="{corner_x + WIDTH / 2:g}" y="{corner_y + HEIGHT / 2 + 5:g}">{name}</text>'
         )
     return "\n".join([*parts, "</svg>", ""])
