@@ -15,8 +15,10 @@ import pytest
 
 from qhal import published
 from qhal.devices.power_meter import PowerMeter
+from qhal.errors import Disconnected
 from qhal.node.device_factory import open_device
 from qhal.node.schema import parse_node
+from qhal.transport.schemes import SCHEMES
 from qhal_simulators.physics.scenario_tables import load_scenario
 from qhal_simulators.servers.background import Background
 
@@ -94,6 +96,24 @@ def test_the_simulator_of_the_page_attenuates(monkeypatch, capsys):
 def test_the_script_of_the_page_is_followed(acme):
     _, script = blocks("how-to/add-a-driver.md", "python")
     exec(compile(script, "how-to/add-a-driver.md", "exec"), {})
+
+
+def test_the_transport_of_the_page_reaches_a_driver(acme, tmp_path, monkeypatch):
+    (source,) = blocks("how-to/add-a-transport.md", "python")
+    module = types.ModuleType("acme_unix")
+    exec(compile(source, "how-to/add-a-transport.md", "exec"), vars(module))
+    monkeypatch.setitem(sys.modules, "acme_unix", module)
+    monkeypatch.setitem(SCHEMES, "unix", "acme_unix:UnixTransport")
+    path = tmp_path / "pm42"
+    with pytest.raises(Disconnected, match="No such file"):
+        open_device("acme.pm42", f"unix://{path}", PowerMeter)
+    with socketserver.ThreadingUnixStreamServer(str(path), Unit) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        with open_device("acme.pm42", f"unix://{path}", PowerMeter) as meter:
+            assert meter.read_power_dbm(1) == -12.5
+        server.shutdown()
+        thread.join()
 
 
 def test_the_picture_of_the_packages_is_that_of_the_imports():
