@@ -14,7 +14,7 @@ from qhal.errors import ConfigurationError, DataError, InvalidRecord
 from qhal.records import hdf5
 from qhal.records.hdf5 import read_record, write_record
 from qhal.records.migrations import MIGRATIONS
-from qhal.records.origin import UnknownOrigin
+from qhal.records.origin import RoleOrigin, UnknownOrigin
 from qhal.records.record import Fit, Instrument, PathPart, Quantity, Record, Table, Validity
 from qhal.records.seal import BLOCK_BYTES, write_sealed
 from qhal.records.store import RecordStore
@@ -132,6 +132,14 @@ def test_files_of_every_version_are_read(path):
     assert read.instrument("attenuator").settings["echo"] is False
     difference = read.value("attenuation", set_db=20.0) - read.value("attenuation", set_db=0.0)
     assert (difference.nominal_value, difference.std_dev) == pytest.approx((20.2, 0.02 * 2**0.5))
+
+
+def test_origins_and_fits_of_the_second_schema_are_read():
+    read = read_record(FILES / "version-2.h5")
+    origins = {line.name: line.origin for q in read.quantities for line in q.contributions}
+    assert origins == {"meter": RoleOrigin("attenuator"), "noise": None}
+    assert read.fits[0].parameters == {"slope": 1.01}
+    assert read.fits[0].sigmas == pytest.approx([0.01])
 
 
 def test_contributions_of_the_first_schema_have_no_known_origin():
