@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from scipy import special
 
 from qhal.calibration.detector.gate_scan import GateScanPlan, evaluate
-from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, Turn, fit_gate, live_fraction
+from qhal.calibration.fitting.gate_fit import RISE_PER_SIGMA, PeriodGrid, fit_gate, live_fraction
 from qhal.calibration.fitting.gate_fold import fold_gates
 from qhal.calibration.framework.data import Data
 from qhal.link.link_errors import NotEnoughCounts
@@ -22,9 +22,9 @@ def recording(rng, period_ps=PERIOD_PS, places=(0.0, 5000.0), clicks=50_000, fre
     """Return tags of gates at these places, one channel each, and of one channel without gates if ``free``."""
     times = []
     for place in places:
-        turns = np.sort(rng.integers(0, int(LENGTH_S * 1e12 / period_ps), clicks))
+        cycles = np.sort(rng.integers(0, int(LENGTH_S * 1e12 / period_ps), clicks))
         late = rng.uniform(-WIDTH_PS / 2, WIDTH_PS / 2, clicks) + rng.normal(0, 100, clicks)
-        times.append((turns + 1) * period_ps + place + late)
+        times.append((cycles + 1) * period_ps + place + late)
     if free:
         times.append(rng.uniform(0, LENGTH_S * 1e12, free))
     inputs = np.repeat(np.arange(1, len(times) + 1), [len(each) for each in times])
@@ -62,8 +62,8 @@ def test_gates_opposite_to_each_other_are_found():
     folded = fold(recording(rng))
     assert folded.period_ps == pytest.approx(PERIOD_PS, rel=1e-10)
     assert folded.counts.sum(axis=1).tolist() == [50_000, 50_000]
-    turned = np.roll(folded.counts[1], BINS // 2)
-    assert np.abs(turned - folded.counts[0]).max() < 6 * np.sqrt(2 * folded.counts.max())
+    rotated = np.roll(folded.counts[1], BINS // 2)
+    assert np.abs(rotated - folded.counts[0]).max() < 6 * np.sqrt(2 * folded.counts.max())
     assert folded.counts.min(axis=1).tolist() == [0, 0]
 
 
@@ -117,26 +117,26 @@ def test_a_clock_that_walks_gets_a_larger_uncertainty_and_a_remark():
     assert periods[15.0].uncertainty > 5 * periods[0.0].uncertainty
 
 
-def gate_counts(rng, turn, centre_ps, clicks, floor, rise_ps=RISE_PS, fall_ps=FALL_PS):
+def gate_counts(rng, grid, centre_ps, clicks, floor, rise_ps=RISE_PS, fall_ps=FALL_PS):
     """Draw clicks of one recording: integrals of the edges, taken numerically, not by the model's own closed form."""
     fine = 50
-    late = Turn(turn.period_ps, turn.bins * fine, 1.0).about(centre_ps)
+    late = PeriodGrid(grid.period_ps, grid.bins * fine, 1.0).about(centre_ps)
     shape = special.ndtr((late + WIDTH_PS / 2) / (rise_ps / RISE_PER_SIGMA)) - special.ndtr(
         (late - WIDTH_PS / 2) / (fall_ps / RISE_PER_SIGMA)
     )
-    steps = round(RESOLUTION_PS / (turn.period_ps / turn.bins / fine))
+    steps = round(RESOLUTION_PS / (grid.period_ps / grid.bins / fine))
     seen = np.convolve(np.tile(floor + (1 - floor) * shape, 3), np.full(steps, 1 / steps), "same")
-    seen = seen[len(shape) : 2 * len(shape)].reshape(turn.bins, fine).mean(axis=1)
+    seen = seen[len(shape) : 2 * len(shape)].reshape(grid.bins, fine).mean(axis=1)
     return rng.poisson(clicks * seen / seen.sum()).astype(float)
 
 
 def test_edges_that_differ_are_told_apart_and_scatter_as_they_say():
     rng = np.random.default_rng(7)
-    turn, pulls = Turn(PERIOD_PS, BINS, RESOLUTION_PS), []
+    grid, pulls = PeriodGrid(PERIOD_PS, BINS, RESOLUTION_PS), []
     for _ in range(60):
         places = rng.uniform(0, PERIOD_PS, 2)
-        counts = np.stack([gate_counts(rng, turn, place, 6e4, 0.01) for place in places])
-        gate = fit_gate(counts, np.ones_like(counts), turn, "channel 1")
+        counts = np.stack([gate_counts(rng, grid, place, 6e4, 0.01) for place in places])
+        gate = fit_gate(counts, np.ones_like(counts), grid, "channel 1")
         assert gate.fit.p_value > 1e-5
         true = (*places, WIDTH_PS, RISE_PS, FALL_PS)
         values = (*gate.centre_ps, gate.width_ps, gate.rise_ps, gate.fall_ps)
@@ -147,9 +147,9 @@ def test_edges_that_differ_are_told_apart_and_scatter_as_they_say():
 
 def test_dead_times_take_clicks_from_the_end_of_bright_gates():
     rng = np.random.default_rng(8)
-    turn, per_gate, gates, dead_ps = Turn(PERIOD_PS, BINS, RESOLUTION_PS), 0.1, 4_000_000, 35_000.0
-    turns = np.sort(rng.integers(0, gates, rng.poisson(per_gate * gates)))
-    photons = np.sort(turns * PERIOD_PS + 4000 + rng.uniform(-1500, 1500, len(turns)))
+    grid, per_gate, gates, dead_ps = PeriodGrid(PERIOD_PS, BINS, RESOLUTION_PS), 0.1, 4_000_000, 35_000.0
+    cycles = np.sort(rng.integers(0, gates, rng.poisson(per_gate * gates)))
+    photons = np.sort(cycles * PERIOD_PS + 4000 + rng.uniform(-1500, 1500, len(cycles)))
     kept, last = [], -np.inf
     for t in photons.tolist():
         if t - last >= dead_ps:
@@ -158,9 +158,9 @@ def test_dead_times_take_clicks_from_the_end_of_bright_gates():
     phase = np.mod(
         np.array(kept) + rng.normal(0, 100, len(kept)) + rng.uniform(-50, 50, len(kept)), PERIOD_PS
     )
-    counts = np.bincount((phase / turn.bin_ps).astype(int), minlength=BINS)[None].astype(float)
+    counts = np.bincount((phase / grid.bin_ps).astype(int), minlength=BINS)[None].astype(float)
     fits = [
-        fit_gate(counts, live_fraction(counts, np.array([gates]), turn, ps), turn, "channel 1")
+        fit_gate(counts, live_fraction(counts, np.array([gates]), grid, ps), grid, "channel 1")
         for ps in (dead_ps, 0.0)
     ]
     corrected, plain = fits
@@ -168,10 +168,10 @@ def test_dead_times_take_clicks_from_the_end_of_bright_gates():
     assert plain.fit.poor
     assert abs(corrected.width_ps.n - 3000) < 4.5 * corrected.width_ps.s
     assert abs(corrected.centre_ps[0].n - 4000) < 4.5 * corrected.centre_ps[0].s
-    top = per_gate * gates / 3000 * turn.bin_ps
+    top = per_gate * gates / 3000 * grid.bin_ps
     assert abs(corrected.top[0].n - top) < 5 * corrected.top[0].s
     with pytest.raises(NotEnoughCounts, match=r"with a dead time of 1000 ns .* dead for"):
-        live_fraction(counts, np.array([gates]), turn, 1e6)
+        live_fraction(counts, np.array([gates]), grid, 1e6)
 
 
 def test_noise_at_any_time_is_no_light_outside_the_gates():
@@ -181,14 +181,14 @@ def test_noise_at_any_time_is_no_light_outside_the_gates():
     for _ in range(10):
         batches = [recording(rng, clicks=60_000) for _ in range(2)]
         light = light_of(batches)
-        turn = Turn(float(light["period_ps"].mean()), BINS, RESOLUTION_PS)
+        grid = PeriodGrid(float(light["period_ps"].mean()), BINS, RESOLUTION_PS)
         places = [
-            fit_gate(light["counts"][:1, n], np.ones((1, BINS)), turn, "").centre_ps[0].n for n in (0, 1)
+            fit_gate(light["counts"][:1, n], np.ones((1, BINS)), grid, "").centre_ps[0].n for n in (0, 1)
         ]
         begins = rng.uniform(0, PERIOD_PS, 2)
         counts = [
             [
-                gate_counts(rng, turn, place - begin, 1000, 0.0, 256.0, 256.0) + rng.poisson(5, BINS)
+                gate_counts(rng, grid, place - begin, 1000, 0.0, 256.0, 256.0) + rng.poisson(5, BINS)
                 for place in places
             ]
             for begin in begins
@@ -229,9 +229,9 @@ def test_a_leak_of_nothing_is_not_known_exactly_and_edges_of_nothing_are_only_be
 
 def test_gates_that_fill_the_period_and_plans_that_are_too_bright_are_refused():
     rng = np.random.default_rng(11)
-    turn = Turn(4000.1, BINS, RESOLUTION_PS)
-    counts = gate_counts(rng, turn, 2000.0, 1e5, 0.0, 900.0, 900.0)[None]
+    grid = PeriodGrid(4000.1, BINS, RESOLUTION_PS)
+    counts = gate_counts(rng, grid, 2000.0, 1e5, 0.0, 900.0, 900.0)[None]
     with pytest.raises(NotEnoughCounts, match="leave no time between them in 4000 ps"):
-        fit_gate(counts, np.ones_like(counts), turn, "channel 1")
+        fit_gate(counts, np.ones_like(counts), grid, "channel 1")
     with pytest.raises(ValidationError, match=r"0\.5 clicks a gate of 1e\+06 ps: 0\.1 at most"):
         GateScanPlan(gate_period_ps=1e6, rate_hz=5e5)

@@ -30,11 +30,11 @@ TABLE = "bins"
 _TURNS = 12
 """Interpolator periods that are distinguished: they show what repeats with two, three, four or six of them."""
 _LEAST = 20.0
-"""Counts needed for each bin of each turn, on average: chi2 of fewer is not distributed as chi2."""
+"""Counts needed for each bin of each period, on average: chi2 of fewer is not distributed as chi2."""
 _CLEAR = 5.0
 """Standard uncertainties above 0 for a significant variance."""
 _RANGES = 10.0
-"""Peak-to-peak value, in ``turn / sqrt(counts)``, above which chance adds little: equal bins would show 1.2."""
+"""Peak-to-peak value, in ``period / sqrt(counts)``, above which chance adds little: equal bins would show 1.2."""
 
 
 class CodeDensityPlan(SteadyLightPlan):
@@ -70,7 +70,7 @@ def measure(run: Run, plan: CodeDensityPlan, setup: TaggedSetup) -> None:
     channels = setup.tagger.capabilities.channels
     light_detectors(plan.rate_hz, plan, setup)
     resolution_ps = setup.tagger.capabilities.resolution_ps
-    # Each is a recording of its own: one that began anywhere in a turn would show as disagreement.
+    # Each is a recording of its own: one with an arbitrary start would show as disagreement.
     for point in run.points(TABLE, [{"repetition": n + 1} for n in range(plan.repetitions)]):
         batch = record_tags(setup.tagger, plan.period_s)
         counts = density(batch, channels, resolution_ps, plan.interpolator_bins)
@@ -78,7 +78,7 @@ def measure(run: Run, plan: CodeDensityPlan, setup: TaggedSetup) -> None:
 
 
 def density(batch: TagBatch, channels: int, resolution_ps: int, bins: int) -> NDArray[np.int64]:
-    """Return counts (channels, turns, bins) of the tags over some turns of the interpolator."""
+    """Return counts (channels, periods, bins) of the tags over some periods of the interpolator."""
     cells = _TURNS * bins
     place = (batch.channels.astype(np.int64) - 1) * cells + batch.times_ps // resolution_ps % cells
     counts: NDArray[np.int64] = np.bincount(place, minlength=channels * cells)
@@ -86,20 +86,20 @@ def density(batch: TagBatch, channels: int, resolution_ps: int, bins: int) -> ND
 
 
 def evaluate(data: Data, plan: CodeDensityPlan) -> Evaluation:
-    """Find the widths of the bins; repetitions, inputs and turns must have the same."""
+    """Find the widths of the bins; repetitions, inputs and periods must have the same."""
     counts = _used(data[TABLE], plan)
     fits = _agreement(counts)
     poor = [fit.chi2 / fit.degrees_of_freedom for fit in fits if fit.poor]
     fits = [fit.model_copy(update={"scaled": fit.poor}) for fit in fits]
     wider = float(np.sqrt(max(poor, default=1.0)))
     bins = counts.sum(axis=(0, 1, 2))
-    turn_ps = float(data[TABLE]["resolution_ps"][0]) * len(bins)
+    period_ps = float(data[TABLE]["resolution_ps"][0]) * len(bins)
     total = bins.sum()
 
     def found(value: float, sigma: float) -> Any:
         return statistical("counts", value, sigma * wider)
 
-    dnl, inl = _matrices(len(bins), turn_ps)
+    dnl, inl = _matrices(len(bins), period_ps)
     variance = found(*quadratic(bins, dnl))
     quantities, remarks = [Quantity.of("dnl_variance", "1", variance)], []
     clear = _CLEAR * variance.std_dev < variance.nominal_value
@@ -111,15 +111,15 @@ def evaluate(data: Data, plan: CodeDensityPlan) -> Evaluation:
     variance_ps2 = found(*quadratic(bins, inl))
     if clear and variance_ps2.nominal_value > _CLEAR * variance_ps2.std_dev:
         quantities.append(Quantity.of("inl_rms", "ps", variance_ps2**0.5))
-    range_ps, range_sigma_ps = peak_to_peak(bins, turn_ps)
-    if range_ps > _RANGES * wider * turn_ps / np.sqrt(total):
+    range_ps, range_sigma_ps = peak_to_peak(bins, period_ps)
+    if range_ps > _RANGES * wider * period_ps / np.sqrt(total):
         quantities.append(Quantity.of("inl_peak_to_peak", "ps", found(range_ps, range_sigma_ps)))
     else:
         remarks.append(f"the peak of the INL is not clear of chance; the range found is {range_ps:.2g} ps")
     # One count more than there are, so that an empty bin is not known exactly.
-    sigma_ps = turn_ps / total * np.sqrt((bins + 1) * (1 - bins / total))
+    sigma_ps = period_ps / total * np.sqrt((bins + 1) * (1 - bins / total))
     quantities += [
-        Quantity.of("bin_width", "ps", found(turn_ps * count / total, sigma), bin=n)
+        Quantity.of("bin_width", "ps", found(period_ps * count / total, sigma), bin=n)
         for n, (count, sigma) in enumerate(zip(bins, sigma_ps, strict=True))
     ]
     if not bins.all():
@@ -128,7 +128,7 @@ def evaluate(data: Data, plan: CodeDensityPlan) -> Evaluation:
 
 
 def _used(table: Table, plan: CodeDensityPlan) -> Array:
-    """Return counts (repetitions, inputs, turns, bins) of the inputs used. Raises NotEnoughCounts."""
+    """Return counts (repetitions, inputs, periods, bins) of the inputs used. Raises NotEnoughCounts."""
     counts: Array = table["counts"].astype(np.float64)
     if plan.inputs is not None:
         counts = counts[:, [n - 1 for n in plan.inputs]]
@@ -141,11 +141,11 @@ def _used(table: Table, plan: CodeDensityPlan) -> Array:
 
 
 def _agreement(counts: Array) -> list[Fit]:
-    """Return how well repetitions, inputs and turns agree on the bins, each alone."""
+    """Return how well repetitions, inputs and periods agree on the bins, each alone."""
     fits = [_same_fractions("repetitions", counts.sum(axis=(1, 2)))]
     if counts.shape[1] > 1:
         fits.append(_same_fractions("inputs", counts.sum(axis=(0, 2))))
-    return [*fits, _same_turns(counts.sum(axis=1))]
+    return [*fits, _same_periods(counts.sum(axis=1))]
 
 
 def _same_fractions(name: str, counts: Array) -> Fit:
@@ -159,21 +159,21 @@ def _same_fractions(name: str, counts: Array) -> Fit:
     )
 
 
-def _same_turns(counts: Array) -> Fit:
-    """Return Pearson's chi2 of turns in (repetitions, turns, bins), which should have the same counts.
+def _same_periods(counts: Array) -> Fit:
+    """Return Pearson's chi2 of periods in (repetitions, periods, bins), which should have the same counts.
 
-    Each repetition by itself, because with which turn it begins is chance: their sum could make turns alike.
+    Each repetition by itself, because the period with which it begins is random: their sum could make periods alike.
     """
     expected = np.broadcast_to(counts.mean(axis=1, keepdims=True), counts.shape)
     seen = expected > 0
     return Fit(
-        model="the same bins in all turns of the interpolator",
+        model="the same bins in all periods of the interpolator",
         chi2=float(((counts[seen] - expected[seen]) ** 2 / expected[seen]).sum()),
         degrees_of_freedom=int(seen.sum()) * (_TURNS - 1) // _TURNS,
     )
 
 
-def _matrices(bins: int, turn_ps: float) -> tuple[Array, Array]:
+def _matrices(bins: int, period_ps: float) -> tuple[Array, Array]:
     """Return the matrices A with which ``p A p`` of the bins' fractions p are the variances of DNL and of INL (ps^2).
 
     DNL is width over mean width less 1, INL the error of the bins' ends: its mean depends on where one begins to count
@@ -181,7 +181,7 @@ def _matrices(bins: int, turn_ps: float) -> tuple[Array, Array]:
     """
     off = np.eye(bins) - 1 / bins  # what the fractions differ by from their mean
     ends = off @ np.tril(np.ones((bins, bins))) @ off
-    return bins * off.T @ off, turn_ps**2 / bins * ends.T @ ends
+    return bins * off.T @ off, period_ps**2 / bins * ends.T @ ends
 
 
 def quadratic(counts: Array, matrix: Array) -> tuple[float, float]:
@@ -200,19 +200,19 @@ def quadratic(counts: Array, matrix: Array) -> tuple[float, float]:
     return float(value), float(np.sqrt(max(linear - pairs, pairs)))
 
 
-def inl_ps(counts: Array, turn_ps: float) -> Array:
+def inl_ps(counts: Array, period_ps: float) -> Array:
     """Return the error of the ends of the bins, beginning with 0 at the beginning of the first."""
     fractions = np.concatenate(([0.0], np.cumsum(counts / counts.sum())))
-    error: Array = turn_ps * (fractions - np.linspace(0, 1, len(fractions)))
+    error: Array = period_ps * (fractions - np.linspace(0, 1, len(fractions)))
     return error
 
 
-def peak_to_peak(counts: Array, turn_ps: float) -> tuple[float, float]:
+def peak_to_peak(counts: Array, period_ps: float) -> tuple[float, float]:
     """Return the range of the INL and its standard uncertainty: that of the fraction of tags between the extremes."""
-    error_ps = inl_ps(counts, turn_ps)
+    error_ps = inl_ps(counts, period_ps)
     first, last = sorted((int(np.argmin(error_ps)), int(np.argmax(error_ps))))
     fraction = counts[first:last].sum() / counts.sum()
-    return float(np.ptp(error_ps)), float(turn_ps * np.sqrt(fraction * (1 - fraction) / counts.sum()))
+    return float(np.ptp(error_ps)), float(period_ps * np.sqrt(fraction * (1 - fraction) / counts.sum()))
 
 
 def draw(figure: Any, record: Record) -> None:
@@ -231,8 +231,11 @@ def draw(figure: Any, record: Record) -> None:
         number, scale = n + 1 if plan.inputs is None else plan.inputs[n], len(bins) / found.sum()
         beside = place + (n - (inputs - 1) / 2) * 0.8 / inputs
         points(upper, beside, scale * found - 1, scale * np.sqrt(found + 1), number - 1, f"input {number}")
-    turn_ps, fraction = float(table["resolution_ps"][0]) * len(bins), np.append(0.0, np.cumsum(bins) / total)
-    error_ps, sigma_ps = inl_ps(bins, turn_ps), turn_ps * np.sqrt(fraction * (1 - fraction) / total)
+    period_ps, fraction = (
+        float(table["resolution_ps"][0]) * len(bins),
+        np.append(0.0, np.cumsum(bins) / total),
+    )
+    error_ps, sigma_ps = inl_ps(bins, period_ps), period_ps * np.sqrt(fraction * (1 - fraction) / total)
     ends = np.arange(len(bins) + 1) - 0.5
     lower.fill_between(
         ends, error_ps - sigma_ps, error_ps + sigma_ps, color=COLOURS[0], alpha=0.3, linewidth=0

@@ -22,7 +22,7 @@ from qhal.calibration.fitting.gate_fit import FORMULA as GATE
 from qhal.calibration.fitting.gate_fit import (
     RISE_PER_SIGMA,
     GateFit,
-    Turn,
+    PeriodGrid,
     fit_gate,
     gate_model,
     live_fraction,
@@ -114,17 +114,17 @@ def measure(run: Run, plan: GateScanPlan, setup: TaggedSetup) -> None:
     period_ps = float(np.mean([row["period_ps"] for row in run.rows(LIGHT)]))
     for point in run.points(DARK, [{"recording": n + 1} for n in range(plan.dark_recordings)]):
         batch = record_tags(setup.tagger, plan.dark_s)
-        turns = (batch.times_ps - batch.start_ps) / period_ps
-        counts = histogram(batch.channels, turns, channels, plan.bins)
+        cycles = (batch.times_ps - batch.start_ps) / period_ps
+        counts = histogram(batch.channels, cycles, channels, plan.bins)
         run.store(DARK, **point, counts=counts.tolist(), live_s=batch.live_time_s())
 
 
 def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
     """Fit each channel's gate in all recordings; what dark counts there are in and outside of it comes off."""
     light, dark = data[LIGHT], data[DARK]
-    turn, gates = _turn(light, plan), _gates(light, plan)
+    grid, gates = _grid(light, plan), _gates(light, plan)
     period, period_fit, remarks = _period(light, plan.gate_period_ps)
-    skews, skew_fits = _skews(gates, turn)
+    skews, skew_fits = _skews(gates, grid)
     quantities = [Quantity.of("gate_period", "ps", period)]
     at = [{"channel": n} for n in range(1, len(gates) + 1)]
     fits = [
@@ -133,8 +133,8 @@ def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
         *skew_fits,
     ]
     jitter = systematic("jitter", plan.jitter_fwhm_ps, plan.jitter_uncertainty_ps) / _FWHM_PER_SIGMA
-    in_dark = _dark(dark, gates, [skew.nominal_value for skew in skews], turn)
-    for n, (gate, (probability, dark_fit)) in enumerate(zip(gates, _dark_rates(dark, turn), strict=True)):
+    in_dark = _dark(dark, gates, [skew.nominal_value for skew in skews], grid)
+    for n, (gate, (probability, dark_fit)) in enumerate(zip(gates, _dark_rates(dark, grid), strict=True)):
         channel = n + 1
         widest = max(gate.rise_ps.nominal_value, gate.fall_ps.nominal_value)
         if gate.width_ps.nominal_value < _WIDE * widest:
@@ -142,7 +142,7 @@ def evaluate(data: Data, plan: GateScanPlan) -> Evaluation:
                 f"channel {channel}: the edges overlap; its width is that of the rectangle of the same area"
             )
         edges, limits = _edges(gate, jitter, channel)
-        ratio = _out_of_gate(light, gate, in_dark[n], turn)
+        ratio = _out_of_gate(light, gate, in_dark[n], grid)
         quantities += [
             Quantity.of("gate_width", "ps", gate.width_ps, channel=channel),
             Quantity.of("gate_skew", "ps", skews[n], channel=channel),
@@ -184,8 +184,8 @@ def _edges(gate: GateFit, jitter: Any, channel: int) -> tuple[list[Quantity], li
     return quantities, remarks
 
 
-def _turn(light: Table, plan: GateScanPlan) -> Turn:
-    return Turn(float(light["period_ps"].mean()), plan.bins, float(light["resolution_ps"][0]))
+def _grid(light: Table, plan: GateScanPlan) -> PeriodGrid:
+    return PeriodGrid(float(light["period_ps"].mean()), plan.bins, float(light["resolution_ps"][0]))
 
 
 def _period(light: Table, nominal_ps: float) -> tuple[Any, Fit, list[str]]:
@@ -222,30 +222,30 @@ def _period(light: Table, nominal_ps: float) -> tuple[Any, Fit, list[str]]:
 
 
 def _gates(light: Table, plan: GateScanPlan) -> list[GateFit]:
-    turn = _turn(light, plan)
+    grid = _grid(light, plan)
     return [
-        fit_gate(*_folded(light, column, turn, plan), turn, f"channel {column + 1}")
+        fit_gate(*_folded(light, column, grid, plan), grid, f"channel {column + 1}")
         for column in range(light["counts"].shape[1])
     ]
 
 
-def _folded(light: Table, column: int, turn: Turn, plan: GateScanPlan) -> tuple[Array, Array]:
+def _folded(light: Table, column: int, grid: PeriodGrid, plan: GateScanPlan) -> tuple[Array, Array]:
     """Return counts, and the fraction of the time in which the detector was not dead: (recordings, bins)."""
-    gates = light["live_s"] * 1e12 / turn.period_ps
+    gates = light["live_s"] * 1e12 / grid.period_ps
     counts = light["counts"][:, column].astype(np.float64)
-    return counts, live_fraction(counts, gates, turn, plan.dead_time_ns * 1e3)
+    return counts, live_fraction(counts, gates, grid, plan.dead_time_ns * 1e3)
 
 
-def _skews(gates: Sequence[GateFit], turn: Turn) -> tuple[list[Any], list[Fit]]:
+def _skews(gates: Sequence[GateFit], grid: PeriodGrid) -> tuple[list[Any], list[Fit]]:
     """Return each gate's place against their mean, and whether all recordings agree on them."""
     channels, recordings = len(gates), len(gates[0].centre_ps)
     if channels == 1:
         return [statistical("counts", 0.0, 0.0)], []
     centre = np.array([values_of(gate.centre_ps) for gate in gates])
-    half = turn.period_ps / 2
-    late = np.mod(centre - centre[0] + half, turn.period_ps) - half
-    # All recordings within half a turn of the first, so that none is a turn off where a channel is opposite to another.
-    late = late[:, :1] + np.mod(late - late[:, :1] + half, turn.period_ps) - half
+    half = grid.period_ps / 2
+    late = np.mod(centre - centre[0] + half, grid.period_ps) - half
+    # All recordings within half a period of the first, so that none is a period off if channels are opposite.
+    late = late[:, :1] + np.mod(late - late[:, :1] + half, grid.period_ps) - half
     means = [sum(gate.centre_ps) / recordings for gate in gates]
     # One shape has been found for all recordings: what its errors move is common to them, and not a disagreement.
     own = [
@@ -273,24 +273,26 @@ class _Dark(NamedTuple):
     top: Any
 
 
-def _dark(dark: Table, gates: Sequence[GateFit], centres_ps: Sequence[float], turn: Turn) -> list[_Dark]:
+def _dark(
+    dark: Table, gates: Sequence[GateFit], centres_ps: Sequence[float], grid: PeriodGrid
+) -> list[_Dark]:
     """Divide the dark counts of each channel into those in the gates and those outside.
 
-    Where a recording begins in a turn is found from all channels together: there the gates hold most of the counts. The
+    The phase at which a recording begins is that at which the gates of all channels contain most of the counts. The
     recordings with light give the shape of the gates.
     """
     shapes = [_shape(gate) for gate in gates]
     patterns = np.stack(
-        [turn.gate(turn.about(at), *shape) for at, shape in zip(centres_ps, shapes, strict=True)]
+        [grid.gate(grid.about(at), *shape) for at, shape in zip(centres_ps, shapes, strict=True)]
     )
     outside = np.stack(
-        [turn.outside(turn.about(at), *shape) for at, shape in zip(centres_ps, shapes, strict=True)]
+        [grid.outside(grid.about(at), *shape) for at, shape in zip(centres_ps, shapes, strict=True)]
     )
-    turned = []
+    rotated = []
     for row in dark.rows():
         alike = np.fft.ifft((np.fft.fft(row["counts"]) * np.conj(np.fft.fft(patterns))).sum(axis=0)).real
-        turned.append(np.roll(row["counts"], -int(np.argmax(alike)), axis=1))
-    counts, live_s = np.sum(turned, axis=0), float(dark["live_s"].sum())
+        rotated.append(np.roll(row["counts"], -int(np.argmax(alike)), axis=1))
+    counts, live_s = np.sum(rotated, axis=0), float(dark["live_s"].sum())
     found = []
     for n, shape in enumerate(shapes):
         far = outside[n]
@@ -298,7 +300,7 @@ def _dark(dark: Table, gates: Sequence[GateFit], centres_ps: Sequence[float], tu
         # One count more than there are, so that none is not known exactly.
         rate = statistical("dark counts", beyond, np.sqrt(beyond + 1)) / (far.sum() * live_s)
         gated = statistical("dark counts", within, np.sqrt(within + 1)) / live_s - (~far).sum() * rate
-        found.append(_Dark(rate, rate + gated * turn.bin_ps / shape[0]))
+        found.append(_Dark(rate, rate + gated * grid.bin_ps / shape[0]))
     return found
 
 
@@ -306,9 +308,9 @@ def _shape(gate: GateFit) -> tuple[float, float, float]:
     return gate.width_ps.nominal_value, gate.rise_ps.nominal_value, gate.fall_ps.nominal_value
 
 
-def _out_of_gate(light: Table, gate: GateFit, dark: _Dark, turn: Turn) -> Any:
+def _out_of_gate(light: Table, gate: GateFit, dark: _Dark, grid: PeriodGrid) -> Any:
     """Return the efficiency outside of the gate over that on its top, dark counts taken off."""
-    far, live_s = _outside(gate, turn), light["live_s"]
+    far, live_s = _outside(gate, grid), light["live_s"]
     clicks = float((gate.counts * far).sum())
     exposure_s = float((gate.live * far * live_s[:, None]).sum())
     outside = statistical("counts", clicks, np.sqrt(clicks + 1)) / exposure_s
@@ -316,14 +318,14 @@ def _out_of_gate(light: Table, gate: GateFit, dark: _Dark, turn: Turn) -> Any:
     return (outside - dark.outside) / (top - dark.top)
 
 
-def _outside(gate: GateFit, turn: Turn) -> NDArray[np.bool_]:
+def _outside(gate: GateFit, grid: PeriodGrid) -> NDArray[np.bool_]:
     """Return the bins (recordings, bins) that see nothing of the gate."""
-    return np.stack([turn.outside(turn.about(at.nominal_value), *_shape(gate)) for at in gate.centre_ps])
+    return np.stack([grid.outside(grid.about(at.nominal_value), *_shape(gate)) for at in gate.centre_ps])
 
 
-def _dark_rates(dark: Table, turn: Turn) -> list[tuple[Any, Fit]]:
+def _dark_rates(dark: Table, grid: PeriodGrid) -> list[tuple[Any, Fit]]:
     """Return each channel's dark counts per gate, and whether all recordings have as many."""
-    gates = dark["live_s"] * 1e12 / turn.period_ps
+    gates = dark["live_s"] * 1e12 / grid.period_ps
     found = []
     for column in range(dark["counts"].shape[1]):
         counts = dark["counts"][:, column].sum(axis=1).astype(np.float64)
@@ -347,23 +349,23 @@ def draw(figure: Any, record: Record) -> None:
     upper, lower = data_and_residuals(
         figure, "time about the mean of the gates / ns", "efficiency / that on the top"
     )
-    turn = _turn(light, plan)
+    grid = _grid(light, plan)
     for n in range(light["counts"].shape[1]):
         channel = n + 1
-        counts_each, live_each = _folded(light, n, turn, plan)
+        counts_each, live_each = _folded(light, n, grid, plan)
         p = record.fit(GATE, channel=channel).values
         top, centre_ps, _ = np.split(p, [len(light), 2 * len(light)])
-        expected_each = gate_model(live_each, turn)(p).reshape(counts_each.shape)
+        expected_each = gate_model(live_each, grid)(p).reshape(counts_each.shape)
         skew = record.quantity("gate_skew", channel=channel).value
         width, ratio = (
             record.quantity(name, channel=channel) for name in ("gate_width", "out_of_gate_ratio")
         )
-        shift = [round((turn.period_ps / 2 - at) / turn.bin_ps) for at in centre_ps]
+        shift = [round((grid.period_ps / 2 - at) / grid.bin_ps) for at in centre_ps]
         counts, expected, live = (
             sum(np.roll(row, by) for row, by in zip(rows, shift, strict=True))
             for rows in (counts_each, expected_each, live_each * top[:, None])
         )
-        t = (turn.about(turn.period_ps / 2) + skew) * 1e-3
+        t = (grid.about(grid.period_ps / 2) + skew) * 1e-3
         label = f"channel {channel}: {in_unit(width)}, outside {ratio.value:.3g}"
         points(upper, t, counts / live, np.sqrt(expected) / live, n, label)
         line(upper, t, expected / live, n)

@@ -29,7 +29,7 @@ _LEAST_LIVE = 0.1
 
 @dataclass(frozen=True, eq=False, slots=True)
 class GateFit:
-    """``top`` (recordings): counts expected in a bin, without dead time; ``centre_ps`` (recordings): in the turn.
+    """``top`` (recordings): counts expected in a bin, without dead time; ``centre_ps`` (recordings): in the period.
 
     ``width_ps``, ``rise_ps``, ``fall_ps``: between the edges' middles, and 10 to 90 % of each, jitter included.
     ``counts``, and the fraction of the time that dead times leave ``live``: (recordings, bins).
@@ -46,8 +46,8 @@ class GateFit:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A turn of the gates in bins, and the steps of the tags in it."""
+class PeriodGrid:
+    """A period of the gates in bins, and the resolution of the tags in it."""
 
     period_ps: float
     bins: int
@@ -59,7 +59,7 @@ class Turn:
         return self.period_ps / self.bins
 
     def about(self, centre_ps: Any) -> Array:
-        """Return how much later than a place the middles of the bins are, within half a turn of it."""
+        """Return how much later than a position the middles of the bins are, within half a period of it."""
         middle_ps = (np.arange(self.bins) + 0.5) * self.bin_ps
         half = self.period_ps / 2
         late: Array = np.mod(middle_ps - centre_ps + half, self.period_ps) - half
@@ -72,7 +72,7 @@ class Turn:
         return up - down
 
     def outside(self, late_ps: Array, width_ps: float, rise_ps: float, fall_ps: float) -> NDArray[np.bool_]:
-        """Return which bins see nothing of a gate."""
+        """Return the bins outside of a gate."""
         blur_ps = (self.resolution_ps + self.bin_ps) / 2
         before, after = (
             width_ps / 2 + _CLEAR / RISE_PER_SIGMA * edge + blur_ps for edge in (rise_ps, fall_ps)
@@ -94,19 +94,19 @@ def _cumulated_twice(t: Array, sigma: float) -> Array:
     return found
 
 
-def live_fraction(counts: Array, gates: Array, turn: Turn, dead_time_ps: float) -> Array:
-    """Return the fraction of the gates (recordings, bins) in which a detector is not dead at a place of the turn.
+def live_fraction(counts: Array, gates: Array, grid: PeriodGrid, dead_time_ps: float) -> Array:
+    """Return the fraction of the gates (recordings, bins) in which a detector is not dead at a position in the period.
 
     Dead are those in which a click came within the dead time before; all that come are in ``counts`` (recordings,
     bins), in the number of ``gates`` (recordings). Raises NotEnoughCounts when the dead times are longer than the time.
     """
     clicks = counts / gates[:, None]
-    turns, rest = divmod(dead_time_ps / turn.bin_ps, turn.bins)
+    whole, rest = divmod(dead_time_ps / grid.bin_ps, grid.bins)
     cumulated = np.concatenate((np.zeros((len(clicks), 1)), np.cumsum(np.tile(clicks, 2), axis=1)), axis=1)
-    ends = np.arange(2 * turn.bins + 1.0)
-    here = turn.bins + np.arange(turn.bins) + 0.5
+    ends = np.arange(2 * grid.bins + 1.0)
+    here = grid.bins + np.arange(grid.bins) + 0.5
     recent = [np.interp(here, ends, row) - np.interp(here - rest, ends, row) for row in cumulated]
-    live: Array = 1 - turns * clicks.sum(axis=1)[:, None] - np.stack(recent)
+    live: Array = 1 - whole * clicks.sum(axis=1)[:, None] - np.stack(recent)
     if live.min() < _LEAST_LIVE:
         raise NotEnoughCounts(
             f"with a dead time of {dead_time_ps * 1e-3:g} ns the detector would be dead for {1 - live.min():.0%}"
@@ -115,21 +115,21 @@ def live_fraction(counts: Array, gates: Array, turn: Turn, dead_time_ps: float) 
     return live
 
 
-def fit_gate(counts: Array, live: Array, turn: Turn, who: str) -> GateFit:
-    """Fit one channel's histograms (recordings, bins): one shape, at a place and of a height of its own in each.
+def fit_gate(counts: Array, live: Array, grid: PeriodGrid, who: str) -> GateFit:
+    """Fit one channel's histograms (recordings, bins): one shape, with its own position and height in each.
 
     Raises NotEnoughCounts without time between the gates, or without a gate.
     """
-    start = [_rough(row, turn) for row in counts]
+    start = [_rough(row, grid) for row in counts]
     count = len(counts)
     width_ps, floor = (float(np.mean([each[n] for each in start])) for n in (2, 3))
-    edge_ps = max(width_ps / 10, 2 * turn.bin_ps)
+    edge_ps = max(width_ps / 10, 2 * grid.bin_ps)
 
-    most = turn.period_ps
+    most = grid.period_ps
     found = fit_counts(
         "counts",
         FORMULA,
-        gate_model(live, turn),
+        gate_model(live, grid),
         counts.ravel(),
         {
             **numbered("top", [each[0] for each in start]),
@@ -140,12 +140,12 @@ def fit_gate(counts: Array, live: Array, turn: Turn, who: str) -> GateFit:
             "floor": floor,
         },
         (
-            [0.0] * count + [-most] * count + [turn.bin_ps, turn.bin_ps / 20, turn.bin_ps / 20, 0.0],
+            [0.0] * count + [-most] * count + [grid.bin_ps, grid.bin_ps / 20, grid.bin_ps / 20, 0.0],
             [np.inf] * count + [2 * most] * count + [most, most, most, 1.0],
         ),
     )
     values, width, rise, fall = found.values, *found.values[2 * count : 2 * count + 3]
-    clear = turn.outside(turn.about(0.0), width.nominal_value, rise.nominal_value, fall.nominal_value)
+    clear = grid.outside(grid.about(0.0), width.nominal_value, rise.nominal_value, fall.nominal_value)
     if clear.mean() < _LEAST_SHARE:
         raise NotEnoughCounts(
             f"{who}: gates of {width.nominal_value:.0f} ps with edges of {rise.nominal_value:.0f} and"
@@ -154,14 +154,14 @@ def fit_gate(counts: Array, live: Array, turn: Turn, who: str) -> GateFit:
     return GateFit(values[:count], values[count : 2 * count], width, rise, fall, counts, live, found.fit)
 
 
-def gate_model(live: Array, turn: Turn) -> Model:
+def gate_model(live: Array, grid: PeriodGrid) -> Model:
     """Return the counts expected (recordings and bins, in one row) for tops, centres, and the shape of the gate."""
     count = len(live)
 
     def expected(p: Array) -> Array:
         shape = p[2 * count :]
         rows = [
-            p[n] * (shape[3] + (1 - shape[3]) * turn.gate(turn.about(p[count + n]), *shape[:3]))
+            p[n] * (shape[3] + (1 - shape[3]) * grid.gate(grid.about(p[count + n]), *shape[:3]))
             for n in range(count)
         ]
         counts: Array = (live * np.stack(rows)).ravel()
@@ -170,12 +170,12 @@ def gate_model(live: Array, turn: Turn) -> Model:
     return expected
 
 
-def _rough(counts: Array, turn: Turn) -> tuple[float, float, float, float]:
+def _rough(counts: Array, grid: PeriodGrid) -> tuple[float, float, float, float]:
     """Return top, centre, width and floor (of the top) of a gate, as a start."""
     middle = np.median(counts[counts > counts.max() / 2])
     high = counts > middle / 2
-    angle = 2 * np.pi * (np.arange(turn.bins) + 0.5) / turn.bins
-    centre_ps = float(np.angle((high * np.exp(1j * angle)).sum()) / (2 * np.pi) * turn.period_ps)
-    top, width_ps = float(np.median(counts[high])), float(high.sum() * turn.bin_ps)
-    far = np.abs(turn.about(centre_ps)) > min(0.75 * width_ps, 0.45 * turn.period_ps)
-    return top, centre_ps % turn.period_ps, width_ps, float(np.clip(counts[far].mean() / top, 1e-4, 0.5))
+    angle = 2 * np.pi * (np.arange(grid.bins) + 0.5) / grid.bins
+    centre_ps = float(np.angle((high * np.exp(1j * angle)).sum()) / (2 * np.pi) * grid.period_ps)
+    top, width_ps = float(np.median(counts[high])), float(high.sum() * grid.bin_ps)
+    far = np.abs(grid.about(centre_ps)) > min(0.75 * width_ps, 0.45 * grid.period_ps)
+    return top, centre_ps % grid.period_ps, width_ps, float(np.clip(counts[far].mean() / top, 1e-4, 0.5))

@@ -23,7 +23,7 @@ _LEAST_TAGS = 1000
 
 
 class Folded(NamedTuple):
-    """``counts`` (channels, bins) over a turn, which begins anywhere; ``period_ps``: as it is found here.
+    """``counts`` (channels, bins) over a period with an arbitrary start; ``period_ps``: the measured one.
 
     ``sums`` (channels, blocks, 5): see :func:`block_sums`; of ``folded_period_ps``, in blocks of ``block_s``.
     """
@@ -56,26 +56,26 @@ def fold_gates(
     t_ps = (np.arange(len(found.delay_ps)) + 0.5) * block_s * 1e12
     delay = np.polynomial.Polynomial.fit(t_ps, found.delay_ps, 2, w=1 / found.sigma_ps)
     since = (batch.times_ps - batch.start_ps).astype(np.float64)
-    turns = (since - delay(since)) / first_ps
-    _refuse_multiples(turns[batch.channels == busiest], nominal_ps)
-    _refuse_steps((turns - np.floor(turns)) * (first_ps / resolution_ps), nominal_ps, resolution_ps)
+    cycles = (since - delay(since)) / first_ps
+    _refuse_multiples(cycles[batch.channels == busiest], nominal_ps)
+    _refuse_steps((cycles - np.floor(cycles)) * (first_ps / resolution_ps), nominal_ps, resolution_ps)
     drift = float(delay(t_ps[-1]) - delay(t_ps[0])) / float(t_ps[-1] - t_ps[0])
-    counts = histogram(batch.channels, turns, channels, bins)
+    counts = histogram(batch.channels, cycles, channels, bins)
     return Folded(counts, first_ps / (1 - drift), sums, first_ps, block_s)
 
 
-def histogram(inputs: NDArray[np.uint8], turns: Array, channels: int, bins: int) -> NDArray[np.int64]:
-    """Return counts (channels, bins) of tags over a turn."""
-    place = np.minimum(((turns - np.floor(turns)) * bins).astype(np.int64), bins - 1)
+def histogram(inputs: NDArray[np.uint8], cycles: Array, channels: int, bins: int) -> NDArray[np.int64]:
+    """Return counts (channels, bins) of tags over a period."""
+    place = np.minimum(((cycles - np.floor(cycles)) * bins).astype(np.int64), bins - 1)
     cell = (inputs.astype(np.int64) - 1) * bins + place
     counts: NDArray[np.int64] = np.bincount(cell[inputs <= channels], minlength=channels * bins)
     return counts.reshape(channels, bins)
 
 
 def gate_phases(sums: Array, period_ps: float, block_s: float) -> Phases:
-    """Return the phases of a recording, wherever in the turn the gates of each channel are.
+    """Return the phases of a recording, for any positions of the channels' gates in the period.
 
-    Channels are turned onto the busiest before, because gates opposite to each other would cancel. Raises
+    Channels are rotated onto the busiest before, because gates opposite to each other would cancel. Raises
     NotEnoughCounts naming channels without gates.
     """
     clicks = sums[..., 0].sum(axis=1)
@@ -87,19 +87,19 @@ def gate_phases(sums: Array, period_ps: float, block_s: float) -> Phases:
         raise NotEnoughCounts(f"channels {bad.tolist()} click at all times alike: they have no such gates")
     back = np.exp(-1j * np.angle(resultant))[:, None]
     first, twice = first * back, twice * back**2
-    turned = np.stack([sums[..., 0], first.real, first.imag, twice.real, twice.imag], axis=-1)
-    return phases(turned, period_ps, block_s)
+    rotated = np.stack([sums[..., 0], first.real, first.imag, twice.real, twice.imag], axis=-1)
+    return phases(rotated, period_ps, block_s)
 
 
 def _find_period_ps(batch: TagBatch, nominal_ps: float, tolerance: float) -> float:
     """Return the period of one channel's gates by the tagger's clock, near enough for a recording."""
     length_ps = batch.stop_ps - batch.start_ps
-    # In a block, gates at the limit of the tolerance move by a quarter of a turn.
+    # In a block, gates at the limit of the tolerance move by a quarter of a period.
     blocks = max(int(length_ps * 4 * tolerance / nominal_ps), _BLOCKS)
     since = (batch.times_ps - batch.start_ps).astype(np.float64)
     block = np.minimum((since * (blocks / length_ps)).astype(np.int64), blocks - 1)
-    turns = since / nominal_ps
-    angle = 2 * np.pi * (turns - np.floor(turns))
+    cycles = since / nominal_ps
+    angle = 2 * np.pi * (cycles - np.floor(cycles))
     phasors = np.bincount(block, np.cos(angle), blocks) + 1j * np.bincount(block, np.sin(angle), blocks)
     size = fft.next_fast_len(4 * blocks)
     power = np.abs(fft.fft(phasors, size)) ** 2
@@ -114,18 +114,18 @@ def _find_period_ps(batch: TagBatch, nominal_ps: float, tolerance: float) -> flo
     return float(nominal_ps * (1 + offset[peak]))
 
 
-def _refuse_multiples(turns: Array, nominal_ps: float) -> None:
-    """Look for gates that come in some of the turns only."""
+def _refuse_multiples(cycles: Array, nominal_ps: float) -> None:
+    """Refuse gates that come in some of the periods only."""
     for multiple in _MULTIPLES:
-        phasor = np.exp(2j * np.pi / multiple * turns).sum()
-        if np.abs(phasor) ** 2 > _RAYLEIGH * len(turns):
+        phasor = np.exp(2j * np.pi / multiple * cycles).sum()
+        if np.abs(phasor) ** 2 > _RAYLEIGH * len(cycles):
             raise NotEnoughCounts(
                 f"gates do not come every {nominal_ps:g} ps: set gate_period_ps to {multiple} times that"
             )
 
 
 def _refuse_steps(steps: Array, nominal_ps: float, resolution_ps: int) -> None:
-    """Look for places in the tagger's bins that gates keep to. ``steps``: since the beginning of a turn, in bins.
+    """Refuse gates at fixed positions in the tagger's bins. ``steps``: since the beginning of a period, in bins.
 
     Whatever the gates look like, a tagger that does not follow them rounds at all places of its bins alike.
     """

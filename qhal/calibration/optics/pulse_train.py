@@ -1,7 +1,7 @@
 """A train of equal pulses, carved by the transmitter, for calibrations of time.
 
 The polarization goes through the four states from pulse to pulse, so that all detectors see the same light however the
-fibre turns it. Pulses are further apart than dead times.
+fibre rotates it. Pulses are further apart than dead times.
 """
 
 import math
@@ -37,14 +37,14 @@ class PulseTrainPlan(TransmitterPlan):
         return self.samples_per_pulse / self.sample_rate_hz * 1e12
 
     def pattern(self) -> SymbolPattern:
-        """Return the pulses: signals in all states in turn, as many as the generator's sequencer needs."""
+        """Return the pulses: signals in all states one after the other, as many as the generator's sequencer needs."""
         limits = GeneratorLimits()
-        turns = 1
-        while (points := turns * STATES * self.samples_per_pulse) < limits.minimum_points or (
+        cycles = 1
+        while (points := cycles * STATES * self.samples_per_pulse) < limits.minimum_points or (
             points % limits.length_step
         ):
-            turns += 1
-        states = np.tile(np.arange(STATES, dtype=np.uint8), turns)
+            cycles += 1
+        states = np.tile(np.arange(STATES, dtype=np.uint8), cycles)
         nothing = np.zeros(len(states), np.uint8)
         return SymbolPattern(nothing, states // 2, states % 2, self.period_ps, (0.5, 0.1, 0.0))
 
