@@ -96,7 +96,7 @@ def test_detectors_that_run_freely_are_refused():
 @pytest.mark.parametrize("period_ps", [10_000.0, 10_050.0, 10_000 + 200 / 3])
 def test_gates_that_the_tagger_follows_are_refused(period_ps):
     rng = np.random.default_rng(5)
-    with pytest.raises(NotEnoughCounts, match="keep to the same places of the tagger's bins of 100 ps"):
+    with pytest.raises(NotEnoughCounts, match="keep to the same positions in the tagger's bins of 100 ps"):
         fold(recording(rng, period_ps), nominal_ps=period_ps)
 
 

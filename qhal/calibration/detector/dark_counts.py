@@ -188,7 +188,7 @@ def draw(figure: Any, record: Record) -> None:
         )
     if lowest > 0:
         upper.set_yscale("log")
-    else:  # a place for rows without a count
+    else:  # linear about 0, for rows without a count
         upper.set_yscale("symlog", linthresh=1.0)
         upper.set_ylim(bottom=0)
     upper.legend(frameon=False, fontsize=8, ncols=2)

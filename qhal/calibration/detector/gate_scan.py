@@ -237,7 +237,7 @@ def _folded(light: Table, column: int, grid: PeriodGrid, plan: GateScanPlan) -> 
 
 
 def _skews(gates: Sequence[GateFit], grid: PeriodGrid) -> tuple[list[Any], list[Fit]]:
-    """Return each gate's place against their mean, and whether all recordings agree on them."""
+    """Return each gate's position against their mean, and whether all recordings agree on them."""
     channels, recordings = len(gates), len(gates[0].centre_ps)
     if channels == 1:
         return [statistical("counts", 0.0, 0.0)], []
@@ -255,7 +255,7 @@ def _skews(gates: Sequence[GateFit], grid: PeriodGrid) -> tuple[list[Any], list[
     rest = late - late.mean(axis=1, keepdims=True)
     rest = rest - (rest / variance).sum(axis=0) / (1 / variance).sum(axis=0)
     fit = Fit(
-        model="gates of all channels keep their places to each other",
+        model="positions of all channels' gates relative to each other are constant",
         chi2=float((rest**2 / variance).sum()),
         degrees_of_freedom=(channels - 1) * (recordings - 1),
     )
@@ -344,7 +344,7 @@ def _dark_rates(dark: Table, grid: PeriodGrid) -> list[tuple[Any, Fit]]:
 
 
 def draw(figure: Any, record: Record) -> None:
-    """Show the gates over the time about their mean place, with their models, and the residuals."""
+    """Show the gates over the time about their mean position, with their models, and the residuals."""
     plan, light = GateScanPlan(**record.inputs), record.tables[LIGHT]
     upper, lower = data_and_residuals(
         figure, "time about the mean of the gates / ns", "efficiency / that on the top"
@@ -379,7 +379,7 @@ def draw(figure: Any, record: Record) -> None:
 
 CALIBRATION = Calibration(
     name="gate-scan",
-    title="Width, edges and place of the detectors' gates",
+    title="Width, edges and position of the detectors' gates",
     method="clicks in steady light folded on the gates' period (ETSI GS QKD 011: gate position); rectangle with edges "
     "that are error functions, maximum likelihood",
     plan=GateScanPlan,

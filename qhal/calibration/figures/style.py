@@ -72,5 +72,5 @@ def line(axes: Any, x: ArrayLike, y: ArrayLike, number: int, label: str = "") ->
 
 
 def spread(values: ArrayLike, count: int = 400) -> np.ndarray[Any, Any]:
-    """Return evenly spaced places from the least to the greatest value, for drawing a model."""
+    """Return evenly spaced positions from the minimum to the maximum, for drawing a model."""
     return np.linspace(np.min(values), np.max(values), count)

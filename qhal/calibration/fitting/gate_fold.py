@@ -41,7 +41,7 @@ def fold_gates(
     """Fold a recording on the period of its gates, which is within ``tolerance`` (relative) of the nominal one.
 
     Raises NotEnoughCounts with the reason: too few tags; no gates, or a channel without; gates of several times
-    the period; gates that keep to a few places of the tagger's bins.
+    the period; gates at few positions in the tagger's bins.
     """
     tags = np.bincount(batch.channels, minlength=channels + 1)[1 : channels + 1]
     if tags.min() < _LEAST_TAGS:
@@ -127,12 +127,12 @@ def _refuse_multiples(cycles: Array, nominal_ps: float) -> None:
 def _refuse_steps(steps: Array, nominal_ps: float, resolution_ps: int) -> None:
     """Refuse gates at fixed positions in the tagger's bins. ``steps``: since the beginning of a period, in bins.
 
-    Whatever the gates look like, a tagger that does not follow them rounds at all places of its bins alike.
+    For any gates, a tagger that does not follow them rounds alike at all positions in its bins.
     """
     within = ((steps - np.floor(steps)) * _CELLS).astype(np.int64) % _CELLS
     power = np.abs(fft.rfft(np.bincount(within, minlength=_CELLS).astype(np.float64))[1:]) ** 2
     if power.max() > _RAYLEIGH * len(steps):
         raise NotEnoughCounts(
-            f"gates of {nominal_ps:g} ps keep to the same places of the tagger's bins of {resolution_ps} ps, which then"
-            " hide their edges: let gates and tagger run on clocks of their own, or change the period a little"
+            f"gates of {nominal_ps:g} ps keep to the same positions in the tagger's bins of {resolution_ps} ps, which"
+            " then hide their edges: let gates and tagger run on clocks of their own, or change the period a little"
         )

@@ -64,7 +64,7 @@ def count_symbols(
 
 
 def _places(starts: Counts, stops: Counts, length: int) -> Counts:
-    """Return how often each place of the pattern lies in spans [start, stop) of symbols."""
+    """Return how often each position in the pattern lies in spans [start, stop) of symbols."""
     edges = np.bincount(starts % length, minlength=length) - np.bincount(stops % length, minlength=length)
     turns = int((stops // length - starts // length).sum())
     covered: Counts = np.cumsum(edges) + turns

@@ -1,4 +1,4 @@
-"""Losses of the passive parts between two places: as a plan declares them, or as the node file's path does."""
+"""Losses of the passive parts between two points: from a plan, or from the node file's path."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any

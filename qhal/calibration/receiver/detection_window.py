@@ -187,7 +187,7 @@ class _Measured:
         )
 
     def mean_ps(self) -> Any:
-        """Return where the mean phase of the clicks is, the place that a symbol clock holds its window about."""
+        """Return the mean phase of the clicks, about which a symbol clock centres its window."""
         counts, period_ps = self.profile.counts, self.bin_ps * len(self.profile.counts)
         turn = 2 * np.pi * self.profile.time_ps / period_ps
         resultant = (self.light * np.exp(1j * turn)).sum()

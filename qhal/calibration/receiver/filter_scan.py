@@ -262,7 +262,7 @@ def draw(figure: Any, record: Record) -> None:
     )
     upper.axvline(centre, color="0.5", linewidth=0.8, linestyle=":", label=labels[0])
     upper.axvline(0, color="0.2", linewidth=0.8, linestyle="--", label=labels[1])
-    # Logarithmic down to what one row can show, and with a place for rows that happen to be below 0.
+    # Logarithmic down to what one row can show, and linear about 0, for rows below 0.
     upper.set_yscale(
         "symlog", linthresh=float(np.median(sigma[light < 0.1])) if (light < 0.1).any() else 1e-3
     )

@@ -129,7 +129,7 @@ def _error_v(counts: NDArray[np.int64], plan: ModulatorBiasPlan) -> float:
     low, high, middle = _sums(counts)
     second = low + high - 2 * middle
     reach_v = _MARK * plan.dither_v
-    if second <= 0:  # no curvature seen: by far the wrong place, or chance
+    if second <= 0:  # no curvature seen: far from the null, or chance
         return reach_v if low > high else -reach_v
     tangent = (low - high) / second * np.tan(np.pi * plan.dither_v / (2 * plan.vpi_v))
     return float(np.clip(plan.vpi_v / np.pi * np.arctan(tangent), -reach_v, reach_v))
@@ -168,7 +168,7 @@ def evaluate(data: Data, plan: ModulatorBiasPlan) -> Evaluation:
             moved = other.values[n].nominal_value - fitted.values[n].nominal_value
             values[n] = values[n] + moved * error
     null, drift, log_floor = values
-    place = {"channel": plan.channel}
+    at = {"channel": plan.channel}
     table = data["hold"]
     # What the first step corrects belongs to the start, not to holding.
     held = []
@@ -177,10 +177,10 @@ def evaluate(data: Data, plan: ModulatorBiasPlan) -> Evaluation:
         held.append((np.pi / (2 * plan.vpi_v) * off_v) ** 2)
     floor = umath.exp(log_floor)
     quantities = [
-        Quantity.of("null_voltage", "V", null, **place),
-        Quantity.of("bias_drift", "V/h", drift, **place),
-        Quantity.of("extinction_ratio", "dB", -_DB * log_floor, **place),
-        Quantity.of("held_extinction_ratio", "dB", -to_db(floor + sum(held) / len(held)), **place),
+        Quantity.of("null_voltage", "V", null, **at),
+        Quantity.of("bias_drift", "V/h", drift, **at),
+        Quantity.of("extinction_ratio", "dB", -_DB * log_floor, **at),
+        Quantity.of("held_extinction_ratio", "dB", -to_db(floor + sum(held) / len(held)), **at),
     ]
     remarks = ["null_voltage: at the last step, volts at the generator's connector, as set"]
     return Evaluation(quantities, [fitted.fit], remarks)
