@@ -75,3 +75,57 @@ def test_a_simulators_file_is_known_by_its_name():
 
 def _file_names(package: str) -> set[str]:
     return {path.name for path in modules(package).values() if path.name != "__init__.py"}
+
+
+def _large_classes(package: str) -> dict[tuple[str, str], int]:
+    """Return the number of fields of each dataclass and NamedTuple with more than four, by module and name."""
+    large = {}
+    for module, path in modules(package).items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                marks = [ast.unparse(mark) for mark in (*node.decorator_list, *node.bases)]
+                fields = sum(
+                    isinstance(each, ast.AnnAssign) and "ClassVar" not in ast.unparse(each.annotation)
+                    for each in node.body
+                )
+                if fields > 4 and any("dataclass" in mark or "NamedTuple" in mark for mark in marks):
+                    large[module, node.name] = fields
+    return large
+
+
+def _built_by_position(path: Path, module: str, large: dict[tuple[str, str], int]) -> list[str]:
+    tree, names = ast.parse(path.read_text()), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            names[node.name] = (module, node.name)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names |= {alias.asname or alias.name: (node.module, alias.name) for alias in node.names}
+    calls = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    return [
+        f"{path.relative_to(ROOT)}:{call.lineno} {call.func.id}"
+        for call in calls
+        if _is_large(names.get(call.func.id), large)
+        and (len(call.args) > 4 or any(isinstance(argument, ast.Starred) for argument in call.args))
+    ]
+
+
+def _is_large(name: tuple[str, str] | None, large: dict[tuple[str, str], int]) -> bool:
+    """Return whether a name is one of the classes, or a package's name for one of a module in it."""
+    return name is not None and (
+        name in large or any(own == name[1] and module.startswith(f"{name[0]}.") for module, own in large)
+    )
+
+
+def test_nothing_large_is_built_by_position():
+    """More than four fields are not told apart by their order."""
+    large = {name: fields for package in PACKAGES for name, fields in _large_classes(package).items()}
+    assert len(large) > 50
+    found = [
+        call
+        for package in PACKAGES
+        for module, path in modules(package).items()
+        for call in _built_by_position(path, module, large)
+    ]
+    assert not found, "\n".join(found)

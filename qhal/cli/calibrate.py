@@ -75,7 +75,15 @@ def calibrate(
     if file is None:
         raise ConfigurationError(f"{name}: which node? Give its file: qhal calibrate {name} NODE.toml")
     request = _Request(
-        calibration, file, device or [], setting or [], record or [], path, folder, operator, resume
+        calibration=calibration,
+        file=file,
+        devices=device or [],
+        settings=setting or [],
+        records=record or [],
+        path=path,
+        folder=folder,
+        operator=operator,
+        resume=resume,
     )
     found = _carry_out(request)
     if json:

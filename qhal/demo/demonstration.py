@@ -48,7 +48,7 @@ def demonstrate(seconds: float, seed: int | None, announce: Callable[[str], None
         sheet = simulator.control.request("datasheet")
         timer.lap("start the instruments")
         with open_node(simulator.node_file) as node:
-            link = MetroLink(node, sheet, bench, folder, announce)
+            link = MetroLink(node=node, sheet=sheet, bench=bench, folder=folder, announce=announce)
             timer.lap("open the devices")
             link.bring_up()
             timer.lap("calibrate the modulators, bring the link up")

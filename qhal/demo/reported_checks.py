@@ -66,22 +66,26 @@ def counter_check(link: MetroLink) -> Check:
     tagged = link.node.time_tagger("tagger").read_counts(1.0)
     drift = sum(tagged.rates_hz) * math.log(10) / 10 * _LASER_DRIFT_DB
     return Check(
-        "detectors' counter and tagger's counter agree /s",
-        "reported",
-        sum(counted.rates_hz),
-        math.hypot(
+        name="detectors' counter and tagger's counter agree /s",
+        basis="reported",
+        measured=sum(counted.rates_hz),
+        uncertainty=math.hypot(
             math.sqrt(sum(counted.counts)) / counted.period_s,
             math.sqrt(sum(tagged.counts)) / tagged.period_s,
             drift,
         ),
-        sum(tagged.rates_hz),
+        expected=sum(tagged.rates_hz),
     )
 
 
 def _check(name: str, measured: Any, expected: Any) -> Check:
     """Return a check with the uncertainty of the difference."""
     return Check(
-        name, "reported", nominal(measured), standard_uncertainty(measured - expected), nominal(expected)
+        name=name,
+        basis="reported",
+        measured=nominal(measured),
+        uncertainty=standard_uncertainty(measured - expected),
+        expected=nominal(expected),
     )
 
 

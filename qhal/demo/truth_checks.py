@@ -27,15 +27,24 @@ def link_checks(state: State) -> list[Check]:
         ):
             # Few counts that happen to be fewer seem better known than they are: it is the expectation that scatters.
             sigma = math.sqrt(promised * (1 - promised) / number)
-            checks.append(Check(f"{what}, {name}", "truth", measured, sigma, promised, precision))
+            checks.append(
+                Check(
+                    name=f"{what}, {name}",
+                    basis="truth",
+                    measured=measured,
+                    uncertainty=sigma,
+                    expected=promised,
+                    max_relative_uncertainty=precision,
+                )
+            )
     bound = state.bounds.single_photon_error
     checks.append(
         Check(
-            f"e1 is not above its bound, {state.name}",
-            "truth",
-            expected["single_photon_error"],
-            standard_uncertainty(bound),
-            nominal(bound),
+            name=f"e1 is not above its bound, {state.name}",
+            basis="truth",
+            measured=expected["single_photon_error"],
+            uncertainty=standard_uncertainty(bound),
+            expected=nominal(bound),
             at_most=True,
         )
     )
@@ -46,11 +55,11 @@ def raman_checks(states: Sequence[State]) -> list[Check]:
     """Compare the background, and what the classical channel adds to it, with darks and integrated Raman."""
     checks = [
         Check(
-            f"background /s, {state.name}",
-            "truth",
-            state.noise.rate_hz,
-            state.noise.standard_uncertainty_hz,
-            sum(state.true_noise["rates_hz"]),
+            name=f"background /s, {state.name}",
+            basis="truth",
+            measured=state.noise.rate_hz,
+            uncertainty=state.noise.standard_uncertainty_hz,
+            expected=sum(state.true_noise["rates_hz"]),
         )
         for state in states
     ]
@@ -63,24 +72,24 @@ def raman_checks(states: Sequence[State]) -> list[Check]:
         added.append((difference, sigma, state.true_noise["classical_w"]))
         checks.append(
             Check(
-                f"Raman noise (classical on minus off) /s, {state.name}",
-                "truth",
-                difference,
-                sigma,
-                expected,
-                RAMAN_PRECISION,
+                name=f"Raman noise (classical on minus off) /s, {state.name}",
+                basis="truth",
+                measured=difference,
+                uncertainty=sigma,
+                expected=expected,
+                max_relative_uncertainty=RAMAN_PRECISION,
             )
         )
     (low, low_sigma, low_w), (high, high_sigma, high_w) = added[0], added[-1]
     ratio = high / low
     checks.append(
         Check(
-            "Raman is linear in power (ratio)",
-            "truth",
-            ratio,
-            ratio * math.hypot(low_sigma / low, high_sigma / high),
-            high_w / low_w,
-            RAMAN_PRECISION,
+            name="Raman is linear in power (ratio)",
+            basis="truth",
+            measured=ratio,
+            uncertainty=ratio * math.hypot(low_sigma / low, high_sigma / high),
+            expected=high_w / low_w,
+            max_relative_uncertainty=RAMAN_PRECISION,
         )
     )
     return checks
@@ -101,10 +110,10 @@ def alignment_check(off: State, aligned_s: float, correlation_time_s: float) -> 
         qber.standard_uncertainty, _FLOOR_MARGIN, walk, math.sqrt(2 * _FLOOR_MARGIN * walk)
     )
     return Check(
-        "QBER is at the floor of the alignment",
-        "truth",
-        qber.value,
-        uncertainty,
-        off.expected["best_error_rates"][Intensity.SIGNAL] + walk,
+        name="QBER is at the floor of the alignment",
+        basis="truth",
+        measured=qber.value,
+        uncertainty=uncertainty,
+        expected=off.expected["best_error_rates"][Intensity.SIGNAL] + walk,
         at_most=True,
     )

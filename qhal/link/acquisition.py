@@ -94,7 +94,11 @@ class PatternFinder:
         whole = -shift - fraction
         symbol = int(np.floor(whole))
         return Acquisition(
-            middle, symbol % len(pattern), whole - symbol, phase_sigma(abs(phasor), count), significance
+            time_ps=middle,
+            symbol=symbol % len(pattern),
+            fraction=whole - symbol,
+            fraction_sigma=phase_sigma(abs(phasor), count),
+            significance=significance,
         )
 
 

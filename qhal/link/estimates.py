@@ -1,6 +1,6 @@
 """Gains, error rates and click matrices with their uncertainties."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -196,10 +196,14 @@ class SiftedCounts:
     clicks: NDArray[np.int64]
 
     def __add__(self, other: "SiftedCounts") -> "SiftedCounts":
-        return SiftedCounts(*(a + b for a, b in zip(self._arrays(), other._arrays(), strict=True)))
+        return SiftedCounts(
+            **{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)}
+        )
 
     def __sub__(self, other: "SiftedCounts") -> "SiftedCounts":
-        return SiftedCounts(*(a - b for a, b in zip(self._arrays(), other._arrays(), strict=True)))
+        return SiftedCounts(
+            **{each.name: getattr(self, each.name) - getattr(other, each.name) for each in fields(self)}
+        )
 
     @property
     def sifted(self) -> NDArray[np.int64]:
@@ -247,14 +251,3 @@ class SiftedCounts:
     def click_matrix(self, intensity: int | None = None) -> ClickMatrix:
         """Return the click matrix of one intensity, or of all."""
         return ClickMatrix(self.clicks.sum(axis=0) if intensity is None else self.clicks[intensity].copy())
-
-    def _arrays(self) -> tuple[NDArray[np.int64], ...]:
-        return (
-            self.live,
-            self.clicked,
-            self.sifted_by_basis,
-            self.errors_by_basis,
-            self.cross_basis,
-            self.same_basis,
-            self.clicks,
-        )

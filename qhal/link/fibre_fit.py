@@ -151,7 +151,14 @@ def fit_fibre(
     # The priors of retardances and twist count as data.
     freedom = blocks.size + paddles + 1 - len(x)
     retardances = tuple(float(value) for value in x[3:-2])
-    return FibreFit(rotation, retardances, float(x[-2]), float(x[-1]), 2 * cost / freedom, receiver)
+    return FibreFit(
+        rotation=rotation,
+        retardances_rad=retardances,
+        twist=float(x[-2]),
+        visibility=float(x[-1]),
+        reduced_chi2=2 * cost / freedom,
+        receiver=receiver,
+    )
 
 
 def _linear_starts(

@@ -155,9 +155,9 @@ def bb84_pattern(
     order = np.concatenate(([first], rng.permutation(np.delete(np.arange(symbols), first))))
     intensity, state = intensity[order], state[order]
     return SymbolPattern(
-        intensity.astype(np.uint8),
-        (state // 2).astype(np.uint8),
-        (state % 2).astype(np.uint8),
-        period_ps,
-        mean_photon_numbers,
+        intensity=intensity.astype(np.uint8),
+        basis=(state // 2).astype(np.uint8),
+        bit=(state % 2).astype(np.uint8),
+        period_ps=period_ps,
+        mean_photon_numbers=mean_photon_numbers,
     )

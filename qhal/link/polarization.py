@@ -125,7 +125,9 @@ class PolarizationAlignment:
             assert best is not None  # at least one jump was measured
             if best[0].value <= self._target:
                 self._set_angles_deg(list(best[1]))
-                return AlignmentResult(best[1], best[0], measured, restart, fit)
+                return AlignmentResult(
+                    angles_deg=best[1], qber=best[0], settings=measured, restarts=restart, fit=fit
+                )
             _, predicted = best_angles(fit, self._range)
             if predicted > self._target and fit.reduced_chi2 <= self._largest_chi2:
                 break

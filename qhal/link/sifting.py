@@ -158,13 +158,13 @@ class Sifter:
 
         every = np.ones((4, 16), bool)
         return SiftedCounts(
-            live + counted(every).sum(axis=1),
-            counted(every & (masks > 0)).sum(axis=1),
-            counted(sifted),
-            counted(wrong) + luck,
-            counted(every & cross).sum(axis=1),
-            counted(every & double).sum(axis=1),
-            clicks.transpose(1, 0, 2),
+            live=live + counted(every).sum(axis=1),
+            clicked=counted(every & (masks > 0)).sum(axis=1),
+            sifted_by_basis=counted(sifted),
+            errors_by_basis=counted(wrong) + luck,
+            cross_basis=counted(every & cross).sum(axis=1),
+            same_basis=counted(every & double).sum(axis=1),
+            clicks=clicks.transpose(1, 0, 2),
         )
 
     def _begin(self, start: int, stop: int, tags: int) -> None:

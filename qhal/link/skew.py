@@ -199,13 +199,13 @@ class Deskewer:
         self._waiting = (out_times[last:filled].copy(), out_detectors[last:filled].copy())
         self._covered_to = end
         piece = Piece(
-            out_times[first:last],
-            out_detectors[first:last],
-            begin,
-            end,
-            self._follows,
-            self._trusted,
-            self._same_epoch,
+            times_ps=out_times[first:last],
+            detectors=out_detectors[first:last],
+            start_ps=begin,
+            stop_ps=end,
+            follows=self._follows,
+            trusted=self._trusted,
+            same_epoch=self._same_epoch,
         )
         self._follows = self._trusted = self._same_epoch = True
         return piece

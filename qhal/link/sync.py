@@ -300,5 +300,12 @@ class SymbolClock:
             symbols,
             offsets,
         )
-        self._held = SymbolTags(symbols, detectors, offsets, first, last, self._window)
+        self._held = SymbolTags(
+            symbols=symbols,
+            detectors=detectors,
+            offsets_ps=offsets,
+            start=first,
+            stop=last,
+            window_ps=self._window,
+        )
         self._joined, self._next_symbol = True, last

@@ -95,4 +95,11 @@ class Backlog:
 def _gap(epoch: int, start_ps: int, stop_ps: int, missed: int, loss: Loss) -> TagBatch:
     """Return a batch without tags that is one gap."""
     gap = Gap(start_ps, stop_ps, missed, loss)
-    return TagBatch(np.empty(0, np.int64), np.empty(0, np.uint8), start_ps, stop_ps, epoch, (gap,))
+    return TagBatch(
+        times_ps=np.empty(0, np.int64),
+        channels=np.empty(0, np.uint8),
+        start_ps=start_ps,
+        stop_ps=stop_ps,
+        epoch=epoch,
+        gaps=(gap,),
+    )

@@ -45,7 +45,9 @@ class Numberer:
 
     def number(self, batch: TagBatch) -> Numbered:
         """Return the next batch with its place in the stream."""
-        numbered = Numbered(self._stream, self._number, self._made, self._vague, batch)
+        numbered = Numbered(
+            stream=self._stream, number=self._number, made=self._made, vague=self._vague, batch=batch
+        )
         self._number += 1
         self._made += len(batch) + batch.missed
         self._vague += _vague_gaps(batch)
@@ -82,7 +84,7 @@ def from_message(parts: Sequence[bytes | memoryview]) -> Numbered:
         raise ProtocolError(
             f"message {number}: {bytes(parts[1])[:80]!r} describes no batch: {error}"
         ) from error
-    return Numbered(stream, number, made, vague, batch)
+    return Numbered(stream=stream, number=number, made=made, vague=vague, batch=batch)
 
 
 class Resequencer:
@@ -166,9 +168,22 @@ class Resequencer:
 def _in_epoch(batch: TagBatch, before: int) -> TagBatch:
     if not before:
         return batch
-    span = (batch.start_ps, batch.stop_ps, batch.epoch + before)
-    return TagBatch(batch.times_ps, batch.channels, *span, batch.gaps)
+    return TagBatch(
+        times_ps=batch.times_ps,
+        channels=batch.channels,
+        start_ps=batch.start_ps,
+        stop_ps=batch.stop_ps,
+        epoch=batch.epoch + before,
+        gaps=batch.gaps,
+    )
 
 
 def _nothing(epoch: int, start_ps: int, stop_ps: int, gap: Gap) -> TagBatch:
-    return TagBatch(np.empty(0, np.int64), np.empty(0, np.uint8), start_ps, stop_ps, epoch, (gap,))
+    return TagBatch(
+        times_ps=np.empty(0, np.int64),
+        channels=np.empty(0, np.uint8),
+        start_ps=start_ps,
+        stop_ps=stop_ps,
+        epoch=epoch,
+        gaps=(gap,),
+    )

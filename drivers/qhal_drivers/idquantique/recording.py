@@ -124,7 +124,15 @@ class Recording:
                 # A lost message may be an earlier one: the count gives the number of tags, not their times.
                 missed = channel.take_lost_tags()
                 loss = Loss.EXACT if missed else Loss.UNKNOWN
-                gaps.append(Gap(start, record_stop, missed, loss, (channel.number,)))
+                gaps.append(
+                    Gap(
+                        start_ps=start,
+                        stop_ps=record_stop,
+                        missed=missed,
+                        loss=loss,
+                        channels=(channel.number,),
+                    )
+                )
                 continue
             if len(found) and int(found.max()) >= self._record_ps:
                 raise ProtocolError(f"{channel.connection.name}: a time of {found.max()} ps in a sub-record")

@@ -171,14 +171,14 @@ def _fit(data: Data, plan: LinearityPlan) -> LinearityFit:
     )
     set_db, level = np.unique(table["set_db"], return_inverse=True)
     levels = Levels(
-        table["counts"].astype(np.float64),
-        table["period_s"],
-        level,
-        dark["counts"].sum(axis=0).astype(np.float64),
-        float(dark["period_s"].sum()),
-        [known.mean_attenuation_db(float(each)) for each in set_db],
-        max(known.repeatability_db, _LEAST_DB),
-        plan.fraction_stability,
+        counts=table["counts"].astype(np.float64),
+        period_s=table["period_s"],
+        level=level,
+        dark_counts=dark["counts"].sum(axis=0).astype(np.float64),
+        dark_s=float(dark["period_s"].sum()),
+        attenuation_db=[known.mean_attenuation_db(float(each)) for each in set_db],
+        repeatability_db=max(known.repeatability_db, _LEAST_DB),
+        fraction_stability=plan.fraction_stability,
     )
     recovery_ns = plan.number(
         "recovery_time_ns", plan.recovery_time_ns, plan.recovery_uncertainty_ns, "recovery time"

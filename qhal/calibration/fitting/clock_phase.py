@@ -119,14 +119,14 @@ def phases(sums: Array, period_ps: float, block_s: float) -> Phases:
     sigma = np.sqrt((block_clicks * across).sum(axis=0)) / resultant
     mean = along.sum(axis=1) / total
     return Phases(
-        period_ps,
-        block_s,
-        np.unwrap(np.angle(common)) * scale,
-        sigma * scale,
-        turn * scale,
-        np.sqrt(across[:, 0] / total) / mean * scale,
-        np.sqrt(across[:, 0]) / mean * scale,
-        total,
+        period_ps=period_ps,
+        block_s=block_s,
+        delay_ps=np.unwrap(np.angle(common)) * scale,
+        sigma_ps=sigma * scale,
+        skew_ps=turn * scale,
+        skew_sigma_ps=np.sqrt(across[:, 0] / total) / mean * scale,
+        width_ps=np.sqrt(across[:, 0]) / mean * scale,
+        clicks=total,
     )
 
 

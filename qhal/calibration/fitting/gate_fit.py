@@ -151,7 +151,16 @@ def fit_gate(counts: Array, live: Array, grid: PeriodGrid, who: str) -> GateFit:
             f"{who}: gates of {width.nominal_value:.0f} ps with edges of {rise.nominal_value:.0f} and"
             f" {fall.nominal_value:.0f} ps leave no time between them in {most:.0f} ps"
         )
-    return GateFit(values[:count], values[count : 2 * count], width, rise, fall, counts, live, found.fit)
+    return GateFit(
+        top=values[:count],
+        centre_ps=values[count : 2 * count],
+        width_ps=width,
+        rise_ps=rise,
+        fall_ps=fall,
+        counts=counts,
+        live=live,
+        fit=found.fit,
+    )
 
 
 def gate_model(live: Array, grid: PeriodGrid) -> Model:

@@ -61,7 +61,9 @@ def fold_gates(
     _refuse_steps((cycles - np.floor(cycles)) * (first_ps / resolution_ps), nominal_ps, resolution_ps)
     drift = float(delay(t_ps[-1]) - delay(t_ps[0])) / float(t_ps[-1] - t_ps[0])
     counts = histogram(batch.channels, cycles, channels, bins)
-    return Folded(counts, first_ps / (1 - drift), sums, first_ps, block_s)
+    return Folded(
+        counts=counts, period_ps=first_ps / (1 - drift), sums=sums, folded_period_ps=first_ps, block_s=block_s
+    )
 
 
 def histogram(inputs: NDArray[np.uint8], cycles: Array, channels: int, bins: int) -> NDArray[np.int64]:

@@ -97,11 +97,11 @@ def read(table: Table, column: int) -> Intervals:
         place += max(step, int(_GROWTH * (place - first)))
     widths = np.diff([*starts, len(counts)])
     return Intervals(
-        (np.array([*starts, len(counts)]) - 0.5) * bin_ns,
-        np.add.reduceat(counts, starts),
-        np.add.reduceat(at_risk, starts) / widths,
-        tails,
-        table["tail_ns"][:, column].astype(np.float64),
+        edges_ns=(np.array([*starts, len(counts)]) - 0.5) * bin_ns,
+        counts=np.add.reduceat(counts, starts),
+        at_risk=np.add.reduceat(at_risk, starts) / widths,
+        tail_counts=tails,
+        tail_ns=table["tail_ns"][:, column].astype(np.float64),
     )
 
 

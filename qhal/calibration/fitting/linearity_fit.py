@@ -135,7 +135,12 @@ def _fit(levels: Levels, recovery_ns: float, near: Fitted | None) -> Fitted:
     nominal_db = values_of(levels.attenuation_db)
     whiten = np.linalg.inv(np.linalg.cholesky(_covariance(levels)))
     expected = LinearityModel(
-        channels, nominal_db, levels.level, levels.period_s, recovery_ns, levels.fraction_stability
+        channels=channels,
+        attenuation_db=nominal_db,
+        level=levels.level,
+        period_s=levels.period_s,
+        recovery_ns=recovery_ns,
+        fraction_stability=levels.fraction_stability,
     )
 
     def model(p: Array) -> Array:

@@ -35,11 +35,11 @@ def counted_of(table: Table, dark: Table) -> Counted:
     """Return what the tables hold."""
     _, visit = np.unique(table["visit"], return_inverse=True)
     return Counted(
-        table["counts"].astype(np.float64),
-        table["period_s"],
-        visit,
-        dark["counts"].astype(np.float64),
-        dark["period_s"],
+        counts=table["counts"].astype(np.float64),
+        period_s=table["period_s"],
+        visit=visit,
+        dark_counts=dark["counts"].astype(np.float64),
+        dark_s=dark["period_s"],
     )
 
 

@@ -152,12 +152,12 @@ def _fit(
         steepness = values["noise_steepness"]
         noise = (values["noise_at_scale"] + steepness, scale_v / umath.sqrt(2 * steepness))
     return StepsFit(
-        uniform("step of the threshold", middle_v, half_step_v) if sharp else values["height_v"],
-        values.get("spread_v"),
-        noise,
-        float(levels[runs if not noisy else 0]),
-        fitted.fit_at(constants, channel=channel),
-        tuple(remarks),
+        height_v=uniform("step of the threshold", middle_v, half_step_v) if sharp else values["height_v"],
+        spread_v=values.get("spread_v"),
+        noise=noise,
+        lowest_v=float(levels[runs if not noisy else 0]),
+        fit=fitted.fit_at(constants, channel=channel),
+        remarks=tuple(remarks),
     )
 
 

@@ -53,7 +53,7 @@ def prepare(
     plan = calibration.plan_at(site, values or {}, known)
     for record in records:
         _refuse_unused(record, calibration, plan, site, values or {}, known)
-    return Prepared(calibration, assigned, site, plan, known)
+    return Prepared(calibration=calibration, assigned=assigned, site=site, plan=plan, records=known)
 
 
 def _refuse_unused(

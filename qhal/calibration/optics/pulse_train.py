@@ -46,7 +46,13 @@ class PulseTrainPlan(TransmitterPlan):
             cycles += 1
         states = np.tile(np.arange(STATES, dtype=np.uint8), cycles)
         nothing = np.zeros(len(states), np.uint8)
-        return SymbolPattern(nothing, states // 2, states % 2, self.period_ps, (0.5, 0.1, 0.0))
+        return SymbolPattern(
+            intensity=nothing,
+            basis=states // 2,
+            bit=states % 2,
+            period_ps=self.period_ps,
+            mean_photon_numbers=(0.5, 0.1, 0.0),
+        )
 
     def transmitter(self) -> TransmitterCalibration:
         """Return the modulators; which way round the states come is all the same, so it is what needs less voltage."""

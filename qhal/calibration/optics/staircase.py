@@ -181,7 +181,13 @@ def find_start(counts: NDArray[np.int64], levels_v: Array, vpi_v: Array) -> Star
             v0 = float(vpi * np.arctan2(across, along) / np.pi)
             best = (
                 float(misfit[shift]),
-                Start(shift, v0, float(vpi), offset, float(np.hypot(along, across))),
+                Start(
+                    shift=shift,
+                    v0_v=v0,
+                    vpi_v=float(vpi),
+                    offset=offset,
+                    swing=float(np.hypot(along, across)),
+                ),
             )
     assert best is not None
     return best[1]

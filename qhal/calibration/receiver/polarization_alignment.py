@@ -93,7 +93,13 @@ class PolarizationAlignmentPlan(FourStatesPlan):
         """Return how large the measurement is."""
         rows = self.repetitions + _SETTINGS
         seconds = rows * self.row_s + self.dark_s
-        return Extent(rows, seconds, rows * CHANNELS**2, self.rate_hz * self.row_s, self.samples_to_play())
+        return Extent(
+            rows=rows,
+            seconds=seconds,
+            numbers=rows * CHANNELS**2,
+            tags=self.rate_hz * self.row_s,
+            samples=self.samples_to_play(),
+        )
 
 
 def measure(run: Run, plan: PolarizationAlignmentPlan, setup: ReceiverSetup) -> None:

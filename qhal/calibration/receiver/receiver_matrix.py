@@ -41,11 +41,11 @@ class ReceiverMatrixPlan(FourStatesPlan):
         """Return how large the measurement is."""
         seconds = self.settings * self.row_s + self.dark_s
         return Extent(
-            self.settings,
-            seconds,
-            self.settings * CHANNELS**2,
-            self.rate_hz * self.row_s,
-            self.samples_to_play(),
+            rows=self.settings,
+            seconds=seconds,
+            numbers=self.settings * CHANNELS**2,
+            tags=self.rate_hz * self.row_s,
+            samples=self.samples_to_play(),
         )
 
 

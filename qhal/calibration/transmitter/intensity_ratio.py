@@ -69,11 +69,11 @@ class IntensityRatioPlan(PatternPlan):
         tags = CHANNELS * self.rate_hz * self.row_s
         numbers = self.repetitions * CHANNELS * 9
         return Extent(
-            self.repetitions,
-            self.repetitions * self.row_s + self.dark_s,
-            numbers,
-            tags,
-            self.samples_to_play(),
+            rows=self.repetitions,
+            seconds=self.repetitions * self.row_s + self.dark_s,
+            numbers=numbers,
+            tags=tags,
+            samples=self.samples_to_play(),
         )
 
 

@@ -74,7 +74,11 @@ class PhotonStatisticsPlan(OneOutputPlan):
         numbers = self.repetitions * math.comb(len(self.inputs), 2) * (2 * self.lags + 1)
         tags = CHANNELS * self.rate_hz * self.row_s
         return Extent(
-            self.repetitions, self.repetitions * self.row_s + self.dark_s, numbers, tags, 4 * self.samples
+            rows=self.repetitions,
+            seconds=self.repetitions * self.row_s + self.dark_s,
+            numbers=numbers,
+            tags=tags,
+            samples=4 * self.samples,
         )
 
     def volts(self) -> dict[int, Array]:

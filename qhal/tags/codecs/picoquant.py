@@ -51,15 +51,51 @@ class RecordLayout:
 
 
 def _hydraharp(name: str, code: int, *, t3: bool, wrap: int, counted: bool = True) -> RecordLayout:
-    bits = (10, 15) if t3 else (25, 0)
-    return RecordLayout(name, code, *bits, 25, 64, 0, 63, 1, wrap, counted)
+    time_bits, dtime_bits = (10, 15) if t3 else (25, 0)
+    return RecordLayout(
+        name,
+        code,
+        time_bits,
+        dtime_bits,
+        channel_shift=25,
+        special_channel=64,
+        lowest=0,
+        highest=63,
+        offset=1,
+        wrap=wrap,
+        counted=counted,
+    )
 
 
 LAYOUTS = {
     layout.type_code: layout
     for layout in (
-        RecordLayout("PicoHarp 300 T2", 0x00010203, 28, 0, 28, 15, 0, 4, 0, 210_698_240, False),
-        RecordLayout("PicoHarp 300 T3", 0x00010303, 16, 12, 28, 15, 1, 4, 0, 65_536, False),
+        RecordLayout(
+            "PicoHarp 300 T2",
+            0x00010203,
+            28,
+            0,
+            channel_shift=28,
+            special_channel=15,
+            lowest=0,
+            highest=4,
+            offset=0,
+            wrap=210_698_240,
+            counted=False,
+        ),
+        RecordLayout(
+            "PicoHarp 300 T3",
+            0x00010303,
+            16,
+            12,
+            channel_shift=28,
+            special_channel=15,
+            lowest=1,
+            highest=4,
+            offset=0,
+            wrap=65_536,
+            counted=False,
+        ),
         _hydraharp("HydraHarp V1 T2", 0x00010204, t3=False, wrap=33_552_000, counted=False),
         _hydraharp("HydraHarp V1 T3", 0x00010304, t3=True, wrap=1024, counted=False),
         _hydraharp("HydraHarp V2 T2", 0x01010204, t3=False, wrap=33_554_432),
@@ -115,7 +151,14 @@ def decode_words(
     )  # fmt: skip
     end = head + filled
     place = None if bad < 0 else int(bad)
-    return Records(ticks[:end], channels[:end], dtimes[:end], int(overflow), bool(ordered), place)
+    return Records(
+        ticks=ticks[:end],
+        channels=channels[:end],
+        dtimes=dtimes[:end],
+        overflow=int(overflow),
+        ordered=bool(ordered),
+        bad=place,
+    )
 
 
 def _decode_plainly(

@@ -51,7 +51,16 @@ class PlainDecoder(TagDecoder):
         out = np.empty(head + len(times), np.int64), np.empty(head + len(times), np.uint8)
         out[0][head:], out[1][head:] = times, channels
         reached = int(times.max()) if len(times) else self._reached_ps or 0
-        return Piece(*out, reached, ordered and not head, (), found.bad, found.why, disorder, strange)
+        return Piece(
+            times_ps=out[0],
+            channels=out[1],
+            reached_ps=reached,
+            ordered=ordered and not head,
+            bad=found.bad,
+            why=found.why,
+            disorder=disorder,
+            strange=strange,
+        )
 
     def _columns(self, records: NDArray[Any]) -> Columns:
         """Return what the records say."""

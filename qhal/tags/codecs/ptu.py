@@ -81,7 +81,16 @@ class PtuDecoder(TagDecoder):
             times = times + to_ps(found.dtimes.astype(np.int64), header.dtime_ps)
             ordered = order_of(times[head:], self.disorder_ps, self._reached_ps)[0]
         reached = int(to_ps(np.array([max(self._latest, self._overflow)]), header.tick_ps)[0])
-        piece = Piece(times, found.channels, reached, ordered and not head, (), found.bad, "", disorder)
+        piece = Piece(
+            times_ps=times,
+            channels=found.channels,
+            reached_ps=reached,
+            ordered=ordered and not head,
+            gaps=(),
+            bad=found.bad,
+            why="",
+            disorder=disorder,
+        )
         if found.bad is not None:
             piece.why = self._reason(int(records[found.bad]))
         elif surplus:

@@ -61,7 +61,14 @@ class QutagDecoder(PlainDecoder):
         bad = beyond(ticks, options.unit_ps)
         why = "" if bad is None else f"a time beyond 2^63 ps: {ticks[bad]} ticks of {options.unit_ps} ps"
         times, channels = to_ps(ticks[:bad], options.unit_ps), numbers[:bad].astype(np.uint8)
-        return Columns(times, channels, bad, why, raw[:bad], None if known[:bad].all() else known[:bad])
+        return Columns(
+            times_ps=times,
+            channels=channels,
+            bad=bad,
+            why=why,
+            numbers=raw[:bad],
+            known=None if known[:bad].all() else known[:bad],
+        )
 
 
 class QutagBinaryDecoder(QutagDecoder):

@@ -65,13 +65,13 @@ class WordLayout:
         return Fraction(self.factor, 1 << self.halvings)
 
 
-TDC2 = WordLayout("tdc2", 10, 54, 125, 5, constant=0x300)
+TDC2 = WordLayout("tdc2", 10, 54, 125, halvings=5, constant=0x300)
 """1/256 ns (timestamp7 and TDC2 with ``-a1``); bits 9 and 8 are always 1."""
-TDC1_CONSOLIDATED = WordLayout("tdc1-64", 19, 45, 2000, 0)
+TDC1_CONSOLIDATED = WordLayout("tdc1-64", 19, 45, 2000, halvings=0)
 """2 ns, as readevents4 writes it with ``-a1``."""
-TIMESTAMP3 = WordLayout("timestamp3", 15, 49, 125, 0, dummy=0)
+TIMESTAMP3 = WordLayout("timestamp3", 15, 49, 125, halvings=0, dummy=0)
 """1/8 ns, the older cards; two 32-bit halves, the upper one first."""
-TDC1 = WordLayout("tdc1", 5, 27, 2000, 0)
+TDC1 = WordLayout("tdc1", 5, 27, 2000, halvings=0)
 """2 ns, as the unit sends it, in 32 bits."""
 
 
@@ -131,7 +131,16 @@ class _Words(TagDecoder):
         reached = self._latest_ps
         if reached == -layout.wrap_ps:  # no event yet
             reached = self._reached_ps or 0
-        piece = Piece(times, channels, reached, ordered, (), None, "", disorder)
+        piece = Piece(
+            times_ps=times,
+            channels=channels,
+            reached_ps=reached,
+            ordered=ordered,
+            gaps=(),
+            bad=None,
+            why="",
+            disorder=disorder,
+        )
         if stuck:
             piece.bad, piece.why = int(place), self._reason(int(words[place]), int(stuck))
         return piece

@@ -89,7 +89,17 @@ class SwabianDecoder(TagDecoder):
         before = np.concatenate(([self._reached_ps or 0], highest[:-1]))[~tag]
         gaps = self._gaps(zip(records[~tag], channels[~tag].tolist(), before.tolist(), strict=True), reached)
         ordered = ordered and (self.disorder_ps == 0 or not head)
-        return Piece(times, numbers, reached, ordered, gaps, bad, why, disorder, strange)
+        return Piece(
+            times_ps=times,
+            channels=numbers,
+            reached_ps=reached,
+            ordered=ordered,
+            gaps=gaps,
+            bad=bad,
+            why=why,
+            disorder=disorder,
+            strange=strange,
+        )
 
     def _of_known_types(self, records: NDArray[Any]) -> tuple[NDArray[Any], int | None, str]:
         wrong = np.flatnonzero(~np.isin(records["type"], self._types))
@@ -109,7 +119,15 @@ class SwabianDecoder(TagDecoder):
                 self._overflow_ps = time
             elif kind == self._types[4]:
                 start = min(self._overflow_ps if self._overflow_ps is not None else time, time)
-                gaps.append(Gap(start, time, int(note["missed"]), Loss.EXACT, (channel,)))
+                gaps.append(
+                    Gap(
+                        start_ps=start,
+                        stop_ps=time,
+                        missed=int(note["missed"]),
+                        loss=Loss.EXACT,
+                        channels=(channel,),
+                    )
+                )
             elif self._overflow_ps is not None:
                 gaps.append(Gap(min(self._overflow_ps, time), time, 0, Loss.EXACT))
                 self._overflow_ps = None
