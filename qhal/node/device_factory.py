@@ -32,7 +32,7 @@ def make_device(
 ) -> Device:
     """Return a closed device. Raises ConfigurationError for a wrong driver, address, connection or option.
 
-    ``where`` begins the message of the error: the place where the user wrote it (default: name or driver).
+    ``where``: start of the error's message, which names file and table (default: name or driver).
     """
     try:
         if not isinstance(driver, str):
@@ -140,11 +140,11 @@ def open_device(
 ) -> Any:
     """Open one device and return it; use it in a ``with`` block.
 
-    ``driver`` is a registry name such as ``ozoptics.dd100``. With ``interface``, such such as ``Attenuator`` or
+    ``driver`` is a registry name such as ``ozoptics.dd100``. With ``interface``, such as ``Attenuator`` or
     the driver's class, the result has that type (for tools that check and complete), and a device that does not
     offer it is refused. ``connections``: addresses of further connections. ``expected``: identity fields that must
-    match. ``options``: the driver's own. The hardware is left as it was set when the device is closed, however the
-    program ends: only nodes are made safe.
+    match. ``options``: the driver's own. Closing the device, and any end of the program, leave the hardware as it was
+    set: only nodes are made safe.
     """
     device = make_device(
         driver, address, connections=connections, clock=clock, expected=expected, options=options

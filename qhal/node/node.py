@@ -112,7 +112,7 @@ class Node(Guarded):
 
     @shielded
     def release(self) -> None:
-        """Close all devices and leave the hardware as it is, whatever the node file says."""
+        """Close all devices and leave the hardware as it is, also with ``safe_on_exit``."""
         self._let_go(None)
 
     def make_safe(self) -> dict[str, SafeState]:
@@ -121,10 +121,10 @@ class Node(Guarded):
         What carries a customer's traffic is left alone. A detector, source or attenuator that was closed by itself
         since the node was opened is opened for it. Every device is tried: raises ExceptionGroup with what failed.
         """
-        found = self._made_safe()
-        if failures := [state for state in found.values() if isinstance(state, Exception)]:
+        states = self._made_safe()
+        if failures := [state for state in states.values() if isinstance(state, Exception)]:
             raise ExceptionGroup(f"node {self.name!r}: not everything could be made safe", failures)
-        return {name: state for name, state in found.items() if isinstance(state, SafeState)}
+        return {name: state for name, state in states.items() if isinstance(state, SafeState)}
 
     def __enter__(self) -> Self:
         return self.open()
@@ -190,18 +190,18 @@ class Node(Guarded):
         )
 
     def _leave(self, error: BaseException | None) -> None:
-        """Make safe what the node file says, say what became of it, and let go."""
+        """Make safe what the node file requires, report the result, and close everything."""
         if not self._is_open or os.getpid() != self._process:  # a forked process leaves it to its parent
             self._let_go(error)
             return
-        unsafe = True  # until it is known; whatever ends this leaves the rest to the guard
+        unsafe = True  # until the opposite is known: after any error here the guard acts
         try:
-            unsafe = not self._is_as_wanted(error)
+            unsafe = not self._is_as_required(error)
         finally:
             self._let_go(error, unsafe=unsafe)
 
-    def _is_as_wanted(self, error: BaseException | None) -> bool:
-        """Make safe what the node file says; return whether all is as the file wants it now."""
+    def _is_as_required(self, error: BaseException | None) -> bool:
+        """Make safe what the node file requires; return whether all of it is safe."""
         table = self.file.node
         if error is None or (isinstance(error, SystemExit) and not error.code):
             if table.safe_on_exit:
@@ -210,12 +210,12 @@ class Node(Guarded):
         if not (table.safe_on_failure or table.safe_on_exit):
             log.warning("node %s: ended by %s and left as it is", self.name, name_of(error))
             return True
-        found = self._made_safe()
-        unsafe = any(isinstance(state, Exception) for state in found.values())
+        states = self._made_safe()
+        unsafe = any(isinstance(state, Exception) for state in states.values())
         if unsafe and self._guard is not None:
-            self._guard.act()  # before anything is logged, for a log can be held up by whoever reads it
+            self._guard.act()  # before anything is logged: a slow reader of the log blocks it
         what = "not everything is safe" if unsafe else "made safe"
-        text = f"ended by {name_of(error)}, {what}: {report(found)}"
+        text = f"ended by {name_of(error)}, {what}: {report(states)}"
         log.log(logging.ERROR if unsafe else logging.WARNING, "node %s: %s", self.name, text)
         if unsafe:
             error.add_note(f"node {self.name}: {text}")
@@ -223,7 +223,7 @@ class Node(Guarded):
 
     @shielded
     def _let_go(self, error: BaseException | None, *, unsafe: bool = False) -> None:
-        """Close everything, whatever one of them raises; the guard goes on with what is not safe."""
+        """Close everything, also if one of them raises; the guard continues with devices that are not safe."""
         self._is_open = False
         with ExitStack() as stack:
             if self._owns_signals:

@@ -147,9 +147,9 @@ class NodeFile(_Table):
     @model_validator(mode="after")
     def _names_exist(self) -> Self:
         for path, table in self.paths.items():
-            for place, element in enumerate(table.elements, 1):
+            for position, element in enumerate(table.elements, 1):
                 if element.device is not None and element.device not in self.devices:
-                    raise ValueError(f"paths.{path}, element {place}: no device {element.device!r}")
+                    raise ValueError(f"paths.{path}, element {position}: no device {element.device!r}")
         for device, source in self.clock_tree.items():
             for name in (device, source):
                 if name != "internal" and name not in self.devices:
@@ -172,9 +172,9 @@ def load_node_file(path: str | Path) -> NodeFile:
     path = Path(path)
     file = parse_node(read_toml(path), str(path))
     records = tuple(RecordTable(file=path.parent / table.file) for table in file.records)
-    found = file.model_copy(update={"records": records})
-    found._source = str(path)
-    return found
+    located = file.model_copy(update={"records": records})
+    located._source = str(path)
+    return located
 
 
 def parse_node(content: dict[str, Any], source: str) -> NodeFile:

@@ -2,8 +2,6 @@
 
 from collections import deque
 
-import numpy as np
-
 from qhal.tags.batch import Gap, Loss, TagBatch
 
 
@@ -54,7 +52,8 @@ class Backlog:
 
     def put_pause(self, paused_ps: int) -> None:
         """Queue a gap for the time without a recording, on the time axis of the recording that failed."""
-        self.put(_gap(self._epoch, self._end_ps, self._end_ps + paused_ps, 0, Loss.UNKNOWN))
+        pause = Gap(self._end_ps, self._end_ps + paused_ps, 0, Loss.UNKNOWN)
+        self.put(TagBatch.of_gap(pause, self._epoch))
         self._end_ps = 0
 
     def end(self) -> None:
@@ -84,22 +83,9 @@ class Backlog:
             (before,) = self._dropped.gaps
             loss = Loss.AT_LEAST if Loss.AT_LEAST in (before.loss, loss) else Loss.EXACT
             missed, start_ps = missed + before.missed, before.start_ps
-        self._dropped = _gap(batch.epoch, start_ps, batch.stop_ps, missed, loss)
+        self._dropped = TagBatch.of_gap(Gap(start_ps, batch.stop_ps, missed, loss), batch.epoch)
 
     def _queue_dropped(self) -> None:
         if self._dropped is not None:
             self._items.append(self._dropped)
             self._dropped = None
-
-
-def _gap(epoch: int, start_ps: int, stop_ps: int, missed: int, loss: Loss) -> TagBatch:
-    """Return a batch without tags that is one gap."""
-    gap = Gap(start_ps, stop_ps, missed, loss)
-    return TagBatch(
-        times_ps=np.empty(0, np.int64),
-        channels=np.empty(0, np.uint8),
-        start_ps=start_ps,
-        stop_ps=stop_ps,
-        epoch=epoch,
-        gaps=(gap,),
-    )

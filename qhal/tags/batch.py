@@ -214,6 +214,11 @@ class TagBatch:
         return batch
 
     @classmethod
+    def of_gap(cls, gap: Gap, epoch: int) -> Self:
+        """Return a batch without tags whose span is one gap."""
+        return cls(np.empty(0, np.int64), np.empty(0, np.uint8), gap.start_ps, gap.stop_ps, epoch, (gap,))
+
+    @classmethod
     def concatenate(cls, batches: Iterable[Self]) -> Self:
         """Join adjacent batches of one epoch. Raises ValueError if one does not begin where the last one ends."""
         parts: Sequence[Self] = tuple(batches)

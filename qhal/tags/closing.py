@@ -1,4 +1,4 @@
-"""What is closed when its ``with`` block ends, whatever ended it."""
+"""Base of objects that are closed at the end of a ``with`` block."""
 
 from abc import ABC, abstractmethod
 from types import TracebackType
@@ -18,4 +18,4 @@ class Closing(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of everything; more calls do nothing."""
+        """Release all resources; further calls do nothing."""

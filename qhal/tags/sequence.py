@@ -1,7 +1,7 @@
 """Batches as numbered messages, and batches from messages that may be lost, doubled or out of order.
 
-One process owns a tagger, others read the same stream from it (:mod:`qhal.tags.relay`). Every message says how many
-tags the tagger made before it, so that a reader knows exactly what it did not get.
+One process owns a tagger, others read the same stream from it (:mod:`qhal.tags.relay`). Every message carries the
+number of tags before it, so that a reader knows exactly how many it lost.
 """
 
 import json
@@ -37,14 +37,14 @@ class Numbered:
 
 
 class Numberer:
-    """Number the batches of one stream. ``stream``: a number of this run alone, 64 bits."""
+    """Numbers the batches of one stream. ``stream``: a number unique to this run, 64 bits."""
 
     def __init__(self, stream: int) -> None:
         self._stream = stream
         self._number = self._made = self._vague = 0
 
     def number(self, batch: TagBatch) -> Numbered:
-        """Return the next batch with its place in the stream."""
+        """Return the next batch with its number and the counts before it."""
         numbered = Numbered(
             stream=self._stream, number=self._number, made=self._made, vague=self._vague, batch=batch
         )
@@ -68,10 +68,10 @@ def to_message(numbered: Numbered) -> list[bytes | memoryview]:
 
 
 def from_message(parts: Sequence[bytes | memoryview]) -> Numbered:
-    """Return what a message holds. Raises ProtocolError for anything else."""
+    """Return the numbered batch of a message. Raises ProtocolError for anything else."""
     if len(parts) != _PARTS or len(parts[0]) != _HEADER.size:
         sizes = [len(part) for part in parts]
-        raise ProtocolError(f"no message of a tag stream: parts of {sizes} bytes")
+        raise ProtocolError(f"not a message of a tag stream: parts of {sizes} bytes")
     magic, version, stream, number, made, vague = _HEADER.unpack(parts[0])
     if (magic, version) != (_MAGIC, _VERSION):
         raise ProtocolError(f"{magic!r} version {version}: this qhal reads {_MAGIC!r} version {_VERSION}")
@@ -88,11 +88,11 @@ def from_message(parts: Sequence[bytes | memoryview]) -> Numbered:
 
 
 class Resequencer:
-    """Put numbered batches in order; tell what did not come as gaps with their exact count.
+    """Orders numbered batches; messages that do not arrive become gaps with their exact count.
 
-    ``patience``: messages that may come before one that is missing. ``duplicates``: messages dropped because they had
-    come before. The first message is where this reader begins; another stream is told as a new epoch. Raises
-    ProtocolError when a message counts fewer tags before it than came.
+    ``patience``: messages to wait for one that is missing. ``duplicates``: number of messages dropped because they had
+    arrived before. The reader begins with the first message; another stream becomes a new epoch. Raises ProtocolError
+    for a message that counts fewer tags before it than have arrived.
     """
 
     def __init__(self, patience: int = DEFAULT_PATIENCE) -> None:
@@ -119,7 +119,7 @@ class Resequencer:
             yield from self._ready()
 
     def flush(self) -> Iterator[TagBatch]:
-        """Yield all that waits, with gaps for what is missing before it."""
+        """Yield all batches that wait, with gaps for those missing before them."""
         yield from self._ready()
         while self._waiting:
             yield from self._skip()
@@ -127,9 +127,9 @@ class Resequencer:
 
     def _change(self, message: Numbered) -> Iterator[TagBatch]:
         if self._last is not None:
-            # What the sender made after its last message that came is unknown.
+            # The tags after the last message that arrived are unknown.
             stop = self._last.stop_ps
-            yield _nothing(self._last.epoch, stop, stop, Gap(stop, stop, 0, Loss.UNKNOWN))
+            yield TagBatch.of_gap(Gap(stop, stop, 0, Loss.UNKNOWN), self._last.epoch)
             self._epochs = self._last.epoch + 1
         self._stream, self._next = message.stream, message.number
         self._made, self._vague, self._last = message.made, message.vague, None
@@ -148,7 +148,7 @@ class Resequencer:
             yield batch
 
     def _skip(self) -> Iterator[TagBatch]:
-        """Give up what is missing before the first message that waits."""
+        """Replace the messages missing before the first one that waits by a gap."""
         self._next = min(self._waiting)
         message = self._waiting[self._next]
         loss = Loss.EXACT if message.vague == self._vague else Loss.AT_LEAST
@@ -161,8 +161,7 @@ class Resequencer:
                 f"{self._made} up to {start} ps came"
             )
         self._made = message.made
-        gap = Gap(start, following.start_ps, missed, loss)
-        yield _nothing(following.epoch, start, following.start_ps, gap)
+        yield TagBatch.of_gap(Gap(start, following.start_ps, missed, loss), following.epoch)
 
 
 def _in_epoch(batch: TagBatch, before: int) -> TagBatch:
@@ -175,15 +174,4 @@ def _in_epoch(batch: TagBatch, before: int) -> TagBatch:
         stop_ps=batch.stop_ps,
         epoch=batch.epoch + before,
         gaps=batch.gaps,
-    )
-
-
-def _nothing(epoch: int, start_ps: int, stop_ps: int, gap: Gap) -> TagBatch:
-    return TagBatch(
-        times_ps=np.empty(0, np.int64),
-        channels=np.empty(0, np.uint8),
-        start_ps=start_ps,
-        stop_ps=stop_ps,
-        epoch=epoch,
-        gaps=(gap,),
     )
