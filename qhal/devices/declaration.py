@@ -119,9 +119,9 @@ class Capabilities(Worded):
     def contradictions(self) -> list[str]:
         """Return in words what cannot be: numbers that are not finite, lower limits above their upper ones."""
         fields = {name: value for name, value in self if isinstance(value, int | float)}
-        found = [f"{name} is {value}" for name, value in fields.items() if not math.isfinite(value)]
+        faults = [f"{name} is {value}" for name, value in fields.items() if not math.isfinite(value)]
         for name, low in fields.items():
             high = fields.get(name.replace("min_", "max_", 1))
             if name.startswith("min_") and high is not None and not low <= high:
-                found.append(f"{name} is {low:g}, {name.replace('min_', 'max_', 1)} is {high:g}")
-        return found
+                faults.append(f"{name} is {low:g}, {name.replace('min_', 'max_', 1)} is {high:g}")
+        return faults

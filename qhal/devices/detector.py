@@ -129,10 +129,10 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         """
         check_range(self.device, "period", period_s, self.capabilities.min_period_s, 3600.0, "s")
         with self.device.counting():
-            found = self._read_counts(period_s)
+            reading = self._read_counts(period_s)
             with self.device.locked():
-                check_counts(self.device, found.counts, self.capabilities.channels, found.period_s)
-        return found
+                check_counts(self.device, reading.counts, self.capabilities.channels, reading.period_s)
+        return reading
 
     def unlatch(self) -> None:
         """Take the bias of latched channels off and bring it back. Raises DeviceError when they latch again."""
@@ -210,8 +210,12 @@ class Detector(Interface[DetectorCapabilities, DetectorStatus]):
         return tuple(map(bool, latched))
 
     def _temperature_k(self) -> float | None:
-        found = self._read_temperature_k()
-        return found if found is None else check_read(self.device, "temperature", found, 0.0, _WARMEST_K, "K")
+        temperature_k = self._read_temperature_k()
+        return (
+            temperature_k
+            if temperature_k is None
+            else check_read(self.device, "temperature", temperature_k, 0.0, _WARMEST_K, "K")
+        )
 
     def _for_each(self, reader: Callable[[], tuple[Value, ...]]) -> tuple[Value, ...]:
         """Return what is read. Raises ProtocolError unless that is one value a channel."""

@@ -15,8 +15,8 @@ class Guarded:
         ):
             object.__setattr__(self, name, value)
             return
-        found = getattr(type(self), name, None)
-        if callable(found):
+        attribute = getattr(type(self), name, None)
+        if callable(attribute):
             raise AttributeError(f"{self!r}: {name} is a method; call it: {name}(...)")
         verbs = [
             verb
@@ -25,6 +25,6 @@ class Guarded:
         ]
         likely = [f"set_{name}"] if f"set_{name}" in verbs else get_close_matches(name, verbs, 3, 0.5)
         hint = f"; call {' or '.join(f'{verb}(...)' for verb in likely)}" if likely else ""
-        if isinstance(found, property):
+        if isinstance(attribute, property):
             raise AttributeError(f"{self!r}: {name} can only be read{hint}")
         raise AttributeError(f"{self!r}: no attribute {name!r} to assign{hint}")

@@ -134,13 +134,13 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
             )
 
     def _pattern(self) -> dict[int, int]:
-        found, limits = self._read_pattern(), self.capabilities
-        strange = (set(found) - set(limits.ingress)) | (set(found.values()) - set(limits.egress))
-        if strange or len(set(found.values())) != len(found):
+        pattern, limits = self._read_pattern(), self.capabilities
+        strange = (set(pattern) - set(limits.ingress)) | (set(pattern.values()) - set(limits.egress))
+        if strange or len(set(pattern.values())) != len(pattern):
             raise ProtocolError(
-                f"{self.device.name}: the pattern reads {found}, which this switch cannot have"
+                f"{self.device.name}: the pattern reads {pattern}, which this switch cannot have"
             )
-        return found
+        return pattern
 
     def _check_pair(self, ingress: int, egress: int) -> None:
         self._check_port(ingress, self.capabilities.ingress, "ingress")
@@ -160,10 +160,10 @@ class OpticalSwitch(Interface[OpticalSwitchCapabilities, OpticalSwitchStatus]):
 
     def _confirm(self, target: dict[int, int]) -> None:
         self.device.clock.sleep_s(self.capabilities.settle_s)
-        found = self._pattern()
-        self.device.note_settings(pattern=found)
-        if found != target:
-            raise DeviceError(f"{self.device.name}: the pattern is {found} after setting {target}")
+        pattern = self._pattern()
+        self.device.note_settings(pattern=pattern)
+        if pattern != target:
+            raise DeviceError(f"{self.device.name}: the pattern is {pattern} after setting {target}")
 
     def _read_settings(self) -> dict[str, Any]:
         return {"pattern": self.device.known(self._pattern)}

@@ -125,11 +125,11 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
             self._stop()
             for channel in range(1, self.capabilities.channels + 1):
                 self._write_output(channel, False)
-            found = self._play_settings()
-            self.device.note_settings(**found)
-            if found["running"] or any(found["outputs"]):
+            settings = self._play_settings()
+            self.device.note_settings(**settings)
+            if settings["running"] or any(settings["outputs"]):
                 raise DeviceError(
-                    f"{self.device.name}: running {found['running']}, outputs {found['outputs']} after stopping"
+                    f"{self.device.name}: running {settings['running']}, outputs {settings['outputs']} after stopping"
                 )
         return SafeState.VERIFIED
 
@@ -155,9 +155,9 @@ class PatternGenerator(Interface[PatternGeneratorCapabilities, PatternGeneratorS
         return self._play_settings(lambda reader, *args: self.device.known(partial(reader, *args)))
 
     def _sample_rate_hz(self) -> float:
-        limits, found = self.capabilities, self._read_sample_rate_hz()
+        limits, rate_hz = self.capabilities, self._read_sample_rate_hz()
         return check_read(
-            self.device, "sample rate", found, limits.min_sample_rate_hz, limits.max_sample_rate_hz, "Sa/s"
+            self.device, "sample rate", rate_hz, limits.min_sample_rate_hz, limits.max_sample_rate_hz, "Sa/s"
         )
 
     def _check(

@@ -75,9 +75,9 @@ class PolarizationController(Interface[PolarizationControllerCapabilities, Polar
         return tuple(map(self._angle_deg, range(1, self.capabilities.paddles + 1)))
 
     def _angle_deg(self, paddle: int) -> float:
-        limits, found = self.capabilities, self._read_angle_deg(paddle)
+        limits, angle_deg = self.capabilities, self._read_angle_deg(paddle)
         what = f"angle of paddle {paddle}"
-        return check_read(self.device, what, found, limits.min_angle_deg, limits.max_angle_deg, "deg")
+        return check_read(self.device, what, angle_deg, limits.min_angle_deg, limits.max_angle_deg, "deg")
 
     def _checked(self, paddle: int, angle_deg: float) -> float:
         limits = self.capabilities

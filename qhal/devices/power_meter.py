@@ -66,15 +66,15 @@ class PowerMeter(Interface[PowerMeterCapabilities, PowerMeterStatus]):
     def _power_dbm(self, channel: int) -> float | None:
         limits = self.capabilities
         try:
-            found = self._read_power_dbm(channel)
+            power_dbm = self._read_power_dbm(channel)
         except NoValue as error:
             if error.below_range:
                 return None
             raise
-        if _DARKEST_DBM <= found < limits.min_power_dbm or found == -math.inf:
+        if _DARKEST_DBM <= power_dbm < limits.min_power_dbm or power_dbm == -math.inf:
             return None
         what = f"power at channel {channel}"
-        return check_read(self.device, what, found, limits.min_power_dbm, limits.max_power_dbm, "dBm")
+        return check_read(self.device, what, power_dbm, limits.min_power_dbm, limits.max_power_dbm, "dBm")
 
     @abstractmethod
     def _read_power_dbm(self, channel: int) -> float:

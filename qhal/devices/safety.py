@@ -112,21 +112,21 @@ def open_and_make_safe(device: Device) -> SafeState:
 
 def worst(states: Iterable[SafeState]) -> SafeState:
     """Return the state of a device of which parts are in these states."""
-    found = set(states)
+    present = set(states)
     for state in (SafeState.COMMANDED, SafeState.VERIFIED):
-        if state in found:
+        if state in present:
             return state
     return SafeState.UNTOUCHED
 
 
 def by_device(parts: Iterable[tuple[str, Outcome]]) -> dict[str, Outcome]:
     """Return what became of each device, of which several parts may have been made safe: the worst of its parts."""
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     for name, state in parts:
-        before = found.get(name, SafeState.UNTOUCHED)
+        before = outcomes.get(name, SafeState.UNTOUCHED)
         if not isinstance(before, Exception):
-            found[name] = state if isinstance(state, Exception) else worst([before, state])
-    return found
+            outcomes[name] = state if isinstance(state, Exception) else worst([before, state])
+    return outcomes
 
 
 def report(states: Mapping[str, Outcome]) -> str:
@@ -135,14 +135,14 @@ def report(states: Mapping[str, Outcome]) -> str:
         SafeState.VERIFIED: "safe",
         SafeState.COMMANDED: "closed as far as commanded, position unknown",
     }
-    found = []
+    texts = []
     for name, state in states.items():
         if isinstance(state, Exception):
             text = str(state).removeprefix(f"{name}: ")
-            found.append(f"{name}: NOT SAFE: {type(state).__name__}: {text}")
+            texts.append(f"{name}: NOT SAFE: {type(state).__name__}: {text}")
         elif state in words:
-            found.append(f"{name}: {words[state]}")
-    return "; ".join(found) or "nothing to make safe"
+            texts.append(f"{name}: {words[state]}")
+    return "; ".join(texts) or "nothing to make safe"
 
 
 def _outcome(future: "Future[Any]", limit_s: float | None) -> Any:

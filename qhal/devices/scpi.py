@@ -90,18 +90,18 @@ class Scpi:
 
     def errors(self) -> list[str]:
         """Empty the error queue and return what was in it, oldest first."""
-        found: list[str] = []
+        errors: list[str] = []
         for _ in range(_MOST_ERRORS):
             code, text = self.ask_parsed(":SYST:ERR?", replies.error_entry)
             if code == 0:
-                return found
-            found.append(f"{code} {text}")
-        raise DeviceError(f"{self._connection.name}: the error queue does not end: {found[-1]}")
+                return errors
+            errors.append(f"{code} {text}")
+        raise DeviceError(f"{self._connection.name}: the error queue does not end: {errors[-1]}")
 
     def refuse_errors(self, doing: str) -> None:
         """Raise DeviceError when the error queue is not empty."""
-        if found := self.errors():
-            raise DeviceError(f"{self._connection.name}: {doing}: {'; '.join(found)}")
+        if errors := self.errors():
+            raise DeviceError(f"{self._connection.name}: {doing}: {'; '.join(errors)}")
 
     def _text(self, reply: bytes) -> str:
         """Return the text of a reply; a dialect may raise DeviceError here for one that is an error."""

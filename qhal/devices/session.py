@@ -224,10 +224,10 @@ class Session:
 
     def _check_identity(self, identity: Identity) -> None:
         for field, target in self.expected.items():
-            found = getattr(identity, field)
-            if found != target:
+            value = getattr(identity, field)
+            if value != target:
                 raise WrongDevice(
-                    f"{self.device.name} ({self.main.address}): {field} is {found!r}, {target!r} is expected"
+                    f"{self.device.name} ({self.main.address}): {field} is {value!r}, {target!r} is expected"
                 )
 
     def _recover(self, limit_s: float) -> None:

@@ -133,13 +133,13 @@ class Source(Interface[SourceCapabilities, SourceStatus]):
         }
 
     def _set_power_dbm(self) -> float:
-        limits, found = self.capabilities, self._read_set_power_dbm()
-        return check_read(self.device, "set power", found, limits.min_power_dbm, limits.max_power_dbm, "dBm")
+        limits, value = self.capabilities, self._read_set_power_dbm()
+        return check_read(self.device, "set power", value, limits.min_power_dbm, limits.max_power_dbm, "dBm")
 
     def _frequency_thz(self) -> float:
-        limits, found = self.capabilities, self._read_frequency_thz()
+        limits, value = self.capabilities, self._read_frequency_thz()
         return check_read(
-            self.device, "frequency", found, limits.min_frequency_thz, limits.max_frequency_thz, "THz"
+            self.device, "frequency", value, limits.min_frequency_thz, limits.max_frequency_thz, "THz"
         )
 
     def _output_dbm(self) -> float:

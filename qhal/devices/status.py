@@ -38,12 +38,12 @@ class Status(Worded):
 
 def required(name: str, status: Status, **value: Value | None) -> Value:
     """Return a value of a device's status, given by its name. Raises DeviceError when it is unknown."""
-    ((what, found),) = value.items()
-    if found is None:
+    ((what, known),) = value.items()
+    if known is None:
         raise DeviceError(
             f"{name}: {what} is unknown{': ' if status.problems else ''}{'; '.join(status.problems)}"
         )
-    return found
+    return known
 
 
 Taken = TypeVar("Taken", bound=Status)

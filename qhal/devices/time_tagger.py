@@ -20,6 +20,7 @@ from qhal.devices.interface import (
     check_read,
     now,
 )
+from qhal.devices.same_settings import same_setting
 from qhal.devices.status import Quality, Snapshot, Status
 from qhal.errors import Busy, DeviceError, OutOfRange
 from qhal.tags.pump import TagPump, TagSource
@@ -202,20 +203,20 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
     def _read_settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = {"clock_reference": self.device.known(self._read_clock_reference)}
         for channel in range(1, self.capabilities.channels + 1):
-            found = self.device.known(partial(self._input, channel))
+            values = self.device.known(partial(self._input, channel))
             for name in InputSettings.model_fields:
-                settings[f"input_{channel}_{name}"] = getattr(found, name, None)
+                settings[f"input_{channel}_{name}"] = getattr(values, name, None)
         return settings
 
     def _input(self, channel: int) -> InputSettings:
         """Read all settings of an input. Raises ProtocolError for one that cannot be."""
-        limits, found = self.capabilities, self._read_input(channel)
+        limits, values = self.capabilities, self._read_input(channel)
         for what, value, low, high, unit in (
-            ("threshold", found.threshold_v, limits.min_threshold_v, limits.max_threshold_v, "V"),
-            ("delay", found.delay_ps, 0, limits.max_delay_ps, "ps"),
+            ("threshold", values.threshold_v, limits.min_threshold_v, limits.max_threshold_v, "V"),
+            ("delay", values.delay_ps, 0, limits.max_delay_ps, "ps"),
         ):
             check_read(self.device, f"{what} of input {channel}", value, low, high, unit)
-        return found
+        return values
 
     def _refuse_high_rate(self) -> None:
         limit_hz = self.capabilities.max_tag_rate_hz
@@ -237,11 +238,11 @@ class TimeTagger(Interface[TimeTaggerCapabilities, TimeTaggerStatus]):
             self._write_input(channel, name, value)
             readback = self._input(channel)
             self.device.note_settings(**readback.named(channel))
-            found = getattr(readback, name)
-            step = self.capabilities.threshold_step_v
-            if found != value and not (name == "threshold_v" and abs(found - float(str(value))) <= step):
+            reached = getattr(readback, name)
+            tolerance = self.setting_tolerances.get(f"input_{channel}_{name}", 0.0)
+            if not same_setting(value, reached, tolerance):
                 raise DeviceError(
-                    f"{self.device.name}: {name} of input {channel} is {found}, {value} was set"
+                    f"{self.device.name}: {name} of input {channel} is {reached}, {value} was set"
                 )
         return readback
 
