@@ -71,10 +71,16 @@ def test_a_unit_that_pushes_no_counts_is_named(bench):
     assert detector.status()
 
 
-def test_a_period_that_another_client_changes_is_an_error(bench):
+def test_a_period_that_another_client_changes_is_an_error(bench, monkeypatch):
     detector, background = bench(NAME)
-    unit = background.unit(NAME).instrument
-    background.do(lambda: unit.clock.call_later(0.05, lambda: unit.set("InptMeasurementPeriod", 200)))
+    unit, open_connection = background.unit(NAME).instrument, detector.session.open_connection
+
+    def open_and_change(name):
+        connection = open_connection(name)
+        background.do(lambda: unit.set("InptMeasurementPeriod", 200))
+        return connection
+
+    monkeypatch.setattr(detector.session, "open_connection", open_and_change)
     with pytest.raises(DeviceError, match=r"became 0.2 s during a reading of 0.1 s; another client"):
         detector.read_counts(0.1)
 
