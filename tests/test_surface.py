@@ -26,7 +26,7 @@ INTERNAL = {
     "qhal.node": {"guard", "guard_lock", "guard_process", "guard_report", "node_records"},
     "qhal.records": {"columns", "migrations", "seal"},
     "qhal.transport": {
-        "forking", "reader", "recording", "replies", "schemes", "serial", "tapped", "tcp", "users", "visa", "zeromq",
+        "forking", "recording", "replies", "schemes", "serial", "tapped", "tcp", "users", "visa", "zeromq",
     },
     "qhal.tags": {"ahead", "arrow", "backlog", "closing", "numbering", "pump", "sequence"},
 }  # fmt: skip

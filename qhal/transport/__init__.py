@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from qhal.transport.memory import MemoryTransport, pair
     from qhal.transport.open import make_transport
     from qhal.transport.proof import Proof
+    from qhal.transport.reader import Reader
     from qhal.transport.settings import SerialSettings, ZmqSettings
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "ConnectionState",
     "MemoryTransport",
     "Proof",
+    "Reader",
     "SerialSettings",
     "SimulatorControl",
     "SteppedClock",
