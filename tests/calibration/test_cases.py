@@ -33,7 +33,6 @@ NAMES = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in CAS
 INTERRUPTED = frozenset(list(CASES)[::2])
 """Those that ``make samples`` interrupts."""
 MISFITS = [(name, misfit) for name, case in CASES.items() for misfit in case.misfits]
-pytestmark = pytest.mark.timeout(120)
 
 
 def test_every_calibration_has_a_case():

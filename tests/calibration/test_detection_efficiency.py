@@ -27,7 +27,6 @@ def curve_record(hidden, folder, name, other):
     return calibrate(CURVE, devices, plan, folder=folder, operator="test", site=Site("", names=names))
 
 
-@pytest.mark.timeout(120)
 def test_curves_of_the_attenuators_take_their_errors_away(tmp_path):
     # Both are off by some tenths of a decibel at 40 dB: far more than the data sheet would have it.
     slopes = {

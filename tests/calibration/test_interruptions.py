@@ -36,7 +36,7 @@ from tests.calibration.hidden import (
 from tests.calibration.test_cases import CASES, INTERRUPTED, NAMES
 
 SEED = 0
-pytestmark = [pytest.mark.long, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.long
 STRIKES = [
     (name, part, event)
     for name, case in CASES.items()
