@@ -25,14 +25,14 @@ node = qhal.open_node(bench.node_file)
 quantum, classical, voa = node.source("quantum-laser"), node.source("classical-laser"), node.attenuator("voa")
 quantum.disable()
 classical.disable()
-voa.home()  # it may be transparent meanwhile, so there is no light yet
+voa.home()  # homing may open the path, so the laser is still off
 voa.make_safe()
 node.optical_switch("switch").set_pattern({1: 17})
 quantum.set_frequency_thz(194.4)
 
 
 def calibrate(name, values, **roles):
-    """Carry out a calibration, draw its record, and return it."""
+    """Run a calibration, draw its record, and return it."""
     record = calibrate_node(node, load_calibration(name), values, roles, folder=FOLDER, operator="example")
     save_picture(record, FOLDER / f"{name}.png")
     assert record.quality == "good", f"{name}: the model does not describe the data"

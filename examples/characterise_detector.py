@@ -28,7 +28,7 @@ print(*(f"{name}: {device.identity.model}" for name, device in node.devices.item
 
 
 def calibrate(name, values, **roles):
-    """Carry out a calibration, draw its record, and return it."""
+    """Run a calibration, draw its record, and return it."""
     record = calibrate_node(node, load_calibration(name), values, roles, folder=FOLDER, operator="example")
     save_picture(record, FOLDER / f"{name}.png")
     assert record.quality == "good", f"{name}: the model does not describe the data"
@@ -38,7 +38,7 @@ def calibrate(name, values, **roles):
 # %% [markdown]
 # ## Dark counts and bias point
 # No light: the laser is off. The dark rate is a background and a part that grows with the bias; beyond its switch
-# current a detector latches, and the scan goes on without it.
+# current a detector latches, and the scan continues without it.
 
 # %%
 dark = calibrate("dark-counts", {"first_ua": 22.0, "step_ua": 0.2, "period_s": 1.0})

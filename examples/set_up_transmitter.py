@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Set up a transmitter
 #
-# A laser, two intensity modulators, a polarization modulator and an attenuator make decoy-state pulses. Nobody knows
+# A laser, two intensity modulators, a polarization modulator and an attenuator make decoy-state pulses. It is not known
 # the modulators' voltages yet: find them, play the pattern with them, and measure what intensities come out.
 
 # %%
@@ -34,7 +34,7 @@ laser.set_frequency_thz(194.4)
 
 
 def calibrate(name, values, records=(), **roles):
-    """Carry out a calibration, with what records of others say, and return its record."""
+    """Run a calibration with the records of others, and return its record."""
     record = calibrate_node(
         node, load_calibration(name), values, roles, folder=FOLDER, operator="example", records=records
     )

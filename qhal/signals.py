@@ -86,7 +86,7 @@ def disown(error: BaseException | None = None) -> None:
     """Give the signals back when the last owner does, and raise what was noted.
 
     ``error`` is the exception with which the owner ends, if any. An interrupt is not followed by another one, but a
-    Ctrl-C is by SIGTERM and SIGHUP, which nothing may catch and go on.
+    Ctrl-C is by SIGTERM and SIGHUP, which nothing may catch and continue.
     """
     _State.owners -= 1
     if _State.owners or threading.current_thread() is not threading.main_thread():
@@ -165,7 +165,7 @@ def _handle(number: int, frame: FrameType | None) -> None:
 
 
 def _take_back(dropped: Any) -> None:
-    """Let an interrupt come again that Python drops; its end is no place to raise it, so a thread sends the signal."""
+    """Let an interrupt come again that Python drops; it must not be raised at its end, so a thread sends the signal."""
     error = dropped.exc_value
     if not isinstance(error, (KeyboardInterrupt, Terminated)):
         _State.unraisable_before(dropped)

@@ -24,7 +24,7 @@ def in_words(name: str, value: object) -> str:
 
 
 def listed_in_words(values: Mapping[str, object], most: int | None = None) -> str:
-    """Return several named values in one line; beyond ``most`` of them only that there are more."""
+    """Return several named values in one line; beyond ``most`` of them an ellipsis."""
     parts = [in_words(name, value) for name, value in values.items()]
     if most is not None and len(parts) > most:
         parts = [*parts[:most], f"and {len(parts) - most} more"]

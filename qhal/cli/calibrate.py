@@ -55,9 +55,7 @@ def calibrate(
     ] = None,
     folder: Annotated[Path, typer.Option(help="Where records are kept.")] = Path("records"),
     operator: Annotated[str | None, typer.Option(help="Who does it (default: who is logged in).")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="JOURNAL", help="Go on with one that was interrupted.")
-    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="JOURNAL", help="Resume an interrupted run.")] = None,
     json: AsJson = False,
 ) -> None:
     """Calibrate, restore the devices' settings, and keep the record.

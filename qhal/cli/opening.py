@@ -1,4 +1,4 @@
-"""Open the devices of a node each by itself, and say which are waited for."""
+"""Open the devices of a node one by one, and report which are waited for."""
 
 from concurrent.futures import ThreadPoolExecutor
 

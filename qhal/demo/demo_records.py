@@ -127,7 +127,7 @@ def calibrate_modulators(
     roles = {"source": "quantum-laser", "attenuator": "voa", "tagger": "tagger"}
     for channel in (CARVER_CHANNEL, DECOY_CHANNEL):
         announce(f"modulator on output {channel} of the pattern generator: V0, Vpi, extinction")
-        # A modulator that is calibrated is open, so that there is light.
+        # A modulator that is calibrated is open, so that light passes.
         plan = {
             "channel": channel,
             "held_v": {other: open_.v0_v for other, (open_, _) in modulators.items()},

@@ -37,7 +37,7 @@ class UsbId:
     """A USB identity by which udev finds the unit.
 
     ``manufacturer`` is the USB manufacturer string, where it sets the unit apart from other users of
-    the same bridge chip. ``new_id`` marks a product id that ftdi_sio does not know by itself.
+    the same bridge chip. ``new_id`` marks a product id that ftdi_sio does not know.
     """
 
     vendor: int

@@ -60,7 +60,7 @@ def in_order_of_danger(
     limit_s: float | None = None,
     start: Callable[[Action[Result]], "Future[Result]"] = in_thread,
 ) -> list[Result | Exception]:
-    """Carry out actions in the order of danger, those of one danger in parallel; return what each gave or raised.
+    """Run actions in the order of danger, those of one danger in parallel; return what each gave or raised.
 
     Every action runs, even when others raise. One that has not ended after ``limit_s`` is a ReplyTimeout.
     """

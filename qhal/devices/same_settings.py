@@ -30,7 +30,7 @@ def same_setting(before: Any, after: Any, tolerance: float = 0.0) -> bool:
             same_setting(one, other, tolerance) for one, other in zip(before, after, strict=True)
         )
     if _is_number(before) and _is_number(after):
-        # Readings have a few digits, of which the last is no difference.
+        # Readings have a few digits, of which the last is not significant.
         return bool(before == after or abs(before - after) <= tolerance * (1 + 1e-9))
     return isinstance(before, bool) == isinstance(after, bool) and bool(before == after)
 

@@ -71,7 +71,7 @@ class Scpi:
         return self.ask_parsed(query, replies.flag)
 
     def ask_word(self, query: str, *allowed: str) -> str:
-        """Return the one of the allowed words that the reply is, in any case."""
+        """Return which of the allowed words the reply is; upper and lower case are equal."""
         return self.ask_parsed(query, lambda reply: replies.word(reply, *allowed))
 
     def ask_label(self, query: str, *, timeout_s: float | None = None) -> str:

@@ -23,7 +23,7 @@ class Idn:
     """What a model answers to ``*IDN?``.
 
     ``expected`` is what an error calls it, with its article; ``maker`` and ``model`` are regular expressions for the
-    beginning of these fields, in any case.
+    beginning of these fields, in upper or lower case.
     """
 
     expected: str
@@ -39,7 +39,7 @@ class Idn:
 
 
 def scpi_proof(query: str, pattern: bytes) -> Proof:
-    """Return a query without side effects whose reply, and no other, matches a regular expression in any case."""
+    """Return a query without side effects whose reply, and no other, matches a regular expression in upper or lower case."""
     fits = re.compile(pattern, re.IGNORECASE | re.DOTALL)
     return Proof(query.encode() + b"\n", line(), lambda reply: fits.fullmatch(reply) is not None)
 
@@ -120,5 +120,5 @@ def whole_number(
 
 
 def choice(values: Mapping[str, Value]) -> Callable[[str], Value]:
-    """Return a parser of a word, in any case, that returns what the word stands for."""
+    """Return a parser of a word, in upper or lower case, that returns what the word stands for."""
     return lambda reply: values[replies.word(reply, *values)]

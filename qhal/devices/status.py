@@ -50,7 +50,7 @@ Taken = TypeVar("Taken", bound=Status)
 
 
 class Snapshot:
-    """The values of a status while they are read, each by itself, and the problems that come up.
+    """The values of a status while they are read one by one, and the problems that come up.
 
     One bad value costs no other: it is None, and a problem. A device that is silent or gone ends the snapshot.
     """

@@ -76,7 +76,7 @@ def background_yield_lower_bound(
 def single_photon_yield_lower_bound(
     mean_photon_numbers: Intensities[Uncertain], gains: Intensities[Uncertain]
 ) -> Uncertain:
-    """Return the lower bound on the single-photon yield Y1; one that is not positive is no statement.
+    """Return the lower bound on the single-photon yield Y1; a bound that is not positive states nothing.
 
     Parameters
     ----------

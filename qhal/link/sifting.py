@@ -105,7 +105,7 @@ class Sifter:
         """Count a tagger's own words, in one pass: for rates at which separate steps do not keep up.
 
         ``clock`` places the words' times, which must not wrap; ``symbols`` are those that the words cover;
-        ``detector_of``: ``2 * basis + bit`` of the four inputs. Raises OutOfRange for a window that is no part of the
+        ``detector_of``: ``2 * basis + bit`` of the four inputs. Raises OutOfRange for a window that is not part of the
         period, and as :meth:`push`.
         """
         if not 0 < window_ps <= self._period_ps:
@@ -185,7 +185,7 @@ class Sifter:
 
     def _check(self, ascending: bool, symbols: range) -> None:
         if not ascending:
-            self._stop = None  # what was counted of this piece is not whole: begin anew after it
+            self._stop = None  # what was counted of this piece is not whole: restart after it
             raise OutOfRange(f"symbols {symbols.start} to {symbols.stop}: the tags are not in order")
 
     def _settled(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

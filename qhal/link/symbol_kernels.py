@@ -112,7 +112,7 @@ def random_bit(seed: int, symbol: int) -> int:
 
 @njit(inline="always")
 def _next_symbol(n, current, place, mask, live, hold, codes, outcomes, edges, doubles, found):
-    """Settle the current symbol and go on to symbol ``n``; return its place, whether it is live, doubles found.
+    """Settle the current symbol and continue with symbol ``n``; return its place, whether it is live, doubles found.
 
     Nothing here branches on what clicked: whether a click is live, sifted or wrong is as good as random, and a branch
     on it would be guessed wrongly half of the time. Even a branch that is never taken makes the loop four times
@@ -214,7 +214,7 @@ def sift_words(
 
     The time of a word is above ``time_shift``, its detectors are ``masks`` (32) of its lowest five bits; none at all
     is a dummy. Ticks t are at symbol coordinate ``symbol + fraction + (t - start) * rate``; ``half_window`` is in
-    symbols, and a slot begins so much before its pulse.
+    symbols, and a slot begins that much before its pulse.
     """
     current, place, mask, live = state[CURRENT], state[PLACE], state[MASK], state[IS_LIVE]
     live_symbols = state[LIVE_SYMBOLS]

@@ -21,7 +21,7 @@ SETTLED_SYMBOLS = 0.01
 LOST_SYMBOLS = 0.03
 """Uncertainty of the position at which the pattern is searched again."""
 TRACKED_BLOCKS = 4
-"""Once the clock is settled, so many blocks are measured together."""
+"""Number of blocks measured together once the clock is settled."""
 STEP_SIGMAS = 8.0
 """A phase further than this from the prediction is a step of a time base, not noise."""
 DECISIVE_SIGMAS = 12.0
@@ -89,7 +89,7 @@ class SymbolClock:
         self._locked = self._predictable = False
         self._failures, self._contrast, self._match, self._match_tags = 0, 0.0, 0.0, 0
         self._next_symbol = 0
-        self._joined = False  # the last block was given out or is held, and the next one goes on from it
+        self._joined = False  # the last block was given out or is held, and the next one continues it
         self._held: SymbolTags | None = None
         self._ready: list[SymbolTags] = []
         self._events: deque[ClockEvent] = deque(maxlen=1000)

@@ -1,7 +1,7 @@
 """The guard of a node, seen from its owner: a process that makes the node safe when the owner dies.
 
 It holds one end of a pipe. A node that is closed in good order disarms it there, one that could not make itself safe
-orders it to act; a pipe that breaks without a word, or an owner that has ended, is what it acts on by itself
+orders it to act; a pipe that breaks without a word, or an owner that has ended, is what it acts on unasked
 (:mod:`qhal.node.guard_process`).
 """
 
@@ -110,7 +110,7 @@ class Guard:
             self._pipe.write(ACT)
 
     def hand_over(self) -> bool:
-        """Let the guard act now and return whether it succeeds within 10 s; it goes on trying if it does not.
+        """Let the guard act now and return whether it succeeds within 10 s; it keeps trying if it does not.
 
         Returns False in a forked process.
         """

@@ -118,7 +118,7 @@ class Node(Guarded):
     def make_safe(self) -> dict[str, SafeState]:
         """Make every device safe: bias first, then quantum light, attenuators, the rest; return how safe each is.
 
-        What carries a customer's traffic is left alone. A detector, source or attenuator that was closed by itself
+        What carries a customer's traffic is left alone. A detector, source or attenuator that was closed alone
         since the node was opened is opened for it. Every device is tried: raises ExceptionGroup with what failed.
         """
         states = self._made_safe()
@@ -245,7 +245,7 @@ class Node(Guarded):
         elif guard.hand_over():
             log.warning("node %s: made safe by its guard", self.name)
         elif guard.is_alive:
-            log.error("node %s: not safe; guard %d goes on trying", self.name, guard.pid)
+            log.error("node %s: not safe; guard %d keeps trying", self.name, guard.pid)
         else:
             log.error("node %s: not safe, and its guard has ended", self.name)
 

@@ -17,7 +17,7 @@ Triangle = tuple[tuple[float, ...], ...]
 """A correlation matrix below its diagonal, row by row: the first row is empty."""
 
 _NEGLIGIBLE = 1e-7
-"""Part of a variance that is no error of its own: stored correlations have nine digits."""
+"""Part of a variance that is not an error of its own: stored correlations have nine digits."""
 
 
 def correlation(numbers: Sequence[Uncertain]) -> Triangle:

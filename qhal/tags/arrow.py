@@ -262,7 +262,9 @@ class ParquetReader:
             raise DataError(f"{self._path}: no {_MANY.decode()} in the footer")
         described = _json(listed)
         if not isinstance(described, list) or not all(map(_has_rows, described)):
-            raise DataError(f"{self._path}: {_MANY.decode()} in the footer is no list of batches with rows")
+            raise DataError(
+                f"{self._path}: {_MANY.decode()} in the footer is not a list of batches with rows"
+            )
         rows = sum(each["rows"] for each in described)
         if rows != self._file.metadata.num_rows:
             raise DataError(f"{self._path}: {self._file.metadata.num_rows} rows, {rows} described")

@@ -172,7 +172,7 @@ class TagFile(Closing):
                 if not read or len(data) > MOST_BYTES:
                     why = f"no end of the header in {MOST_BYTES} bytes" if read else "cut within the header"
                     raise DataError(f"{source}: {why}", len(data)) from error
-                more = len(data)  # twice as much each time: what is parsed again is no more than that
+                more = len(data)  # twice as much each time: at most that much is parsed again
                 continue
             self._file.seek(header.length)
             return header

@@ -23,7 +23,7 @@ ALL = frozenset(
 
 
 def falling(channel: int) -> int:
-    """Return the number of the falling edge of an input. Raises ValueError for what is no input."""
+    """Return the number of the falling edge of an input. Raises ValueError for what is not an input."""
     if not 1 <= channel <= LAST_INPUT:
         raise ValueError(f"input {channel}: there are 1..{LAST_INPUT}")
     return _FALLING + channel

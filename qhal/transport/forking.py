@@ -1,8 +1,8 @@
 """Transports in a forked process: forgotten there, so that they end with the process that opened them.
 
 A serial line is locked, and a unit with one connection is taken, as long as any process has the descriptor: a worker
-that was forked off would keep the guard of a node, and a restarted owner, from the device. Closing in the usual way is
-no remedy: it may release the lock of the line, or say farewell over a connection that the parent uses.
+that was forked off would keep the guard of a node, and a restarted owner, from the device. An ordinary close does
+not help: it may release the lock of the line, or say farewell over a connection that the parent uses.
 """
 
 import os

@@ -66,7 +66,7 @@ def whole_number(
     if not low <= found <= high:
         raise ProtocolError(f"{reply!r} is not between {low} and {high}")
     if found != found.to_integral_value():
-        raise ProtocolError(f"{reply!r} is no whole number")
+        raise ProtocolError(f"{reply!r} is not a whole number")
     return int(found)
 
 
@@ -114,7 +114,7 @@ def label(reply: str) -> str:
     """Return a text meant for people, in one line. Raises ProtocolError for control characters or an endless one."""
     found = " ".join(reply.split())
     if len(reply) > _LONGEST_TEXT or not found.isprintable():
-        raise ProtocolError(f"{reply[:_SHOWN]!r} ({len(reply)} characters) is no printable text")
+        raise ProtocolError(f"{reply[:_SHOWN]!r} ({len(reply)} characters) is not a printable text")
     return found
 
 
@@ -123,7 +123,7 @@ def error_entry(reply: str) -> tuple[int, str]:
     code, comma, rest = reply.partition(",")
     if not comma:
         raise ProtocolError(
-            f"{reply[:_SHOWN]!r} is no error entry: a number, a comma and a text are expected"
+            f"{reply[:_SHOWN]!r} is not an error entry: a number, a comma and a text are expected"
         )
     shown = "".join(letter if letter.isprintable() else "?" for letter in _unquoted(rest)[:_LONGEST_TEXT])
     return whole_number(code.strip(PADDING), low=-99999, high=99999), shown
@@ -204,7 +204,7 @@ def _taken_apart(reply: str, units: Mapping[str, float]) -> tuple[str, str]:
     found = _NUMBER.fullmatch(reply) if len(reply) <= _LONGEST_NUMBER else None
     if found is None:
         _refuse_words(reply)
-        raise ProtocolError(f"{reply[:_SHOWN]!r} is no number")
+        raise ProtocolError(f"{reply[:_SHOWN]!r} is not a number")
     digits, unit = found.groups()
     if unit and unit not in units:
         known = f"known are {', '.join(units)}" if units else "none is expected"

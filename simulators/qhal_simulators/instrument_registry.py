@@ -23,7 +23,7 @@ def _published() -> Published:
 
 
 def load(name: str) -> type[Instrument]:
-    """Return the class of an instrument. Raises ConfigurationError for a name that nobody published."""
+    """Return the class of an instrument. Raises ConfigurationError for a name that is not published."""
     found = _published().load(name)
     if not (isinstance(found, type) and issubclass(found, Instrument)):
         raise ConfigurationError(f"simulated instrument {name!r}: not a class derived from Instrument")

@@ -59,7 +59,7 @@ def run(
             break
     else:
         raise ConfigurationError(
-            f"{name}: {node_name!r} is no name of a node: letters, digits, _ . and - (name = ...)"
+            f"{name}: {node_name!r} is not a name of a node: letters, digits, _ . and - (name = ...)"
         )
     simulation = Simulation(units, clock, addresses_for(short, at, first_port))
     asyncio.run(_serve(node_name, simulation, handlers, tables, node_file, print_control))

@@ -110,7 +110,7 @@ class CommandTable:
         return self._found[header]
 
     def run(self, message: bytes, errors: Callable[[int], None]) -> list[bytes]:
-        """Carry out one message; return the replies of its queries. A command error ends the message."""
+        """Run one message; return the replies of its queries. A command error ends the message."""
         replies: list[bytes] = []
         path = ""
         for unit in split(message, b";"):

@@ -30,7 +30,7 @@ class Advances(Protocol):
         ...
 
     def advance_to(self, t_s: float) -> None:
-        """Let the world go on until ``t_s``."""
+        """Advance the world until ``t_s``."""
         ...
 
 
@@ -81,11 +81,11 @@ class SimulationClock:
         return len(self._due)
 
     def now_s(self) -> float:
-        """Return the world time: the one at which a command came, or at which what is carried out was due."""
+        """Return the world time: the one at which a command came, or at which what is being run was due."""
         return self._now_s
 
     def call_at(self, due_s: float, action: Callable[[], None]) -> Timer:
-        """Carry out an action at a world time (at once when it is past)."""
+        """Run an action at a world time (at once when it is past)."""
         timer = Timer(due_s, action)
         heapq.heappush(self._due, (due_s, next(self._order), timer))
         if len(self._due) > self._tidy_at:  # what was cancelled would wait for its time
@@ -96,11 +96,11 @@ class SimulationClock:
         return timer
 
     def call_later(self, delay_s: float, action: Callable[[], None]) -> Timer:
-        """Carry out an action after a delay of world time."""
+        """Run an action after a delay of world time."""
         return self.call_at(self.now_s() + delay_s, action)
 
     def after(self, delay_s: float, action: Callable[[], None]) -> Timer:
-        """Carry out the late end of a command: stepped time moves there at once."""
+        """Run the late end of a command: stepped time moves there at once."""
         timer = self.call_later(delay_s, action)
         if self.stepped:
             self.advance_to(timer.due_s)
@@ -114,7 +114,7 @@ class SimulationClock:
             self.catch_up()
 
     def catch_up(self) -> float | None:
-        """Move a live world towards the wall, for one slice, and carry out what is due.
+        """Move a live world towards the wall, for one slice, and run what is due.
 
         Returns the wall seconds until the next thing is due: 0 while the world is behind, None for nothing.
         """
@@ -127,7 +127,7 @@ class SimulationClock:
         return max(0.0, (self._due[0][0] - self.now_s()) / self.speed)
 
     def advance_to(self, t_s: float) -> None:
-        """Bring the world to a time, carrying out what is due on the way, in order."""
+        """Bring the world to a time, running what is due on the way, in order."""
         was_moving, self._moving = self._moving, True
         try:
             while self._due and self._due[0][0] <= t_s:

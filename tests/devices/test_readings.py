@@ -62,7 +62,7 @@ CASES = {
     "rate beyond the range": ("tektronix.awg5014", {b"FREQ?": b"1.0E+20\n"}, sample_rate),
     "unknown unit": ("idquantique.id900", {b"INPU1:THRE?": b"0.1 kV"}, first_input),
     "threshold beyond the range": ("idquantique.id900", {b"INPU1:THRE?": b"250V"}, first_input),
-    "delay that is no whole number": ("idquantique.id900", {b"DELA1:VALU?": b"1.5"}, first_input),
+    "delay that is not a whole number": ("idquantique.id900", {b"DELA1:VALU?": b"1.5"}, first_input),
     "frequency beyond the range": (
         "purephotonics.ppcl550",
         {bytes([0x40, 0x40, 0, 0]): bytes([0x44, 0x40, 0, 0])},

@@ -52,7 +52,7 @@ def test_limits_of_the_configuration(text):
     ],
 )
 def test_limits_that_are_no_number_as_a_whole_are_refused(text):
-    with pytest.raises(ProtocolError, match=r"is no number|unknown unit"):
+    with pytest.raises(ProtocolError, match=r"is not a number|unknown unit"):
         _limits(text)
 
 

@@ -140,7 +140,7 @@ MADE = {
     "CLASS of the root": _other_attribute("/", "CLASS", "evil"),
     "attribute of a group": _other_attribute("data", "x", 1),
     "empty attribute": _other_attribute("data", "x", h5py.Empty("f")),
-    "unit that is no text": _other_attribute(f"{STEPS}/set_db", "units", np.array([1, 2])),
+    "unit that is not a text": _other_attribute(f"{STEPS}/set_db", "units", np.array([1, 2])),
     "empty unit": _other_attribute(f"{STEPS}/set_db", "units", h5py.Empty("f")),
     "no version": _without("/", "schema_version"),
     "version an array": _other_attribute("/", "schema_version", np.array([1, 1])),

@@ -128,7 +128,7 @@ def test_what_is_no_line_is_never_replaced(tmp_path, make):
     path = tmp_path / "ozoptics.dd100"
     {"file": path.touch, "folder": path.mkdir, "link": lambda: path.symlink_to("elsewhere")}[make]()
     with (
-        pytest.raises(ConfigurationError, match=r"ozoptics.dd100: exists and is no simulated line"),
+        pytest.raises(ConfigurationError, match=r"ozoptics.dd100: exists and is not a simulated line"),
         background(FixedAddresses(tmp_path, 0), ["ozoptics.dd100"]),
     ):
         pass

@@ -73,7 +73,7 @@ def test_the_number_of_records_in_a_header_is_compared_with_what_came(layout, ch
                 raise error
             assert error.offset == len(content) - 4 * (len(words) - min(count, len(words)))
     path.write_bytes(ptu(layout, -1, words))
-    with pytest.raises(DataError, match="is -1, which is no number of records"):
+    with pytest.raises(DataError, match="is -1, which is not a number of records"):
         open_tags(path)
 
 
@@ -261,11 +261,11 @@ def test_any_format_maps_and_skips(name, tmp_path):
     ("option", "wrong", "message"),
     [
         ("map", "1", "give NUMBER:CHANNEL"),
-        ("map", "1:250", "there is no channel 250"),
-        ("map", "x:1", "'x' is no channel"),
+        ("map", "1:250", "channel 250 does not exist"),
+        ("map", "x:1", "'x' is not a channel"),
         ("map", "0..999:1", "at most 256 channels"),
-        ("skip", "x", "'x' is no channel"),
-        ("skip", "1...2", "is no channel"),
+        ("skip", "x", "'x' is not a channel"),
+        ("skip", "1...2", "is not a channel"),
     ],
 )
 def test_maps_that_cannot_be(option, wrong, message, tmp_path):

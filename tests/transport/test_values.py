@@ -119,7 +119,7 @@ def test_whole_numbers(reply, value):
 def test_limits_and_fractions():
     with pytest.raises(ProtocolError, match="'11' is not between 0 and 10"):
         replies.whole_number("11", low=0, high=10)
-    with pytest.raises(ProtocolError, match="no whole number"):
+    with pytest.raises(ProtocolError, match="not a whole number"):
         replies.whole_number("1.5")
     with pytest.raises(ProtocolError, match="known are V, mV"):
         replies.number("1 kV", VOLTS)

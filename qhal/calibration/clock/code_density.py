@@ -162,7 +162,7 @@ def _same_fractions(name: str, counts: Array) -> Fit:
 def _same_periods(counts: Array) -> Fit:
     """Return Pearson's chi2 of periods in (repetitions, periods, bins), which should have the same counts.
 
-    Each repetition by itself, because the period with which it begins is random: their sum could make periods alike.
+    Each repetition alone, because the period with which it begins is random: their sum could make periods alike.
     """
     expected = np.broadcast_to(counts.mean(axis=1, keepdims=True), counts.shape)
     seen = expected > 0

@@ -1,8 +1,8 @@
 """What a calibration finds set, and how it is restored.
 
-Settings come back in any case, and paths of switches, if it is dark. Light and bias come back only after a calibration
+Settings are always restored, and paths of switches, if it is dark. Light and bias come back only after a calibration
 that ended well; after one that did not, sources and detectors stay off and attenuators closed. A source that carries a
-customer's traffic is never made safe: it comes back as it was, in any case. A customer's connection through a switch is
+customer's traffic is never made safe: it is always restored. A customer's connection through a switch is
 never part of a change; one that was cut comes back.
 """
 

@@ -1,7 +1,7 @@
 """What was measured so far, in a file that survives the process: one JSON line a row, written at once.
 
-Each line ends with ``sha256``: of all lines so far. A line that was changed, moved, put in or left out is found out;
-a last line that was cut is what a crash leaves, and is dropped. Anybody can compute the number: no signature.
+Each line ends with ``sha256``: of all lines so far. A line that was changed, moved, added or removed is an error; a
+last line that was cut is what a crash leaves, and is dropped. Any program can compute the number: not a signature.
 """
 
 import errno

@@ -53,6 +53,6 @@ def losses_to(site: Site, values: Mapping[str, Any], role: str, field: str) -> d
     if not parts:
         return {}
     if last not in names:
-        wrong = f"there is no part {last!r}" if last else "it is needed"
+        wrong = f"part {last!r} does not exist" if last else "it is needed"
         raise ConfigurationError(f"{field}: {wrong}; it is one of {', '.join(names)}")
     return losses(parts[: names.index(last) + 1])

@@ -86,7 +86,7 @@ class RateMeter:
         counts = np.add.reduceat(np.array([counts[channel] for counts, _ in contents], float), first)
         live_s = np.add.reduceat(np.array([live_s[channel] for _, live_s in contents]), first)
         live_s[live_s <= min_live * self.bin_s * bins] = np.nan
-        # The variance of a count is better known from its neighbours; a lone 0 is no certainty.
+        # The variance of a count is better known from its neighbours; a lone 0 is not a certainty.
         begins: NDArray[np.float64] = np.asarray(starts, np.float64) * bins * self.bin_s
         return begins, counts / live_s, np.sqrt(np.maximum(counts, 1)) / live_s
 

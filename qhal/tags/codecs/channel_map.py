@@ -26,7 +26,7 @@ OTHERS = "others"
 def _numbers(text: str) -> Iterator[int]:
     found = _RANGE.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no channel; give a number or a range such as 101..118")
+        raise ValueError(f"{text!r} is not a channel; give a number or a range such as 101..118")
     first, last = int(found[1]), int(found[2] or found[1])
     if not 0 <= abs(last - first) < _MOST:
         raise ValueError(f"{text!r}: at most {_MOST} channels")
@@ -39,7 +39,7 @@ def _map(given: Any) -> dict[int, int]:
     found = {}
     for number, channel in pairs:
         if channel not in ALL:
-            raise ValueError(f"{number}: there is no channel {channel}; there are {ranges(ALL)}")
+            raise ValueError(f"{number}: channel {channel} does not exist; allowed are {ranges(ALL)}")
         found[int(number)] = int(channel)
     return found
 

@@ -100,7 +100,7 @@ class PtuDecoder(TagDecoder):
     def _reason(self, word: int) -> str:
         name = self.header.layout.name
         return (
-            f"word 0x{word:08x} is no record of a {name}, more than disorder_ps={self._late_ps} early, "
+            f"word 0x{word:08x} is not a record of a {name}, more than disorder_ps={self._late_ps} early, "
             "or beyond 2^63 ps"
         )
 

@@ -106,7 +106,7 @@ def _count(tags: Mapping[str, Any], source: str) -> int:
     if count is None:
         return 0
     if type(count) is not int or count < 0:
-        raise DataError(f"{source}: {COUNT} is {count!r}, which is no number of records")
+        raise DataError(f"{source}: {COUNT} is {count!r}, which is not a number of records")
     return count
 
 

@@ -107,7 +107,7 @@ def expect_link(
 
     ``intensity`` (0, 1, 2) and ``states`` (2 * basis + bit) of each symbol; ``window_s`` is centred on the pulse;
     ``smear_s`` (4): standard deviation of jitter and rounding of each detector's tags. Raises ValueError when the
-    pattern that was played does not consist of so many symbols.
+    pattern that was played does not consist of that number of symbols.
     """
     sums = _Sums()
     total_s = sum(duration_s for duration_s, _ in truths)
@@ -150,9 +150,7 @@ def _symbol_classes(
     pattern = truth.pattern
     per_symbol, rest = divmod(len(pattern), len(intensity))
     if rest:
-        raise ValueError(
-            f"{len(pattern)} slots were played, which is no multiple of {len(intensity)} symbols"
-        )
+        raise ValueError(f"{len(pattern)} slots were played, not a multiple of {len(intensity)} symbols")
     energy = pattern.energy_s.reshape(-1, per_symbol)
     crowding = _crowding(truth, energy.sum(axis=1), receiver)
     smears, smear_of = np.unique(smear_s, return_inverse=True)

@@ -301,7 +301,7 @@ class Scenario(_Table):
     clock_tree: dict[str, str] = Field(default_factory=dict)
 
     def by_link(self) -> dict[str, Self]:
-        """Return the scenario of each link by itself; a scenario of one link is that of the link ``""``.
+        """Return the scenario of each link; a scenario of one link is that of the link ``""``.
 
         Raises ConfigurationError naming link, table and key of a change that does not fit, or a clock with two offsets.
         """

@@ -20,7 +20,7 @@ BIAS_V = 1e-3
 def needed_grid_s(scenario: Scenario) -> float:
     """Return the longest step (0.1 to 0.01 s) whose changes stay within the tolerances above.
 
-    It follows from the scenario alone, so that nobody's looking on changes what is drawn.
+    It follows from the scenario alone, so that observation does not change what is drawn.
     """
     return next((grid_s for grid_s in _GRIDS_S if _is_fine(scenario, grid_s)), _GRIDS_S[-1])
 

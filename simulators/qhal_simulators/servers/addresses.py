@@ -105,7 +105,7 @@ class FixedAddresses:
         path = self._folder / name
         if os.path.lexists(path):
             raise ConfigurationError(
-                f"{path}: exists and is no simulated line; choose another folder with --at FOLDER"
+                f"{path}: exists and is not a simulated line; choose another folder with --at FOLDER"
             )
         return path
 

@@ -97,7 +97,7 @@ class Background:
         self._loop.close()
 
     def run(self, action: Callable[[], Awaitable[Result]]) -> Result:
-        """Carry out a coroutine function on the simulation's loop and return its result."""
+        """Run a coroutine function on the simulation's loop and return its result."""
 
         async def carry_out() -> Result:
             return await action()
@@ -105,7 +105,7 @@ class Background:
         return asyncio.run_coroutine_threadsafe(carry_out(), self._loop).result(timeout=60)
 
     def do(self, action: Callable[[], Result]) -> Result:
-        """Carry out a plain function on the simulation's loop, where instruments may be touched."""
+        """Run a plain function on the simulation's loop, where instruments may be touched."""
 
         async def carry_out() -> Result:
             return action()

@@ -89,7 +89,7 @@ class PtyEndpoint(Endpoint):
         except BlockingIOError:
             return
         except OSError as error:
-            if error.errno == errno.EIO:  # nobody has the other side open
+            if error.errno == errno.EIO:  # no process has the other side open
                 return
             raise
         if self._connection is not None:

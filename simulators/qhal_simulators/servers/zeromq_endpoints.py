@@ -138,7 +138,7 @@ class PairSocket:
 
 
 class ReservedPort:
-    """A loopback port (0: a free one) that nobody else is given, while ZeroMQ may bind to it again and again."""
+    """A loopback port (0: a free one) that no other socket is given, while ZeroMQ may bind to it again and again."""
 
     def __init__(self, tcp_port: int = 0) -> None:
         self._holder = socket.socket()

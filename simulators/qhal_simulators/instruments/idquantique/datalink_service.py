@@ -201,7 +201,7 @@ def _inside(folder: Path, name: str) -> Path:
     """Return the path that a file name means; it must lie inside the folder of the service."""
     path = folder.joinpath(name) if "\0" not in name else folder
     if path.resolve() == folder.resolve() or not path.resolve().is_relative_to(folder.resolve()):
-        raise _Refused(f"'{name[:80]}' is no file inside {folder}")
+        raise _Refused(f"'{name[:80]}' is not a file inside {folder}")
     return path
 
 

@@ -108,7 +108,7 @@ class _DataLink:
         self._send(b'{"error": {"description": "internal error"}}')
 
     def closed(self) -> None:
-        """Acquisitions go on without the client that asked for them."""
+        """Acquisitions continue without the client that asked for them."""
 
 
 def _error(text: str, code: int) -> str:

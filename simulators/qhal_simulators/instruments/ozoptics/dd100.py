@@ -170,7 +170,7 @@ class _Line:
         self._next()
 
     def _next(self) -> None:
-        """Carry out commands one after the other; the unit takes none while its motor runs."""
+        """Run commands one after the other; the unit takes none while its motor runs."""
         while self._waiting and not self._busy:
             text = self._waiting.pop(0).upper()
             if not text:

@@ -43,7 +43,7 @@ class Ppcl550Options(Options):
     """What the sources leave open.
 
     ``ce_sense``: value of the CE bit that means a checksum error. ``constant_bit``: whether bit 26 of replies
-    is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while nobody pulls it, as an
+    is 1. ``dis_bit``: what bit 12 of the status registers shows, the DIS* pin (1 while it is not pulled, as an
     independent client reads it) or that the output is disabled. ``fcf_range_error``: whether a first channel
     frequency out of range is refused (these modules do not). ``fine_tuning_shown``: whether LF1 and LF2 tell the
     frequency with fine tuning (one client says that they do). ``frame_timeout_s``: an unfinished frame is forgotten

@@ -1,4 +1,4 @@
-"""What a unit does with the bias by itself: scans of current against voltage and counts, and the automatic search."""
+"""What a unit does with the bias on its own: scans of current against voltage and counts, and the automatic search."""
 
 import math
 from abc import ABC, abstractmethod
@@ -72,7 +72,7 @@ class Sequence(ABC):
 
     @abstractmethod
     def _measured(self, currents_ua: list[float], counts: list[int], voltages_v: list[float]) -> None:
-        """Take what was measured; go on or end."""
+        """Take what was measured; continue or end."""
 
 
 class BiasScan(Sequence):

@@ -141,7 +141,7 @@ class Control:
         }
 
     def receive(self, data: bytes) -> None:
-        """Carry out what is complete."""
+        """Run what is complete."""
         for text in self._objects.feed(data):
             try:
                 message = None if text is None else json.loads(text)

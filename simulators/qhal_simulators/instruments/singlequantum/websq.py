@@ -194,7 +194,7 @@ class WebSq(Instrument):
         return list(self.readings.counts()[: self.options.detectors])
 
     def rest(self) -> None:
-        """Let no clicks be counted that nobody needs."""
+        """Count clicks only for a client that needs them."""
         self.readings.counting = self._counts_for_clients or self.scan.running or self.search.running
 
     def counting_changed(self) -> None:

@@ -1,7 +1,7 @@
 """Frames of the Thorlabs APT protocol, the device's side (Host-Controller Communications Protocol, issue 28).
 
 A header has 6 bytes, little-endian: id, then either two parameters or, when the destination has bit 7 set, the
-length of the data that follow; then destination and source. There is no checksum.
+length of the data that follow; then destination and source. Without a checksum.
 """
 
 import struct

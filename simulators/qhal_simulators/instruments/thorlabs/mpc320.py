@@ -215,7 +215,7 @@ class _Apt:
 
         if (running := unit.moving[paddle]) is not None:
             running.cancel()  # a further move replaces the one before
-        # All paddles run at once: stepped time moves on to the end only when somebody waits for it.
+        # All paddles run at once: stepped time moves on to the end only when a client waits for it.
         unit.moving[paddle] = unit.clock.call_later(unit.move_time_s(paddle, counts), arrive)
 
     def _stop(self, message: apt_messages.Message) -> None:

@@ -5,7 +5,7 @@ import math
 from qhal_simulators.physics.scenario_tables import ReceiverTable
 
 _FAR = 10.0
-"""From so many half widths on even the first order has lost 300 dB, more than any table allows."""
+"""From this number of half widths on even the first order has lost 300 dB, more than any table allows."""
 
 
 def offset_ghz(receiver: ReceiverTable, frequency_thz: float) -> float:

@@ -8,8 +8,8 @@ a chain of unit exponentials ``-ln u(key, n)`` laid onto the cumulative energy o
 background is such a chain in time. A chain keeps its next event, so where an advance stops enters no
 arithmetic: two half steps give the tags of one whole step, bit for bit.
 
-Each chain begins anew with every frame of FRAME_S, which changes nothing in distribution: exponentials have no memory.
-So a frame can be drawn without those before it, and nothing need be drawn while nobody records.
+Each chain restarts with every frame of FRAME_S, which changes nothing in distribution: exponentials have no memory.
+So a frame can be drawn without those before it, and nothing need be drawn while no client records.
 """
 
 import math

@@ -22,7 +22,7 @@ from qhal_simulators.physics.sender.light_pattern import (
 )
 
 _DRIFT_STEP_V = 2e-4
-"""Steps in which a modulator's bias drifts, because light is computed anew after each."""
+"""Steps in which a modulator's bias drifts, because light is computed again after each."""
 
 
 class SenderPorts:
