@@ -2,7 +2,7 @@
 
 Within a symbol that began with all detectors live, the clicks of the detectors are independent: detector d
 clicks in the window with probability ``1 - exp(-m_d)``, where m_d is its mean number of events in the window
-(signal by the pulse's share in it, background by its length). The window opens the slot, so nothing that came
+(signal by the pulse's fraction in it, background by its length). The window opens the slot, so nothing that came
 earlier in the slot can hide a click in it.
 """
 
@@ -39,7 +39,7 @@ class LinkExpectation:
 def background_rates_hz(
     truths: Weighted, receiver: ReceiverTable, raman_hz: Sequence[float] | None = None
 ) -> NDArray[np.float64]:
-    """Return the mean rate of background events of each detector (darks, Raman, leakage), dead time apart."""
+    """Return the mean rate of background events of each detector (dark counts, Raman, leakage), dead time apart."""
     total, rates = 0.0, np.zeros(4)
     for number, (duration_s, truth) in enumerate(truths):
         scattered = truth.raman_hz if raman_hz is None else raman_hz[number]
@@ -269,9 +269,9 @@ def _crowding(truth: Truth, energy_s: NDArray[np.float64], receiver: ReceiverTab
 def _window_shares(
     pattern: LightPattern, per_symbol: int, window_s: float, smear_s: float, crowding: float
 ) -> NDArray[np.float64]:
-    """Return the share of each slot's light that is tagged within a window centred on the mean click.
+    """Return the fraction of each slot's light that is tagged within a window centred on the mean click.
 
-    The first event of a pulse hides those that follow, so clicks come a little before the light: its share at
+    The first event of a pulse hides those that follow, so clicks come a little before the light: its fraction at
     cumulated light c is lower by ``crowding * c``.
     """
     symbol_s = per_symbol * pattern.slot_s

@@ -14,7 +14,7 @@ from qhal.node.schema import Name, PathTable
 from qhal.toml_file import read_toml
 
 Decibel = Annotated[float, Field(ge=0, le=200)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Leak = Annotated[float, Field(ge=0, lt=0.5)]
 TiltDeg = Annotated[float, Field(ge=-45, le=45)]
@@ -160,14 +160,14 @@ class ClassicalTable(_Table):
 class ReceiverTable(_Table):
     """``[receiver]``: filter, controller and the passive four-detector receiver.
 
-    ``filter_bandwidth_ghz``: FWHM of the quantum filter. ``filter_order``: of its super-Gaussian shape, None for a
-    rectangle; ``out_of_band_db`` less passes everywhere. ``filter_centre_offset_ghz``: true centre less
+    ``filter_bandwidth_ghz``: FWHM of the signal bandpass filter. ``filter_order``: of its super-Gaussian shape, None
+    for a rectangle; ``out_of_band_db`` less passes everywhere. ``filter_centre_offset_ghz``: true centre less
     ``quantum_frequency_thz``. Raman light and mixing count what is made within ``filter_bandwidth_ghz`` of
     ``quantum_frequency_thz``, whatever shape and offset are.
 
-    ``basis_split``: share of the light that goes to basis 0. ``leaks``: share of the light of each state H, V, D, A
-    that leaves by the other output of its own basis (None: ``optical_error`` for all). ``analyser_tilt_deg``: angle on
-    the Poincare sphere by which the analyser of each basis is turned from s1 towards s2, and from s2 towards -s1.
+    ``basis_split``: fraction of the light that goes to basis 0. ``leaks``: fraction of the light of each state H, V, D,
+    A that leaves by the other output of its own basis (None: ``optical_error`` for all). ``analyser_tilt_deg``: angle
+    on the Poincare sphere by which the analyser of each basis is turned from s1 towards s2, and from s2 towards -s1.
     """
 
     quantum_frequency_thz: Positive
@@ -193,7 +193,8 @@ class DetectorsTable(_Table):
     Beyond ``blinding_rate_hz`` photons per second a detector gives no clicks; one that ``latches`` stays so until its
     bias is taken off. ``gate_period_ps`` 0: free running; else gates of ``gate_width_ps`` FWHM whose edges rise within
     ``gate_rise_ps`` (10 to 90 %), centred at ``gate_delay_ps`` of each detector on the receiver's clock. Different
-    delays are an efficiency mismatch. ``gate_leak``: share of the efficiency, and of the dark counts, outside of them.
+    delays are an efficiency mismatch. ``gate_leak``: fraction of the efficiency, and of the dark counts,
+    outside of them.
 
     Dead time, jitter, recovery, afterpulsing and pulses are the same for all, or one value for each.
     ``pulse_v`` at the tagger has a standard deviation ``pulse_sigma_v``; there is noise of ``noise_v`` rms below
@@ -207,7 +208,7 @@ class DetectorsTable(_Table):
     once.
     """
 
-    efficiency: tuple[Share, Share, Share, Share]
+    efficiency: tuple[Fraction, Fraction, Fraction, Fraction]
     dark_count_rate_hz: tuple[float, float, float, float]
     switch_ua: tuple[float, float, float, float]
     operating_ua: tuple[float, float, float, float]
@@ -233,11 +234,11 @@ class DetectorsTable(_Table):
     gate_width_ps: Annotated[float, Field(gt=0, le=1e9)] = 1000.0
     gate_rise_ps: Annotated[float, Field(gt=0, le=1e6)] = 50.0
     gate_delay_ps: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    gate_leak: Share = 0.0
+    gate_leak: Fraction = 0.0
     recovery_time_ns: Nanoseconds | tuple[Nanoseconds, Nanoseconds, Nanoseconds, Nanoseconds] = 0.0
     afterpulse_probability: Afterpulsing | tuple[Afterpulsing, Afterpulsing, Afterpulsing, Afterpulsing] = 0.0
     afterpulse_lifetimes_ns: Annotated[tuple[Positive, ...], Field(min_length=1, max_length=8)] = (1500.0,)
-    afterpulse_shares: Annotated[tuple[Share, ...], Field(min_length=1, max_length=8)] = (1.0,)
+    afterpulse_shares: Annotated[tuple[Fraction, ...], Field(min_length=1, max_length=8)] = (1.0,)
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Self:

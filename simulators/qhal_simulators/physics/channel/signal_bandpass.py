@@ -1,4 +1,4 @@
-"""The quantum filter's shape over optical frequency."""
+"""The signal bandpass filter's shape over optical frequency."""
 
 import math
 

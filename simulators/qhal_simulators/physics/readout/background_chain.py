@@ -1,4 +1,4 @@
-"""A chain of events in time: darks and stray light, and electronic noise."""
+"""A chain of events in time: dark counts and stray light, and electronic noise."""
 
 from collections.abc import Iterator
 

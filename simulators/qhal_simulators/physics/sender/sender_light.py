@@ -162,7 +162,7 @@ class Sender:
         return launched_w, scattered_w * after / energy_j, leak_hz
 
     def _raman_w(self, frequency_thz: float, launched_w: float) -> float:
-        """Return the Raman light within the quantum filter at the receiver's end of the fibre."""
+        """Return the Raman light within the signal bandpass filter at the receiver's end of the fibre."""
         table, channel, receiver = self._scenario.classical, self._scenario.channel, self._scenario.receiver
         if table.raman_scale == 0:
             return 0.0
@@ -176,7 +176,7 @@ class Sender:
         return launched_w * rho * bandwidth_nm * length_km
 
     def _mixed_w(self, channels: list[four_wave_mixing.Channel]) -> float:
-        """Return the four-wave mixing within the quantum filter at the receiver's end of the fibre.
+        """Return the four-wave mixing within the signal bandpass filter at the receiver's end of the fibre.
 
         Channels that travel against the signal make light that travels on with them, away from the receiver.
         """
