@@ -39,7 +39,7 @@ class Idn:
 
 
 def scpi_proof(query: str, pattern: bytes) -> Proof:
-    """Return a query without side effects whose reply, and no other, matches a regular expression in upper or lower case."""
+    """Return a query without side effects whose reply, and no other, matches a regular expression, ignoring case."""
     fits = re.compile(pattern, re.IGNORECASE | re.DOTALL)
     return Proof(query.encode() + b"\n", line(), lambda reply: fits.fullmatch(reply) is not None)
 
