@@ -28,6 +28,7 @@ UNEVEN = World(
 )
 
 
+@pytest.mark.long
 def test_alignment_with_the_receiver_that_was_found(tmp_path):
     case = receiver_matrix.CASE
     with hidden_world(case, 4, UNEVEN) as hidden:

@@ -57,7 +57,13 @@ def test_from_calibration_to_picture_and_use(bench, tmp_path):
     assert tomllib.loads(bench.read_text())["records"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(each, marks=pytest.mark.long) for each in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_interrupted_and_resumed(number, bench, tmp_path):
     folder = tmp_path / "records"
     command = [sys.executable, "-m", "qhal", "calibrate", "dark-counts", bench, *DARK, "--folder", folder]

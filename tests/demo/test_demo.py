@@ -1,6 +1,6 @@
 """The demonstration over several seeds: within bounds, honest on average, and the same every time.
 
-``make pulls`` runs 50 seeds, ``make samples`` one, twice; ``make test`` writes one report.
+``make pulls`` runs 50 seeds, ``make samples`` one, twice, and a report.
 """
 
 import html
@@ -92,6 +92,7 @@ def pull_family(name: str) -> str | None:
     return "Raman" if name.startswith("Raman noise") and "data sheets" not in name else None
 
 
+@pytest.mark.long
 def test_report(tmp_path):
     """The report is a page with every check and picture, also of a run that is too short for some checks."""
     folder = tmp_path / "report"

@@ -65,7 +65,7 @@ def true_qber(bench):
     return ClickMatrix(np.round(bench.expected() * 1e3).astype(np.int64)).qber.value
 
 
-@pytest.mark.parametrize("start", [0, 50, 100, 150])
+@pytest.mark.parametrize("start", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (50, 100, 150))])
 def test_two_hundred_random_fibres(start):
     rates, settings = [], []
     for seed in range(start, start + 50):

@@ -189,7 +189,9 @@ def test_roles_follow_the_light_and_losses_the_path(mocker):
         return losses_to(site, values, role, "output")
 
     assert [part.name for part in to_output({"output": "near"}, "meter")["path"]] == ["near"]
-    with pytest.raises(ConfigurationError, match="output: there is no part 'fibre'; it is one of near, pad"):
+    with pytest.raises(
+        ConfigurationError, match="output: part 'fibre' does not exist; it is one of near, pad"
+    ):
         to_output({"output": "fibre"}, "meter")
     with pytest.raises(ConfigurationError, match="output: it is needed; it is one of near, pad"):
         to_output({}, "meter")

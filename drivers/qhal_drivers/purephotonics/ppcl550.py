@@ -68,7 +68,7 @@ class Ppcl550(Device, Source):
         connections={
             "main": ConnectionSpec(
                 ("serial",),
-                timeout_s=0.5,
+                timeout_s=1.0,  # the unit answers within 50 ms; clients wait 0.25 to 0.5 s, too short on a busy host
                 settings={"serial": SerialSettings(baudrate=9600, dtr=False, rts=False)},
             )
         },
