@@ -18,6 +18,7 @@ import pytest
 
 from qhal.errors import Disconnected, QhalError
 from qhal.node.driver_registry import drivers
+from qhal_drivers.idquantique.datalink import DataLink
 
 ID900 = "idquantique.id900"
 HANGS_AFTER_S = 60
@@ -53,9 +54,10 @@ def test_closing_beside_use_gives_typed_errors(bench, driver, attacks, caplog):
     stop = threading.Event()
 
     def use():
+        service = DataLink(device.session.connection("dlt")) if driver == ID900 else None
         while not stop.is_set():
             try:
-                status = device.status() if driver != ID900 else device._service().acquisitions()
+                status = device.status() if service is None else service.acquisitions()
                 outcome["good" if driver == ID900 or status else "empty"] += 1
             except QhalError as error:
                 outcome[type(error).__name__] += 1
