@@ -41,6 +41,7 @@ HELPERS = {
     "qhal.devices.status": {"required"},
     # between the files of a package
     "qhal.transport.base": {"left_s", "lost"},
+    "qhal.transport.forking": {"forget_in_forked"},
     "qhal.transport.open": {"serves"},
     "qhal.transport.proof": {"align", "prove", "refuse_more", "wait_out_late_reply"},
     "qhal.records.fit_record": {"triangle"},
